@@ -1,0 +1,92 @@
+# Two commands matter: `make demo` tells the whole story on an offline AWS, `make test` proves the collection.
+# A machine needs Python 3.11+, make and PyPI; everything is made below this folder and nowhere else.
+
+PYTHON ?= python3
+LINE := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+ifeq ($(LINE),)
+$(error No Python found: set PYTHON to a Python 3.11 or newer, as in `make test PYTHON=python3.13`)
+endif
+
+VENV := .venv/$(LINE)
+COLLECTION := $(VENV)/collection
+SANDBOX := $(VENV)/sandbox
+BIN := $(CURDIR)/$(COLLECTION)/bin
+UV := $(VENV)/uv/bin/uv
+LINK := .cache/collections/ansible_collections/podidentity/eks
+SANDBOX_RUN := PYTHONPATH=sandbox $(SANDBOX)/bin/python -m eks_sandbox
+
+# Tools keep their caches and homes in the checkout, and never find a copy of the collection in the user's home.
+export UV_CACHE_DIR := $(CURDIR)/.cache/uv
+export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export ANSIBLE_HOME := $(CURDIR)/build/ansible
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export XDG_CACHE_HOME := $(CURDIR)/.cache
+export PATH := $(BIN):$(PATH)
+unexport ANSIBLE_COLLECTIONS_PATH ANSIBLE_INVENTORY
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint lock dist sandbox-up sandbox-down clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+
+demo: $(VENV)/.collection $(VENV)/.sandbox ## the whole story, from nothing to proof, on the sandbox
+	@$(BIN)/python tools/demo.py
+
+test: lint ## everything that must hold: lint, then all tests
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev $(VENV)/.sandbox ## ruff, mypy, yamllint, ansible-lint, changelog
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/python tools/typecheck.py
+	@$(BIN)/yamllint --strict .
+	@$(BIN)/ansible-lint --profile production --offline
+	@$(BIN)/antsibull-changelog lint
+
+dist: $(VENV)/.collection ## build the collection's tarball in build/dist
+	@mkdir -p build/dist
+	@$(BIN)/ansible-galaxy collection build --force --output-path build/dist
+
+sandbox-up: $(VENV)/.collection $(VENV)/.sandbox ## start the offline AWS and Kubernetes in the background
+	@$(SANDBOX_RUN) up --directory build/sandbox
+	@echo 'export PATH="$(BIN):$$PATH" ANSIBLE_HOME="$(ANSIBLE_HOME)"' >> build/sandbox/env
+
+sandbox-down: ## stop it, and every pod with it
+	@test ! -x $(SANDBOX)/bin/python || $(SANDBOX_RUN) down --directory build/sandbox
+
+lock: $(UV) ## resolve the lock files anew; one file serves Python 3.11 and 3.12+
+	@for name in collection dev sandbox; do \
+	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \
+	    requirements/$$name.in --output-file requirements/$$name.txt || exit 1; done
+
+clean: sandbox-down ## remove what the targets made
+	@rm -rf .venv .cache build
+
+# --- virtual environments, made on demand -----------------------------------------------------------------------------
+
+$(UV): requirements/uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
+	@$(PYTHON) -m venv $(VENV)/uv
+	@$(VENV)/uv/bin/python -m pip install --quiet --require-hashes -r requirements/uv.txt
+	@touch $@
+
+define install
+	@test -x $(VENV)/$(1)/bin/python || $(UV) venv --quiet --python $(VENV)/uv/bin/python $(VENV)/$(1)
+	@$(UV) pip install --quiet --python $(VENV)/$(1)/bin/python --require-hashes -r requirements/$(2).txt
+	@touch $@
+endef
+
+$(VENV)/.collection: requirements/collection.txt $(UV) | $(LINK)
+	$(call install,collection,collection)
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.collection
+	$(call install,collection,dev)
+
+$(VENV)/.sandbox: requirements/sandbox.txt $(UV)
+	$(call install,sandbox,sandbox)
+
+# Ansible finds a collection by its folder's name, whatever this checkout is called.
+$(LINK):
+	@mkdir -p $(dir $@)
+	@ln -s ../../../.. $@
