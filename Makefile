@@ -35,7 +35,7 @@ demo: $(VENV)/.collection $(VENV)/.sandbox ## the whole story, from nothing to p
 	@$(BIN)/python tools/demo.py
 
 test: lint ## everything that must hold: lint, then all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/.dev $(VENV)/.sandbox ## ruff, mypy, yamllint, ansible-lint, changelog
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
