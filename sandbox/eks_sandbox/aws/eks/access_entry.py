@@ -1,0 +1,278 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Access entries and access policies: who may do what in a cluster's Kubernetes API."""
+
+from __future__ import annotations
+
+import uuid
+
+from eks_sandbox.aws.eks.operations import Context
+from eks_sandbox.aws.eks.operations import any_resource
+from eks_sandbox.aws.eks.operations import cluster_resource
+from eks_sandbox.aws.eks.operations import new_tags
+from eks_sandbox.aws.eks.operations import operation
+from eks_sandbox.aws.eks.operations import page
+from eks_sandbox.aws.eks.state import AccessEntry
+from eks_sandbox.aws.eks.state import Cluster
+from eks_sandbox.aws.eks.state import Shape
+from eks_sandbox.aws.eks.state import State
+from eks_sandbox.aws.eks.state import now
+from eks_sandbox.aws.eks.state import resource_arn
+from eks_sandbox.aws.errors import in_use
+from eks_sandbox.aws.errors import invalid_parameter
+from eks_sandbox.aws.errors import invalid_request
+from eks_sandbox.aws.errors import limit_exceeded
+from eks_sandbox.aws.ministack import Caller
+from eks_sandbox.interfaces import Identity
+
+#: https://docs.aws.amazon.com/eks/latest/userguide/access-policies.html
+POLICIES = [
+    "AmazonEKSAdminPolicy",
+    "AmazonEKSAdminViewPolicy",
+    "AmazonEKSAutoNodePolicy",
+    "AmazonEKSClusterAdminPolicy",
+    "AmazonEKSEditPolicy",
+    "AmazonEKSSecretReaderPolicy",
+    "AmazonEKSViewPolicy",
+]
+ENTRIES_PER_CLUSTER = 3000
+ADMINISTRATOR_GROUP = "system:masters"
+
+_POLICY_ARN = "arn:aws:eks::aws:cluster-access-policy/"
+_ADMINISTRATORS = {f"{_POLICY_ARN}AmazonEKSClusterAdminPolicy", f"{_POLICY_ARN}AmazonEKSAdminPolicy"}
+_NODE_TYPES = {"EC2_LINUX", "EC2_WINDOWS", "FARGATE_LINUX", "HYBRID_LINUX", "HYPERPOD_LINUX", "EC2"}
+
+
+def _entry_resource(_state: State, caller: Caller, parameters: Shape) -> str:
+    kind, _, name = parameters["principalArn"].split(":", 5)[-1].partition("/")
+    account = parameters["principalArn"].split(":")[4] if parameters["principalArn"].count(":") == 5 else ""
+    where = f"arn:aws:eks:{caller.region}:{caller.account}:access-entry/{parameters['clusterName']}"
+    return f"{where}/{kind}/{account}/{name}/*"
+
+
+@operation("CreateAccessEntry", cluster_resource)
+async def create_access_entry(context: Context, parameters: Shape) -> Shape:
+    """Let a principal into a cluster."""
+    cluster, principal = context.cluster(parameters["clusterName"]), parameters["principalArn"]
+    require_access_entries(cluster)
+    if not _is_principal(principal) or not context.state.ministack.principal_exists(principal):
+        raise invalid_parameter("The specified principalArn is invalid: invalid principal.")
+    if principal in cluster.access_entries:
+        raise in_use("The specified access entry resource is already in use on this cluster.")
+    if len(cluster.access_entries) >= ENTRIES_PER_CLUSTER:
+        raise limit_exceeded("The maximum number of access entries for this cluster was reached.")
+    kind, groups = parameters.get("type", "STANDARD"), parameters.get("kubernetesGroups", [])
+    if kind != "STANDARD" and (groups or parameters.get("username")):
+        raise invalid_parameter(f"kubernetesGroups and username cannot be set for an access entry of type {kind}.")
+    _check_groups(groups)
+    entry = _new_entry(cluster, principal, kind, groups, parameters.get("username"))
+    entry.shape["tags"] = new_tags(parameters)
+    return {"accessEntry": entry.shape}
+
+
+@operation("DescribeAccessEntry", _entry_resource)
+async def describe_access_entry(context: Context, parameters: Shape) -> Shape:
+    """One access entry."""
+    cluster = context.cluster(parameters["clusterName"])
+    return {"accessEntry": cluster.access_entry(parameters["principalArn"]).shape}
+
+
+@operation("ListAccessEntries")
+async def list_access_entries(context: Context, parameters: Shape) -> Shape:
+    """The principals that have an access entry, all or those with one access policy."""
+    cluster, policy = context.cluster(parameters["clusterName"]), parameters.get("associatedPolicyArn")
+    principals = [arn for arn, entry in cluster.access_entries.items() if not policy or policy in entry.policies]
+    found, token = page(principals, parameters)
+    return {"accessEntries": found, "nextToken": token}
+
+
+@operation("UpdateAccessEntry", _entry_resource)
+async def update_access_entry(context: Context, parameters: Shape) -> Shape:
+    """Replace groups or user name."""
+    entry = context.cluster(parameters["clusterName"]).access_entry(parameters["principalArn"])
+    if entry.shape["type"] != "STANDARD":
+        raise invalid_request(f"An access entry of type {entry.shape['type']} cannot be updated.")
+    _check_groups(parameters.get("kubernetesGroups", []))
+    for member in ("kubernetesGroups", "username"):
+        if member in parameters:
+            entry.shape[member] = parameters[member]
+    entry.shape["modifiedAt"] = now()
+    return {"accessEntry": entry.shape}
+
+
+@operation("DeleteAccessEntry", _entry_resource)
+async def delete_access_entry(context: Context, parameters: Shape) -> Shape:
+    """Shut a principal out again."""
+    cluster = context.cluster(parameters["clusterName"])
+    cluster.access_entry(parameters["principalArn"])
+    del cluster.access_entries[parameters["principalArn"]]
+    return {}
+
+
+@operation("AssociateAccessPolicy", _entry_resource)
+async def associate_access_policy(context: Context, parameters: Shape) -> Shape:
+    """Give an access entry a policy; doing it again replaces the scope (facts 2.4: idempotent)."""
+    entry = context.cluster(parameters["clusterName"]).access_entry(parameters["principalArn"])
+    policy, scope = parameters["policyArn"], parameters["accessScope"]
+    if policy.removeprefix(_POLICY_ARN) not in POLICIES:
+        raise invalid_parameter(f"The policyArn {policy} is not valid.")
+    if entry.shape["type"] != "STANDARD":
+        raise invalid_request(f"Policies cannot be associated with an access entry of type {entry.shape['type']}.")
+    if (scope.get("type") == "namespace") != bool(scope.get("namespaces")):
+        raise invalid_parameter("Namespaces must be given for a scope of type namespace, and only then.")
+    before = entry.policies.get(policy)
+    associated = {
+        "policyArn": policy,
+        "accessScope": {"namespaces": [], **scope},
+        "associatedAt": before["associatedAt"] if before else now(),
+        "modifiedAt": now(),
+    }
+    entry.policies[policy] = associated
+    return {
+        "clusterName": parameters["clusterName"],
+        "principalArn": parameters["principalArn"],
+        "associatedAccessPolicy": associated,
+    }
+
+
+@operation("DisassociateAccessPolicy", _entry_resource)
+async def disassociate_access_policy(context: Context, parameters: Shape) -> Shape:
+    """Take a policy from an access entry; one that it does not have is not an error."""
+    entry = context.cluster(parameters["clusterName"]).access_entry(parameters["principalArn"])
+    entry.policies.pop(parameters["policyArn"], None)
+    return {}
+
+
+@operation("ListAssociatedAccessPolicies", _entry_resource)
+async def list_associated_access_policies(context: Context, parameters: Shape) -> Shape:
+    """The policies of an access entry."""
+    entry = context.cluster(parameters["clusterName"]).access_entry(parameters["principalArn"])
+    found, token = page(list(entry.policies.values()), parameters)
+    return {
+        "clusterName": parameters["clusterName"],
+        "principalArn": parameters["principalArn"],
+        "associatedAccessPolicies": found,
+        "nextToken": token,
+    }
+
+
+@operation("ListAccessPolicies", any_resource)
+async def list_access_policies(_context: Context, parameters: Shape) -> Shape:
+    """The access policies that there are."""
+    found, token = page([{"name": name, "arn": f"{_POLICY_ARN}{name}"} for name in POLICIES], parameters)
+    return {"accessPolicies": found, "nextToken": token}
+
+
+def has_access_entries(cluster: Cluster) -> bool:
+    """Whether the cluster's authentication mode knows access entries."""
+    return bool(cluster.shape["accessConfig"]["authenticationMode"] != "CONFIG_MAP")
+
+
+def require_access_entries(cluster: Cluster) -> None:
+    """Refuse access entries in a cluster that only reads the aws-auth ConfigMap."""
+    if not has_access_entries(cluster):
+        raise invalid_request(
+            "The cluster's authentication mode must be set to one of [API, API_AND_CONFIG_MAP] to perform this "
+            "operation."
+        )
+
+
+def add_administrator(cluster: Cluster, principal: str) -> None:
+    """The entry that bootstrapClusterCreatorAdminPermissions makes."""
+    entry = _new_entry(cluster, principal, "STANDARD", [], None)
+    policy = f"{_POLICY_ARN}AmazonEKSClusterAdminPolicy"
+    scope = {"type": "cluster", "namespaces": []}
+    entry.policies[policy] = {
+        "policyArn": policy,
+        "accessScope": scope,
+        "associatedAt": now(),
+        "modifiedAt": now(),
+    }
+
+
+def add_node_role(cluster: Cluster, role_arn: str) -> None:
+    """The entry that a managed node group makes for its role, unless there is one."""
+    if has_access_entries(cluster) and role_arn not in cluster.access_entries:
+        _new_entry(cluster, role_arn, "EC2_LINUX", [], None)
+
+
+def principal_of(caller_arn: str) -> str:
+    """The IAM principal behind a caller: a user as it is, for a session its role."""
+    if ":assumed-role/" not in caller_arn:
+        return caller_arn
+    account, resource = caller_arn.split(":")[4], caller_arn.split(":", 5)[5]
+    return f"arn:aws:iam::{account}:role/{resource.split('/')[1]}"
+
+
+def identity(cluster: Cluster, caller_arn: str) -> Identity | None:
+    """Who an authenticated AWS caller is in this cluster, or None for somebody without access.
+
+    EKS authorises access policies itself; here the two administrator policies become the group system:masters.
+    """
+    principal = principal_of(caller_arn)
+    if not has_access_entries(cluster):
+        is_creator = cluster.bootstraps_creator and principal == principal_of(cluster.creator_arn)
+        return Identity(caller_arn, (ADMINISTRATOR_GROUP, "system:authenticated")) if is_creator else None
+    entry = next((entry for arn, entry in cluster.access_entries.items() if _same(arn, principal)), None)
+    if entry is None:
+        return None
+    groups = list(entry.shape["kubernetesGroups"])
+    if _ADMINISTRATORS & set(entry.policies):
+        groups.append(ADMINISTRATOR_GROUP)
+    username = entry.shape["username"].replace("{{SessionName}}", caller_arn.rsplit("/", 1)[-1])
+    return Identity(username, (*groups, "system:authenticated"))
+
+
+def _new_entry(cluster: Cluster, principal: str, kind: str, groups: list[str], username: str | None) -> AccessEntry:
+    node_groups = ["system:nodes"] if kind in _NODE_TYPES else []
+    resource, _, name = principal.split(":", 5)[5].partition("/")
+    arn = resource_arn(
+        cluster.spec, "access-entry", cluster.spec.name, resource, principal.split(":")[4], name, str(uuid.uuid4())
+    )
+    entry = AccessEntry(
+        {
+            "clusterName": cluster.spec.name,
+            "principalArn": principal,
+            "kubernetesGroups": groups or node_groups,
+            "accessEntryArn": arn,
+            "createdAt": now(),
+            "modifiedAt": now(),
+            "tags": {},
+            "username": username or _default_username(principal, kind),
+            "type": kind,
+        }
+    )
+    cluster.access_entries[principal] = entry
+    return entry
+
+
+def _default_username(principal: str, kind: str) -> str:
+    if kind in _NODE_TYPES:
+        return "system:node:{{EC2PrivateDNSName}}"
+    if ":role/" in principal:
+        account, name = principal.split(":")[4], principal.rsplit("/", 1)[-1]
+        return f"arn:aws:sts::{account}:assumed-role/{name}/{{{{SessionName}}}}"
+    return principal
+
+
+def _same(entry_arn: str, principal: str) -> bool:
+    """An assumed-role ARN has lost its role's path, so only account and name of a role are compared."""
+    if ":role/" not in entry_arn:
+        return entry_arn == principal
+    return entry_arn.split(":")[4] == principal.split(":")[4] and _last(entry_arn) == _last(principal)
+
+
+def _last(arn: str) -> str:
+    return arn.rsplit("/", 1)[-1]
+
+
+def _is_principal(arn: str) -> bool:
+    parts = arn.split(":", 5)
+    return len(parts) == 6 and parts[2] == "iam" and parts[5].startswith(("role/", "user/"))
+
+
+def _check_groups(groups: list[str]) -> None:
+    reserved = [group for group in groups if group.startswith(("system:", "eks:", "aws:", "amazon:", "iam:"))]
+    if reserved:
+        message = f"The kubernetes group name {reserved[0]} is invalid, it cannot start with system:"
+        raise invalid_parameter(message)

@@ -1,0 +1,402 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The one place that touches ministack's internals.
+
+ministack (https://pypi.org/project/ministack/, MIT) gives IAM with evaluation of policies, conditions and session tags,
+STS, S3 and EC2. Everything the rest of the sandbox needs of it goes through :class:`Ministack`; where it is laxer than
+AWS for what the stories here use, the adapter refuses.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import secrets
+import string
+import time
+import typing as t
+import urllib.parse
+
+import botocore.parsers
+import botocore.serialize
+import botocore.session
+
+from eks_sandbox.aws import managed_policies
+from eks_sandbox.aws import trust
+from eks_sandbox.aws.errors import ServiceError
+from eks_sandbox.aws.errors import access_denied
+from eks_sandbox.aws.faults import Knobs
+from eks_sandbox.aws.http import Application
+from eks_sandbox.aws.http import Request
+from eks_sandbox.interfaces import Credentials
+
+ADMINISTRATOR = "sandbox-admin"
+#: What ministack serves here; for any other service the sandbox says no instead of a convenient yes.
+SERVICES = frozenset({"iam", "sts", "s3", "ec2"})
+
+_AWS_POLICY = "arn:aws:iam::aws:policy/"
+_AUTHENTICATION_CODES = {
+    "SignatureDoesNotMatch": "InvalidSignatureException",
+    "RequestTimeTooSkewed": "InvalidSignatureException",
+    "CredentialDateMismatch": "InvalidSignatureException",
+    "IncompleteSignature": "IncompleteSignatureException",
+    "MissingAuthenticationToken": "MissingAuthenticationTokenException",
+    "InvalidToken": "UnrecognizedClientException",
+    "InvalidClientTokenId": "UnrecognizedClientException",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Caller:
+    """An authenticated caller."""
+
+    access_key: str
+    #: ``arn:aws:iam::…:user/…`` or ``arn:aws:sts::…:assumed-role/…``
+    arn: str
+    account: str
+    region: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Role:
+    """An IAM role as other services see it."""
+
+    name: str
+    arn: str
+    #: ``AROA…``
+    id: str
+    trust_policy: str
+
+
+def prepare_environment(port: int, account: str, region: str) -> None:
+    """Set what ministack reads when it is imported; call this before :class:`Ministack` is made.
+
+    The dead Docker socket keeps it from starting containers; the AWS settings of whoever starts the sandbox are
+    dropped, because ministack would take their access key for its root key.
+    """
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update(
+        AUTH="true",
+        AWS_ACCESS_KEY_ID=secrets.token_hex(16),
+        AWS_SECRET_ACCESS_KEY=secrets.token_hex(32),
+        DOCKER_HOST="unix:///nonexistent/docker.sock",
+        GATEWAY_PORT=str(port),
+        IOT_MTLS_ENABLED="0",
+        MINISTACK_ACCOUNT_ID=account,
+        MINISTACK_HOST="127.0.0.1",
+        MINISTACK_REGION=region,
+        PERSIST_STATE="0",
+        SFTP_ENABLED="0",
+    )
+
+
+class Ministack:
+    """IAM, STS, S3 and EC2 of one sandbox."""
+
+    def __init__(self, account: str, region: str, knobs: Knobs) -> None:
+        # Imported here, because ministack reads its settings while it is imported.
+        from ministack import app
+        from ministack.core import iam_actions
+        from ministack.core import iam_evaluator
+        from ministack.core import responses
+        from ministack.core import router
+        from ministack.services import ec2
+        from ministack.services import iam
+        from ministack.services import sts
+
+        self.application: Application = app.app
+        self.account = account
+        self.region = region
+        self.administrator_keys = Credentials(_access_key_id("AKIA"), secrets.token_urlsafe(30), "")
+        self._knobs = knobs
+        self._app = app
+        self._actions = iam_actions
+        self._evaluator = iam_evaluator
+        self._responses = responses
+        self._router = router
+        self._iam = iam
+        self._sts = sts
+        self._handlers = {"ec2": ec2.handle_request, "iam": iam.handle_request}
+        self._models = {name: botocore.session.get_session().get_service_model(name) for name in self._handlers}
+        self._role_changed_at: dict[tuple[str, str], float] = {}
+        self._tighten()
+
+    # --- life ---------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Seed managed policies and make the administrator."""
+        for name, (description, statements) in managed_policies.POLICIES.items():
+            document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+            record = self._iam._make_aws_managed_record(name, document, description)
+            self._iam._aws_managed_policies.setdefault(record["Arn"], record)
+        await self.call("iam", "CreateUser", {"UserName": ADMINISTRATOR})
+        await self.call(
+            "iam", "AttachUserPolicy", {"UserName": ADMINISTRATOR, "PolicyArn": f"{_AWS_POLICY}AdministratorAccess"}
+        )
+        key = self.administrator_keys
+        record = {
+            "UserName": ADMINISTRATOR,
+            "AccessKeyId": key.access_key,
+            "SecretAccessKey": key.secret_key,
+            "Status": "Active",
+            "CreateDate": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
+        self._iam._access_keys.set_scoped(self.account, None, key.access_key, record)
+
+    async def reset(self) -> None:
+        """Forget everything but the administrator, whose keys stay the same."""
+        self._app._reset_all_state()
+        self._role_changed_at.clear()
+        await self.start()
+
+    # --- calls as a service of AWS ------------------------------------------------------------------------------------
+
+    async def call(
+        self, service: str, operation: str, parameters: dict[str, t.Any], region: str | None = None
+    ) -> dict[str, t.Any]:
+        """Call EC2 or IAM as EKS itself does, beyond the caller's permissions.
+
+        Raises ServiceError with the code of that service.
+        """
+        model = self._models[service].operation_model(operation)
+        protocol = self._models[service].metadata["protocol"]
+        request = botocore.serialize.create_serializer(protocol).serialize_to_request(parameters, model)
+        body = urllib.parse.urlencode(request["body"]).encode()
+        headers = {"content-type": "application/x-www-form-urlencoded"}
+        with self._scope(self.account, region or self.region):
+            status, answered, content = await self._handlers[service]("POST", "/", headers, body, {})
+        content = content.encode() if isinstance(content, str) else content
+        answer = {"status_code": status, "headers": answered, "body": content}
+        parsed = botocore.parsers.create_parser(protocol).parse(answer, model.output_shape)
+        if status >= 300:
+            raise ServiceError(parsed["Error"]["Code"], parsed["Error"]["Message"], status=status)
+        return t.cast("dict[str, t.Any]", parsed)
+
+    @contextlib.contextmanager
+    def _scope(self, account: str, region: str) -> t.Iterator[None]:
+        """ministack keeps account and region of a request in context variables."""
+        before = (self._responses.get_account_id(), self._responses.get_region())
+        self._responses.set_request_account_id(account)
+        self._responses.set_request_region(region)
+        try:
+            yield
+        finally:
+            self._responses.set_request_account_id(before[0])
+            self._responses.set_request_region(before[1])
+
+    # --- authentication and authorisation -----------------------------------------------------------------------------
+
+    def is_root_key(self, access_key: str) -> bool:
+        """Whether ministack would take this key for its all-powerful root (``test``, account numbers)."""
+        return bool(self._evaluator.is_root_access_key(access_key))
+
+    def authenticate(self, request: Request) -> Caller:
+        """Verify the SigV4 signature of a request, as ministack does for its own services.
+
+        Raises ServiceError with the codes that AWS's JSON services use (UnrecognizedClientException, …).
+        """
+        signature = request.signature
+        if signature is None:
+            raise ServiceError("MissingAuthenticationTokenException", "Missing Authentication Token", status=403)
+        scope = request.scope
+        self._responses.set_request_account_id(self._app._request_account_scope(signature.access_key))
+        self._responses.set_request_region(signature.region)
+        query = {name: list(values) for name, values in request.query.items()}
+        self._evaluator.pin_signed_request(request.method, request.raw_path, query, scope["headers"])
+        self._evaluator.pin_signed_body(request.body)
+        account = self._responses.get_account_id()
+        checked = self._evaluator.authenticate(signature.access_key, account)
+        if checked is None or isinstance(checked, self._evaluator.AuthError):
+            code = getattr(checked, "code", "MissingAuthenticationToken")
+            message = getattr(checked, "message", "Missing Authentication Token")
+            raise ServiceError(_AUTHENTICATION_CODES.get(code, code), message, status=403)
+        return Caller(signature.access_key, checked.principal_arn, checked.account_id, signature.region)
+
+    def authorise(
+        self, caller: Caller, action: str, resource: str, context: t.Mapping[str, t.Any] | None = None
+    ) -> None:
+        """Evaluate the caller's identity policies, boundary and session policies for one action.
+
+        ``context`` holds condition keys, such as ``iam:PassedToService``.
+        Raises AccessDeniedException, worded as AWS does.
+        """
+        service = action.partition(":")[0]
+        keys = {name.lower(): value for name, value in (context or {}).items()}
+        with self._scope(caller.account, caller.region):
+            result = self._evaluator.enforce(caller.access_key, action, service, caller.region, resource, keys)
+        if result is None:
+            return
+        if isinstance(result, self._evaluator.AuthError):
+            raise ServiceError(_AUTHENTICATION_CODES.get(result.code, result.code), result.message, status=403)
+        explicit = result.decision == "Deny"
+        raise access_denied(self._actions.identity_denial_message(action, caller.arn, resource, explicit))
+
+    def caller_arn(self, access_key: str) -> str:
+        """The ARN behind an access key, for the call log; empty for one that nobody has."""
+        identity = self._evaluator.resolve_caller_identity(access_key)
+        return str(identity["userArn"]) if identity else ""
+
+    def operation_name(self, request: Request, service: str) -> str:
+        """``service:Operation`` of a request to one of ministack's services, for the call log."""
+        query = {name: list(values) for name, values in request.query.items()}
+        path = urllib.parse.unquote(request.raw_path)
+        headers = dict(request.headers)
+        action = self._actions.extract_iam_action(service, request.method, path, headers, request.body, query)
+        return action or f"{service}:{request.method}"
+
+    # --- roles --------------------------------------------------------------------------------------------------------
+
+    def role(self, arn: str) -> Role | None:
+        """The role with exactly this ARN, or None when there is none, yet or at all."""
+        account, name = arn.split(":")[4], arn.rsplit("/", 1)[-1]
+        record = self._iam._roles.get_scoped(account, None, name)
+        if record is None or record["Arn"] != arn:
+            return None
+        age = time.monotonic() - self._role_changed_at.get((account, name), 0.0)
+        if age < self._knobs.iam_propagation_seconds:
+            return None
+        return Role(name, arn, record["RoleId"], record["AssumeRolePolicyDocument"])
+
+    def principal_exists(self, arn: str) -> bool:
+        """Whether a user or role with this ARN exists."""
+        account, name = arn.split(":")[4], arn.rsplit("/", 1)[-1]
+        store = self._iam._users if ":user/" in arn else self._iam._roles
+        record = store.get_scoped(account, None, name)
+        return record is not None and record["Arn"] == arn
+
+    def trusts_service(
+        self,
+        role: Role,
+        service: str,
+        source: t.Mapping[str, str],
+        session_tags: t.Mapping[str, str],
+    ) -> bool:
+        """Whether the role's trust policy lets this service assume it with these session tags.
+
+        ``source`` holds aws:SourceAccount and aws:SourceArn. sts:TagSession is asked for only when there are tags.
+        """
+        document = trust.for_service(role.trust_policy, service)
+        actions = ["sts:AssumeRole", *(["sts:TagSession"] if session_tags else [])]
+        return all(self._trust_allows(document, role.arn, service, action, source, session_tags) for action in actions)
+
+    def trusts_session(
+        self, role: Role, session_arn: str, source: Role, external_id: str, session_tags: t.Mapping[str, str]
+    ) -> bool:
+        """Whether the role's trust policy lets a session of the source role assume it (role chaining)."""
+        keys = {"sts:ExternalId": external_id, "aws:PrincipalArn": source.arn}
+        actions = ["sts:AssumeRole", *(["sts:TagSession"] if session_tags else [])]
+        document = json.loads(role.trust_policy)
+        return all(
+            self._trust_allows(document, role.arn, session_arn, action, keys, session_tags) for action in actions
+        )
+
+    def _trust_allows(
+        self,
+        document: dict[str, t.Any],
+        role_arn: str,
+        principal: str,
+        action: str,
+        source: t.Mapping[str, str],
+        session_tags: t.Mapping[str, str],
+    ) -> bool:
+        is_session = principal.startswith("arn:")
+        context = self._evaluator.EvalContext(
+            principal_arn=source.get("aws:PrincipalArn", principal),
+            principal_type="AssumedRole" if is_session else "Service",
+            principal_account=principal.split(":")[4] if is_session else role_arn.split(":")[4],
+            action=action,
+            resource_arn=role_arn,
+            region=self.region,
+            request_tags=dict(session_tags),
+            tag_keys=list(session_tags),
+            service_context={key.lower(): value for key, value in source.items()},
+        )
+        return bool(self._evaluator.evaluate_trust_policy(document, principal, context))
+
+    def session(
+        self,
+        role: Role,
+        name: str,
+        *,
+        seconds: int,
+        session_tags: t.Mapping[str, str] | None = None,
+        policy: str | None = None,
+    ) -> tuple[Credentials, str, float]:
+        """Register a session of a role: its credentials, its assumed-role ARN and its end (epoch seconds).
+
+        ``policy`` is a session policy: the session may do what both it and the role's policies allow.
+        """
+        account = role.arn.split(":")[4]
+        arn = f"arn:aws:sts::{account}:assumed-role/{role.name}/{name}"
+        credentials = Credentials(_access_key_id("ASIA"), secrets.token_urlsafe(30), secrets.token_urlsafe(120))
+        end = time.time() + seconds
+        self._sts.register_session(
+            credentials.access_key,
+            {
+                "Arn": arn,
+                "UserId": f"{role.id}:{name}",
+                "SecretAccessKey": credentials.secret_key,
+                "SessionToken": credentials.session_token,
+                "Expiration": end,
+                "AccountId": account,
+                "PrincipalType": "AssumedRole",
+                "SessionTags": [{"Key": key, "Value": value} for key, value in (session_tags or {}).items()],
+                "SessionPolicies": {"Policy": policy, "PolicyArns": []} if policy else None,
+            },
+        )
+        return credentials, arn, end
+
+    def session_caller(self, credentials: Credentials, arn: str) -> Caller:
+        """A registered session as a caller, for authorising what it does next."""
+        return Caller(credentials.access_key, arn, arn.split(":")[4], self.region)
+
+    # --- where AWS is stricter ----------------------------------------------------------------------------------------
+
+    def _tighten(self) -> None:
+        handlers = self._iam._IAM_HANDLERS
+        for action, parameter in (
+            ("CreateRole", "AssumeRolePolicyDocument"),
+            ("UpdateAssumeRolePolicy", "PolicyDocument"),
+        ):
+            handlers[action] = self._with_trust_check(handlers[action], parameter)
+        for action in ("AttachRolePolicy", "AttachUserPolicy", "AttachGroupPolicy"):
+            handlers[action] = self._with_policy_check(handlers[action])
+
+    def _with_trust_check(self, handler: t.Callable[[t.Any], t.Any], parameter: str) -> t.Callable[[t.Any], t.Any]:
+        def checked(parameters: t.Any) -> t.Any:
+            document = _parameter(parameters, parameter)
+            problem = trust.malformed(document)
+            if problem:
+                return self._iam._error(400, "MalformedPolicyDocument", problem, ns="iam")
+            if trust.size(document) > trust.TRUST_POLICY_SIZE:
+                message = f"Cannot exceed quota for ACLSizePerRole: {trust.TRUST_POLICY_SIZE}"
+                return self._iam._error(409, "LimitExceeded", message, ns="iam")
+            answer = handler(parameters)
+            if answer[0] == 200 and parameter == "AssumeRolePolicyDocument":
+                key = (self._responses.get_account_id(), _parameter(parameters, "RoleName"))
+                self._role_changed_at[key] = time.monotonic()
+            return answer
+
+        return checked
+
+    def _with_policy_check(self, handler: t.Callable[[t.Any], t.Any]) -> t.Callable[[t.Any], t.Any]:
+        def checked(parameters: t.Any) -> t.Any:
+            arn = _parameter(parameters, "PolicyArn")
+            if not self._iam._policy_exists(arn):
+                message = f"Policy {arn} does not exist or is not attachable."
+                return self._iam._error(404, "NoSuchEntity", message, ns="iam")
+            return handler(parameters)
+
+        return checked
+
+
+def _parameter(parameters: t.Mapping[str, t.Any], name: str) -> str:
+    values = parameters.get(name, [""])
+    return str(values[0]) if isinstance(values, list) else str(values)
+
+
+def _access_key_id(prefix: str) -> str:
+    return prefix + "".join(secrets.choice(string.ascii_uppercase + "234567") for _ in range(16))

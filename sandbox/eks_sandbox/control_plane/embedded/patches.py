@@ -1,0 +1,120 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The patch types that change an object as it stands; server-side apply is in ``managed_fields``."""
+
+from __future__ import annotations
+
+import copy
+import typing as t
+
+import jsonpatch
+
+from eks_sandbox.control_plane.embedded.errors import ApiError
+from eks_sandbox.control_plane.embedded.errors import bad_request
+from eks_sandbox.control_plane.embedded.structure import SETS
+from eks_sandbox.control_plane.embedded.structure import merge_key
+from eks_sandbox.control_plane.objects import Object
+
+MERGE = "application/merge-patch+json"
+STRATEGIC = "application/strategic-merge-patch+json"
+JSON = "application/json-patch+json"
+APPLY = "application/apply-patch+yaml"
+TYPES = (JSON, MERGE, APPLY, STRATEGIC)
+
+_SET_ORDER = "$setElementOrder/"
+_DELETE_FROM = "$deleteFromPrimitiveList/"
+_RETAIN = "$retainKeys"
+
+
+def apply_patch(media_type: str, current: Object, patch: t.Any) -> Object:
+    """The object after a merge, strategic merge or JSON patch.
+
+    :raises ApiError: 400 for a patch of the wrong form, 422 for one that does not fit the object.
+    """
+    if media_type == JSON:
+        return _json_patch(current, patch)
+    if not isinstance(patch, dict):
+        raise bad_request("error decoding patch: json: cannot unmarshal the patch into an object")
+    merged = merge(current, patch) if media_type == MERGE else strategic_merge(current, patch)
+    return t.cast(Object, merged)
+
+
+def merge(current: t.Any, patch: t.Any) -> t.Any:
+    """RFC 7386: objects merge, null deletes, all else replaces."""
+    if not isinstance(patch, dict):
+        return copy.deepcopy(patch)
+    merged = dict(current) if isinstance(current, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge(merged.get(key), value)
+    return merged
+
+
+def _json_patch(current: Object, operations: t.Any) -> Object:
+    if not isinstance(operations, list) or not all(isinstance(entry, dict) for entry in operations):
+        raise bad_request("error decoding patch: json: cannot unmarshal the patch into a list of operations")
+    try:
+        patched = jsonpatch.JsonPatch(operations).apply(current, in_place=False)
+    except jsonpatch.InvalidJsonPatch as error:
+        raise bad_request(f"error decoding patch: {error}") from error
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError, ValueError, KeyError) as error:
+        why = "the server rejected our request due to an error in our request"
+        raise ApiError(422, "Invalid", f"{why}: {error}") from error
+    if not isinstance(patched, dict):
+        raise bad_request("the patch turns the object into something else")
+    return patched
+
+
+def strategic_merge(current: t.Any, patch: t.Any) -> t.Any:
+    """A strategic merge patch: as a merge patch, but lists with a merge key merge item by item."""
+    if not isinstance(patch, dict):
+        return copy.deepcopy(patch)
+    if patch.get("$patch") == "replace":
+        return {key: copy.deepcopy(value) for key, value in patch.items() if key != "$patch"}
+    merged = dict(current) if isinstance(current, dict) else {}
+    if _RETAIN in patch:
+        merged = {key: value for key, value in merged.items() if key in patch[_RETAIN]}
+    for key, value in patch.items():
+        _merge_field(merged, key, value)
+    return merged
+
+
+def _merge_field(merged: Object, key: str, value: t.Any) -> None:
+    if key.startswith(_SET_ORDER) or key in (_RETAIN, "$patch"):
+        return
+    if key.startswith(_DELETE_FROM):
+        field = key.removeprefix(_DELETE_FROM)
+        merged[field] = [entry for entry in merged.get(field) or [] if entry not in value]
+    elif value is None:
+        merged.pop(key, None)
+    elif isinstance(value, list):
+        merged[key] = _merge_list(key, merged.get(key), value)
+    elif isinstance(value, dict) and value.get("$patch") == "delete":
+        merged.pop(key, None)
+    else:
+        merged[key] = strategic_merge(merged.get(key), value)
+
+
+def _merge_list(field: str, current: t.Any, patch: list[t.Any]) -> list[t.Any]:
+    known = current if isinstance(current, list) else []
+    if field in SETS:
+        return known + [entry for entry in patch if entry not in known]
+    key = merge_key(field, [*known, *patch])
+    if key is None or not all(isinstance(entry, dict) for entry in [*known, *patch]):
+        return copy.deepcopy(patch)
+    if any(entry.get("$patch") == "replace" for entry in patch):
+        return [copy.deepcopy(entry) for entry in patch if entry.get("$patch") != "replace"]
+    merged = list(known)
+    for entry in patch:
+        if key not in entry:
+            raise bad_request(f"map: {entry} does not contain declared merge key: {key}")
+        place = next((index for index, old in enumerate(merged) if old.get(key) == entry[key]), None)
+        if entry.get("$patch") == "delete":
+            merged = [old for old in merged if old.get(key) != entry[key]]
+        elif place is None:
+            merged.append(strategic_merge({}, entry))
+        else:
+            merged[place] = strategic_merge(merged[place], entry)
+    return merged

@@ -1,0 +1,159 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The API server: an ASGI application over the store."""
+
+from __future__ import annotations
+
+import json
+import logging
+import typing as t
+
+from eks_sandbox.control_plane.embedded import schema
+from eks_sandbox.control_plane.embedded.access import Authenticator
+from eks_sandbox.control_plane.embedded.access import ensure_may
+from eks_sandbox.control_plane.embedded.access import ensure_may_read_path
+from eks_sandbox.control_plane.embedded.discovery import Discovery
+from eks_sandbox.control_plane.embedded.errors import ApiError
+from eks_sandbox.control_plane.embedded.errors import unknown_resource
+from eks_sandbox.control_plane.embedded.handlers import Handlers
+from eks_sandbox.control_plane.embedded.reads import Reader
+from eks_sandbox.control_plane.embedded.reads import shown
+from eks_sandbox.control_plane.embedded.requests import Request
+from eks_sandbox.control_plane.embedded.requests import Target
+from eks_sandbox.control_plane.embedded.requests import ensure_verb
+from eks_sandbox.control_plane.embedded.requests import target_of
+from eks_sandbox.control_plane.embedded.requests import verb_of
+from eks_sandbox.control_plane.embedded.streams import Kubelets
+from eks_sandbox.control_plane.embedded.writes import Writer
+from eks_sandbox.control_plane.objects import Object
+from eks_sandbox.control_plane.serving import BodyTooLargeError
+from eks_sandbox.control_plane.serving import Receive
+from eks_sandbox.control_plane.serving import Scope
+from eks_sandbox.control_plane.serving import Send
+from eks_sandbox.control_plane.serving import accept_lifespan
+from eks_sandbox.control_plane.serving import read_body
+from eks_sandbox.control_plane.serving import respond
+
+log = logging.getLogger(__name__)
+
+HEALTH_PATHS = ("/healthz", "/livez", "/readyz")
+#: A Warning header may not hold quotation marks and line ends unescaped (RFC 7234).
+_ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": " ", "\r": " "})
+
+
+class ApiServer:
+    """Authenticates, authorises and routes every request."""
+
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        discovery: Discovery,
+        reader: Reader,
+        writer: Writer,
+        handlers: Handlers,
+        kubelets: Kubelets,
+    ) -> None:
+        self._authenticator = authenticator
+        self._discovery = discovery
+        self._reader = reader
+        self._writer = writer
+        self._handlers = handlers
+        self._kubelets = kubelets
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection of ASGI."""
+        if scope["type"] == "lifespan":
+            await accept_lifespan(receive, send)
+            return
+        guard = _Guard(send)
+        try:
+            if scope["type"] == "websocket":
+                await receive()
+                await self._websocket(scope, receive, guard)
+            else:
+                await self._http(Request.read(scope, await read_body(receive)), receive, guard)
+        except ApiError as error:
+            await guard.fail(scope, error)
+        except BodyTooLargeError:
+            message = "Request entity too large: limit is 3145728"
+            await guard.fail(scope, ApiError(413, "RequestEntityTooLarge", message))
+        except Exception as error:
+            # The client gets a Status in every case; what went wrong stands in the sandbox's log.
+            log.exception("%s %s failed", scope.get("method", "websocket"), scope["path"])
+            await guard.fail(scope, ApiError(500, "InternalError", f"Internal error occurred: {type(error).__name__}"))
+
+    async def _http(self, request: Request, receive: Receive, send: _Guard) -> None:
+        identity = await self._authenticator.identify(request.bearer_token)
+        if request.path in HEALTH_PATHS:
+            await respond(send, 200, b"ok", "text/plain; charset=utf-8")
+            return
+        document = self._discovery.answer(request.path)
+        if document is not None or not request.path.startswith(("/api/", "/apis/")):
+            ensure_may_read_path(identity, request.path)
+            if document is None:
+                raise unknown_resource()
+            await _send_json(send, 200, document)
+            return
+        target = target_of(request.path)
+        verb = verb_of(request, target)
+        ensure_may(identity, verb, target)
+        ensure_verb(target, verb)
+        await schema.ready()
+        if target.subresource == "log" and verb == "get":
+            await self._kubelets.log(target, request, send)
+        elif verb == "watch":
+            await self._reader.watch(target, request, receive, send)
+        elif verb == "list":
+            await _send_json(send, 200, self._reader.listed(target, request))
+        elif verb == "get" and target.subresource in ("", "status"):
+            await _send_json(send, 200, shown(target, request, self._writer.existing(target)))
+        else:
+            (status, body), warnings = await self._handlers.handle(verb, target, request, identity)
+            await _send_json(send, status, self._shown(target, request, body), warnings)
+
+    @staticmethod
+    def _shown(target: Target, request: Request, body: Object) -> Object:
+        """kubectl asks for tables in answers to writes too (``kubectl create -o wide``)."""
+        is_object = body.get("kind") == target.resource.kind and "resourceVersion" in (body.get("metadata") or {})
+        return shown(target, request, body) if is_object else body
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: _Guard) -> None:
+        request = Request.read({**scope, "method": "GET"}, b"")
+        identity = await self._authenticator.identify(request.bearer_token)
+        target = target_of(request.path)
+        ensure_may(identity, "create", target)
+        if target.subresource != "exec":
+            raise unknown_resource()
+        await self._kubelets.execute(target, request, scope, receive, send)
+
+
+class _Guard:
+    """Passes messages on, and knows whether an answer has begun."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._begun = False
+
+    async def __call__(self, message: dict[str, t.Any]) -> None:
+        self._begun = True
+        await self._send(message)
+
+    async def fail(self, scope: Scope, error: ApiError) -> None:
+        """Answer with a Status, if it is not too late for that."""
+        if self._begun:
+            if scope["type"] == "http":
+                await self._send({"type": "http.response.body", "body": b""})
+            return
+        body = json.dumps(error.status()).encode()
+        if scope["type"] == "http":
+            await respond(self._send, error.code, body)
+            return
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        start = {"type": "websocket.http.response.start", "status": error.code, "headers": headers}
+        await self._send(start)
+        await self._send({"type": "websocket.http.response.body", "body": body})
+
+
+async def _send_json(send: Send, status: int, document: Object, warnings: t.Sequence[str] = ()) -> None:
+    headers = [("warning", f'299 - "{text.translate(_ESCAPES)}"') for text in warnings]
+    await respond(send, status, json.dumps(document).encode(), headers=headers)

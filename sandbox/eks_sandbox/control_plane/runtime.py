@@ -1,0 +1,266 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A running cluster, whichever API server it has: the sandbox's components around a Kubernetes API."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import pathlib
+import time
+import typing as t
+
+from eks_sandbox.control_plane.certificates import CertificateAuthority
+from eks_sandbox.control_plane.objects import Object
+from eks_sandbox.control_plane.objects import identity
+from eks_sandbox.control_plane.objects import is_owned_by
+from eks_sandbox.control_plane.serving import Server
+from eks_sandbox.interfaces import AwsSide
+from eks_sandbox.interfaces import ClusterSpec
+from eks_sandbox.interfaces import NodeSpec
+from eks_sandbox.node import client as api
+from eks_sandbox.node import controllers
+from eks_sandbox.node import webhook
+from eks_sandbox.node.applications import Reviews
+from eks_sandbox.node.authenticator import Authenticator
+from eks_sandbox.node.client import Client
+from eks_sandbox.node.client import Collection
+from eks_sandbox.node.client import KubernetesError
+from eks_sandbox.node.controller import Informers
+from eks_sandbox.node.images import Images
+from eks_sandbox.node.kubelet import Kubelet
+from eks_sandbox.node.machine import Machine
+from eks_sandbox.node.scheduler import Scheduler
+
+ADMISSION_PATH, AUTHENTICATION_PATH = "/mutate", "/authenticate"
+#: Seconds between looks at what is waited for.
+PERIOD = 0.05
+#: Seconds that the removal of objects may take.
+REMOVAL_TIMEOUT = 60.0
+#: How AWS's own software names itself as the manager of an add-on's fields.
+ADDON_MANAGER = "eks"
+_APPLY = "application/apply-patch+yaml"
+
+
+class ControlPlane(t.Protocol):
+    """An API server that runs."""
+
+    endpoint: str
+    admin_token: str
+
+    async def stop(self) -> None:
+        """End it."""
+        ...
+
+
+def _plural(kind: str) -> str:
+    lower = kind.lower()
+    if lower.endswith(("s", "x", "ch")):
+        return f"{lower}es"
+    return f"{lower[:-1]}ies" if lower.endswith("y") else f"{lower}s"
+
+
+#: Kinds without a namespace that an add-on's manifests may hold.
+CLUSTER_WIDE = ("Namespace", "Node", "ClusterRole", "ClusterRoleBinding", "MutatingWebhookConfiguration", "CSIDriver")
+
+
+def collection_of(manifest: Object) -> Collection:
+    """Where an object of a manifest belongs."""
+    version, kind = manifest["apiVersion"], manifest["kind"]
+    prefix = f"apis/{version}" if "/" in version else f"api/{version}"
+    return Collection(prefix, _plural(kind), namespaced=kind not in CLUSTER_WIDE)
+
+
+class Reviewer:
+    """The server that the API server asks about pods and tokens."""
+
+    def __init__(self, cluster: ClusterSpec, aws: AwsSide, authority: CertificateAuthority) -> None:
+        self._cluster = cluster
+        self._aws = aws
+        self.authenticator = Authenticator(aws, cluster)
+        self._client: Client | None = None
+        hook = webhook.Webhook(cluster.region, self._is_associated, self._annotations)
+        reviews = {ADMISSION_PATH: hook.review, AUTHENTICATION_PATH: self.authenticator.review}
+        self._server = Server(Reviews(reviews), authority.issue("reviewer"))
+        self.admission_url = self._server.url + ADMISSION_PATH
+        self.authentication_url = self._server.url + AUTHENTICATION_PATH
+
+    def start(self) -> None:
+        """Answer from now on."""
+        self._server.start()
+
+    def use(self, client: Client) -> None:
+        """Read service accounts with this client."""
+        self._client = client
+
+    async def stop(self) -> None:
+        """Answer no more."""
+        await self._server.stop()
+
+    def _is_associated(self, namespace: str, account: str) -> bool:
+        return self._aws.injects(self._cluster, namespace, account)
+
+    async def _annotations(self, namespace: str, name: str) -> t.Mapping[str, str]:
+        if self._client is None:
+            return {}
+        account = await self._client.get(api.SERVICE_ACCOUNTS, namespace, name)
+        return (account or {}).get("metadata", {}).get("annotations") or {}
+
+
+class Runtime:
+    """A ClusterRuntime."""
+
+    def __init__(
+        self,
+        cluster: ClusterSpec,
+        aws: AwsSide,
+        directory: pathlib.Path,
+        authority: CertificateAuthority,
+        plane: ControlPlane,
+        reviewer: Reviewer,
+    ) -> None:
+        self._cluster = cluster
+        self._aws = aws
+        self._directory = directory
+        self._authority = authority
+        self._plane = plane
+        self._reviewer = reviewer
+        self.endpoint = plane.endpoint
+        self.certificate_authority = authority.pem
+        self.admin_token = plane.admin_token
+        self._kubelets: dict[str, Kubelet] = {}
+        self._images = Images(directory / "images")
+        self._tasks: list[asyncio.Task[None]] = []
+        self._clients: list[Client] = []
+        self._admin = self._client(plane.admin_token, ADDON_MANAGER)
+
+    async def start(self) -> None:
+        """Register the webhook, start controllers and scheduler, wait until a pod could be made."""
+        self._reviewer.use(self._admin)
+        configuration = webhook.configuration(self._reviewer.admission_url, self._authority.pem)
+        await self._admin.create_if_missing(api.MUTATING_WEBHOOKS, configuration)
+        issue = self._reviewer.authenticator.issue
+        manager = self._client(issue("system:kube-controller-manager"), controllers.MANAGER)
+        informers, workers = controllers.create(manager, self._authority.pem)
+        scheduling = self._client(issue("system:kube-scheduler"), Scheduler.name)
+        pods_and_nodes = Informers(scheduling)
+        workers.append(Scheduler(scheduling, pods_and_nodes))
+        work = [informers.run(), pods_and_nodes.run(), *(worker.run() for worker in workers)]
+        self._tasks = [asyncio.create_task(entry) for entry in work]
+        await asyncio.gather(informers.synced(), pods_and_nodes.synced())
+        await self._wait_for(self._has_service_accounts)
+
+    async def stop(self) -> None:
+        """End pods, components and the API server; returns when all processes are gone."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(kubelet.stop() for kubelet in self._kubelets.values()))
+        self._kubelets.clear()
+        await self._plane.stop()
+        await self._reviewer.stop()
+        await asyncio.gather(*(client.close() for client in self._clients))
+
+    async def set_nodes(self, nodes: t.Sequence[NodeSpec]) -> None:
+        """Make exactly these nodes exist: new ones join, missing ones leave with their pods."""
+        wanted = {node.name: node for node in nodes}
+        leaving = [self._kubelets.pop(name) for name in list(self._kubelets) if name not in wanted]
+        joining = [node for name, node in wanted.items() if name not in self._kubelets]
+        await asyncio.gather(*(self._leave(kubelet) for kubelet in leaving), *(self._join(node) for node in joining))
+
+    async def apply(self, manifests: t.Sequence[dict[str, t.Any]]) -> None:
+        """Create or update these objects, as the owner of an add-on (EKS) does.
+
+        :raises KubernetesError: the API refuses one of them.
+        """
+        for manifest in manifests:
+            path = collection_of(manifest).path(*identity(manifest))
+            query = {"fieldManager": ADDON_MANAGER, "force": "true"}
+            await self._admin.request("PATCH", path, manifest, query=query, content_type=_APPLY)
+
+    async def remove(self, manifests: t.Sequence[dict[str, t.Any]]) -> None:
+        """Delete these objects, missing ones included; waits until dependent pods are gone."""
+        owners = set()
+        for manifest in reversed(manifests):
+            collection = collection_of(manifest)
+            found = await self._admin.get(collection, *identity(manifest))
+            if found is not None:
+                owners.add(found["metadata"]["uid"])
+                await self._admin.delete(collection, *identity(manifest), propagationPolicy="Background")
+
+        async def nobody_is_left() -> bool:
+            pods = await self._admin.select(api.PODS)
+            return not any(is_owned_by(pod, uid) for pod in pods for uid in owners)
+
+        await self._wait_for(nobody_is_left)
+
+    async def daemon_set_status(self, namespace: str, name: str) -> dict[str, int]:
+        """``status`` of a DaemonSet; empty when there is none."""
+        found = await self._admin.get(api.DAEMON_SETS, namespace, name)
+        return dict((found or {}).get("status") or {})
+
+    async def review_token(self, token: str, audience: str) -> dict[str, t.Any] | None:
+        """Verified claims of a service account token for this audience, or None."""
+        body = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenReview",
+            "metadata": {},
+            "spec": {"token": token, "audiences": [audience]},
+        }
+        review = await self._admin.request("POST", api.TOKEN_REVIEWS.path(), body)
+        status = review.get("status") or {}
+        if not status.get("authenticated") or audience not in (status.get("audiences") or []):
+            return None
+        # The API server has checked the signature, so the claims may be read without another check.
+        payload = token.split(".")[1]
+        claims: dict[str, t.Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return claims
+
+    def _client(self, token: str, agent: str) -> Client:
+        client = Client(self.endpoint, self._authority.pem, token, agent)
+        self._clients.append(client)
+        return client
+
+    async def _join(self, node: NodeSpec) -> None:
+        folder = self._directory / "nodes" / node.name
+        token = self._reviewer.authenticator.issue(f"system:node:{node.name}", "system:nodes")
+        kubelet = Kubelet(
+            Client(self.endpoint, self._authority.pem, token, "kubelet"),
+            Machine(node, self._cluster, self._aws, folder),
+            self._images,
+            folder,
+            self._cluster.version,
+            self._authority.issue(f"kubelet-{node.name}", (node.name, "localhost")),
+            self._authority.path,
+        )
+        self._kubelets[node.name] = kubelet
+        await kubelet.start()
+
+    async def _leave(self, kubelet: Kubelet) -> None:
+        await self._admin.delete(api.NODES, "", kubelet.node.name)
+        await kubelet.stop()
+        pods = await self._admin.select(api.PODS, fieldSelector=f"spec.nodeName={kubelet.node.name}")
+        for pod in pods:
+            await self._admin.delete(api.PODS, *identity(pod), gracePeriodSeconds=0)
+
+    async def _has_service_accounts(self) -> bool:
+        namespaces = await self._admin.select(api.NAMESPACES)
+        accounts = await self._admin.select(api.SERVICE_ACCOUNTS)
+        have = {identity(account)[0] for account in accounts if account["metadata"]["name"] == "default"}
+        return {namespace["metadata"]["name"] for namespace in namespaces} <= have
+
+    @staticmethod
+    async def _wait_for(holds: t.Callable[[], t.Awaitable[bool]]) -> None:
+        """Until it holds.
+
+        :raises TimeoutError: it does not within a minute.
+        """
+        end = time.monotonic() + REMOVAL_TIMEOUT
+        while time.monotonic() < end:
+            with contextlib.suppress(KubernetesError):
+                if await holds():
+                    return
+            await asyncio.sleep(PERIOD)
+        raise TimeoutError("the cluster has not reached the expected state within a minute")

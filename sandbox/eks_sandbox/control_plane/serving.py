@@ -1,0 +1,152 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""HTTP servers on loopback: ASGI applications under hypercorn, many in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import pathlib
+import socket
+import ssl
+import typing as t
+
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+
+Scope = dict[str, t.Any]
+Message = dict[str, t.Any]
+Receive = t.Callable[[], t.Awaitable[Message]]
+Send = t.Callable[[Message], t.Awaitable[None]]
+Application = t.Callable[[Scope, Receive, Send], t.Awaitable[None]]
+
+#: kube-apiserver's own limit for a request body, in bytes.
+BODY_LIMIT = 3 * 1024 * 1024
+#: Seconds that open connections get when a server stops.
+GRACE = 0.5
+
+
+class BodyTooLargeError(Exception):
+    """A request's body is longer than kube-apiserver would read."""
+
+
+def _expect_abrupt_clients(loop: asyncio.AbstractEventLoop) -> None:
+    """Clients such as kubectl close TLS connections in mid-flight, which asyncio would report as an error of ours."""
+    if getattr(loop.get_exception_handler(), "expects_abrupt_clients", False):
+        return
+    previous = loop.get_exception_handler()
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, t.Any]) -> None:
+        if _is_abrupt_end(context.get("exception")):
+            return
+        if previous is None:
+            loop.default_exception_handler(context)
+        else:
+            previous(loop, context)
+
+    handle.expects_abrupt_clients = True  # type: ignore[attr-defined]
+    loop.set_exception_handler(handle)
+
+
+def _is_abrupt_end(error: BaseException | None) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_abrupt_end(inner) for inner in error.exceptions)
+    return isinstance(error, ssl.SSLError | ConnectionError)
+
+
+class Server:
+    """One application on one loopback port, over TLS where a certificate is given."""
+
+    def __init__(
+        self,
+        application: Application,
+        tls: tuple[pathlib.Path, pathlib.Path] | None = None,
+        *,
+        client_authority: pathlib.Path | None = None,
+    ) -> None:
+        self._application = application
+        #: Where given, only clients with a certificate of this authority are served.
+        self._client_authority = client_authority
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
+        self._tls = tls
+        # Hypercorn would otherwise install signal handlers, and the second server of a process would never end.
+        self._stopping = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Serve from now on; the port listens already."""
+        _expect_abrupt_clients(asyncio.get_running_loop())
+        self._task = asyncio.create_task(self._serve())
+
+    async def stop(self) -> None:
+        """End the server and its connections."""
+        self._stopping.set()
+        if self._task is None:
+            self._socket.close()
+            return
+        # Since Python 3.12 a closing server waits for its connections for ever: the time limit is ours.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._task, 2 * GRACE + 1)
+
+    async def _serve(self) -> None:
+        await serve(t.cast(t.Any, self._application), self._config(), shutdown_trigger=self._stopping.wait)
+
+    def _config(self) -> Config:
+        config = Config()
+        # The socket goes to hypercorn by number, so that no other process can take the port in between.
+        config.bind = [f"fd://{self._socket.detach()}"]
+        config.errorlog = None
+        config.accesslog = None
+        config.alpn_protocols = ["http/1.1"]
+        config.graceful_timeout = GRACE
+        config.keep_alive_timeout = 300
+        config.keep_alive_max_requests = 1_000_000_000
+        if self._tls:
+            config.certfile, config.keyfile = (str(path) for path in self._tls)
+        if self._client_authority:
+            config.ca_certs = str(self._client_authority)
+            config.verify_mode = ssl.VerifyMode.CERT_REQUIRED
+        return config
+
+
+async def read_body(receive: Receive, limit: int = BODY_LIMIT) -> bytes:
+    """The whole body of a request.
+
+    :raises BodyTooLargeError: it is longer than ``limit`` bytes.
+    """
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise BodyTooLargeError
+        parts.append(part)
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+async def respond(
+    send: Send,
+    status: int,
+    body: bytes,
+    content_type: str = "application/json",
+    headers: t.Sequence[tuple[str, str]] = (),
+) -> None:
+    """Send a whole answer."""
+    pairs = [("content-type", content_type), ("content-length", str(len(body))), *headers]
+    encoded = [(name.encode(), value.encode("utf-8")) for name, value in pairs]
+    await send({"type": "http.response.start", "status": status, "headers": encoded})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def accept_lifespan(receive: Receive, send: Send) -> None:
+    """Answer the server's start-up and shutdown messages."""
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,126 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Where the AWS side and the Kubernetes side of the sandbox meet.
+
+The AWS side (``aws/``) owns accounts, clusters, add-ons and associations. For each cluster it starts one
+:class:`ClusterRuntime`, which the Kubernetes side (``control_plane/`` and ``node/``) provides. The Kubernetes side asks
+back through :class:`AwsSide`. Nothing else crosses the border, so either side can be exchanged.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import typing as t
+
+
+@dataclasses.dataclass(frozen=True)
+class ClusterSpec:
+    """What the Kubernetes side needs to know about a cluster."""
+
+    account: str
+    region: str
+    name: str
+    arn: str
+    #: Kubernetes version as EKS names it, such as ``1.34``.
+    version: str
+    #: The issuer of service account tokens, ``https://oidc.eks.<region>.amazonaws.com/id/<ID>``.
+    issuer: str
+
+
+@dataclasses.dataclass(frozen=True)
+class NodeSpec:
+    """One EC2 instance of a managed node group."""
+
+    #: The node's name, as EKS gives it: ``ip-10-0-1-17.eu-west-1.compute.internal``.
+    name: str
+    nodegroup: str
+    instance_id: str
+    instance_type: str
+    zone: str
+    role_arn: str
+    labels: t.Mapping[str, str]
+    #: Kubernetes form: ``{"key": ..., "value": ..., "effect": "NoSchedule"}``.
+    taints: t.Sequence[t.Mapping[str, str]] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """Who a Kubernetes request is made by."""
+
+    username: str
+    groups: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Credentials:
+    """A session of an IAM role; never log it."""
+
+    access_key: str
+    secret_key: str
+    session_token: str
+
+
+class AwsSide(t.Protocol):
+    """What the Kubernetes side may ask of AWS."""
+
+    #: Where every AWS service of this sandbox answers, ``http://127.0.0.1:<port>``.
+    endpoint: str
+
+    def injects(self, cluster: ClusterSpec, namespace: str, service_account: str) -> bool:
+        """Whether the Pod Identity webhook knows an effective association for this service account."""
+        ...
+
+    async def authenticate(self, cluster: ClusterSpec, token: str) -> Identity | None:
+        """Who holds this EKS token (``k8s-aws-v1.…``), by STS and the cluster's access entries; None if nobody."""
+        ...
+
+    def node_credentials(self, node: NodeSpec, cluster: ClusterSpec) -> Credentials:
+        """A session of the node's role, as the instance metadata service would hand it out."""
+        ...
+
+
+class ClusterRuntime(t.Protocol):
+    """One running Kubernetes cluster."""
+
+    #: ``https://127.0.0.1:<port>``
+    endpoint: str
+    #: PEM text of the CA that signed the API server's certificate.
+    certificate_authority: str
+    #: Bearer token of the sandbox's own administrator (group system:masters), for the kubeconfig that `up` writes.
+    admin_token: str
+
+    async def stop(self) -> None:
+        """End the API server and every pod; returns when all processes are gone."""
+        ...
+
+    async def set_nodes(self, nodes: t.Sequence[NodeSpec]) -> None:
+        """Make exactly these nodes exist: new ones join (Ready within a second), missing ones leave with their pods."""
+        ...
+
+    async def apply(self, manifests: t.Sequence[dict[str, t.Any]]) -> None:
+        """Create or update these objects, as the owner of an add-on (EKS) does."""
+        ...
+
+    async def remove(self, manifests: t.Sequence[dict[str, t.Any]]) -> None:
+        """Delete these objects, missing ones included; waits until dependent pods are gone."""
+        ...
+
+    async def daemon_set_status(self, namespace: str, name: str) -> dict[str, int]:
+        """``status`` of a DaemonSet (``desiredNumberScheduled``, ``numberReady``, …); empty when there is none."""
+        ...
+
+    async def review_token(self, token: str, audience: str) -> dict[str, t.Any] | None:
+        """Verified claims of a service account token for this audience, or None: signature, expiry, and that the
+        service account and the pod still exist."""
+        ...
+
+
+class StartCluster(t.Protocol):
+    """How the AWS side starts a cluster; provided by the chosen control plane.
+
+    The module that provides it may also hold ``pod_mode() -> str``, how pods run on this machine, for the start line,
+    and ``preload() -> None``, called once in a thread after the start, so that the first cluster starts faster.
+    """
+
+    async def __call__(self, cluster: ClusterSpec, aws: AwsSide, directory: pathlib.Path) -> ClusterRuntime: ...
