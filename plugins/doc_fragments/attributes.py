@@ -1,0 +1,43 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What all modules can do: the documentation fragment ``podidentity.eks.attributes``, and its form ``.info``."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Attributes of the modules."""
+
+    #: Modules that change something.
+    DOCUMENTATION = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Returns what would be done and how the object would look, and makes no call that writes.
+    support: full
+  diff_mode:
+    description: Shows the object before and after the task, or in check mode as it would be after it.
+    support: full
+  action_group:
+    description: Use C(group/podidentity.eks.aws) in C(module_defaults) to set defaults for this module.
+    support: full
+    membership:
+      - podidentity.eks.aws
+"""
+
+    #: Modules that only look.
+    INFO = r"""
+options: {}
+attributes:
+  check_mode:
+    description: The module only looks, in check mode too.
+    support: full
+  diff_mode:
+    description: There is nothing to show, since the module changes nothing.
+    support: N/A
+  action_group:
+    description: Use C(group/podidentity.eks.aws) in C(module_defaults) to set defaults for this module.
+    support: full
+    membership:
+      - podidentity.eks.aws
+"""

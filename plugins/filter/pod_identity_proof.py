@@ -1,0 +1,112 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the pods of workloads proved, and why it is not enough where it is not."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: pod_identity_proof
+short_description: Judge what the pods of workloads proved
+version_added: 0.1.0
+author:
+  - The podidentity.eks founders (@podidentity)
+description:
+  - Compares what each pod held and did with the association of its service account, and returns one proof each.
+  - Where something is not proven, it names one cause and what to do. The more was looked up, the more precise it is.
+  - The filter of role P(podidentity.eks.verify#role). Nothing is called.
+positional: _input
+options:
+  _input:
+    description: The workloads, as the roles of this collection take them.
+    type: list
+    elements: dict
+    required: true
+  observed:
+    description:
+      - What was observed. C(cluster) is the cluster's name and C(timeout) for how many seconds pods were waited for.
+      - C(associations) is the list that M(podidentity.eks.eks_pod_identity_association_info) returns.
+      - C(objects) is the list of a ConfigMap and a Job for each workload, C(applied), C(pods) and C(logs) are the
+        registered results of applying them, listing their pods and reading their logs.
+      - C(surroundings) is what was looked up after a failure, as registered results under C(addon), C(agent_pods),
+        C(roles) and C(events).
+    type: dict
+    required: true
+seealso:
+  - plugin: podidentity.eks.pod_identity_proof_report
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+- name: Judge
+  ansible.builtin.set_fact:
+    podidentity_proof: "{{ podidentity_workloads | podidentity.eks.pod_identity_proof(observed) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: One proof for each workload, in their order.
+  type: list
+  elements: dict
+  contains:
+    cluster:
+      description: The cluster's name.
+      type: str
+    namespace:
+      description: The namespace.
+      type: str
+    service_account:
+      description: The service account.
+      type: str
+    association_id:
+      description: The association's ID, null if there is none.
+      type: str
+    role_arn:
+      description: The role of the association.
+      type: str
+    target_role_arn:
+      description: Its target role, null if there is none.
+      type: str
+    identity:
+      description: Who the pod was, with C(arn), C(account), C(role) and C(session_name); null if it was nobody.
+      type: dict
+    region:
+      description: The AWS region that the pod was given.
+      type: str
+    calls:
+      description:
+        - The declared calls with C(service), C(operation), C(expected), C(outcome) (V(allowed), V(denied), V(error) or
+          V(not_tried)), C(ok), C(shown) where asked, and C(code) and C(message) of an error.
+      type: list
+      elements: dict
+    proven:
+      description: Whether the identity is the association's and every call went as declared.
+      type: bool
+    cause:
+      description: Where not proven, C(id), a name that stays the same over releases, and C(text), one sentence.
+      type: dict
+    advice:
+      description: Where not proven, what to do.
+      type: str
+"""
+
+import typing as t
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.cases import read_cases
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declaration import DeclarationError
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.proof import prove
+
+
+def pod_identity_proof(workloads: t.Any, observed: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
+    """The filter; see its documentation above."""
+    try:
+        return [prove(case) for case in read_cases(workloads, observed)]
+    except DeclarationError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+class FilterModule:
+    """The filter under its name."""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"pod_identity_proof": pod_identity_proof}

@@ -1,0 +1,90 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# PRIVATE to the collection: no part of its interface, and it may change in any release.
+"""Workloads as their users declare them, with the calls that are to prove what they may do."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing as t
+
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import plain
+
+#: What a call may say, and what it must.
+CALL_KEYS = {"service", "operation", "parameters", "show"}
+CALL_REQUIRED = ("service", "operation")
+
+
+class DeclarationError(ValueError):
+    """A workload that cannot be verified as it is declared; the message is one sentence for the user."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One AWS call that a pod makes to prove something."""
+
+    service: str
+    operation: str
+    #: ``allow`` or ``deny``
+    expected: str
+    parameters: t.Mapping[str, t.Any]
+    #: JMESPath of what to show of the answer, empty for nothing.
+    show: str
+
+    def as_document(self) -> dict[str, t.Any]:
+        """The form that the script in the pod reads."""
+        return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Workload:
+    """A service account of a namespace and what its pods are to prove."""
+
+    namespace: str
+    service_account: str
+    calls: tuple[Call, ...]
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.service_account}"
+
+
+def read_workloads(declared: t.Any) -> list[Workload]:
+    """The declared workloads; :class:`DeclarationError` names the first one that cannot be verified and why."""
+    if not isinstance(declared, (list, tuple)):
+        raise DeclarationError(f"The workloads are to be a list, not {json.dumps(declared, default=str)[:80]}.")
+    return [read_workload(item, f"workload {number}") for number, item in enumerate(declared, start=1)]
+
+
+def read_workload(declared: t.Any, where: str) -> Workload:
+    """One workload; ``where`` says in messages which one."""
+    if not isinstance(declared, t.Mapping):
+        raise DeclarationError(f"{where} is to be a mapping with namespace and service_account.")
+    names = [declared.get(key) for key in ("namespace", "service_account")]
+    if not all(isinstance(name, str) and name for name in names):
+        raise DeclarationError(f"{where} lacks a namespace or a service_account.")
+    where = "/".join(map(str, names))
+    prove = declared.get("prove") or {}
+    if not isinstance(prove, t.Mapping) or set(prove) - {"allow", "deny"}:
+        raise DeclarationError(f"{where}: prove is to be a mapping with the lists allow and deny, nothing else.")
+    calls = [
+        read_call(call, expected, f"{where}: prove.{expected}")
+        for expected in ("allow", "deny")
+        for call in prove.get(expected) or []
+    ]
+    return Workload(str(names[0]), str(names[1]), tuple(calls))
+
+
+def read_call(declared: t.Any, expected: str, where: str) -> Call:
+    """One call of the lists ``allow`` or ``deny``."""
+    if not isinstance(declared, t.Mapping) or any(not isinstance(declared.get(key), str) for key in CALL_REQUIRED):
+        example = "{service: s3, operation: list_buckets}"
+        raise DeclarationError(f"{where}: each call names a service and an operation of boto3, such as {example}.")
+    unknown = sorted(str(key) for key in set(declared) - CALL_KEYS)
+    if unknown:
+        raise DeclarationError(f"{where}: a call takes {', '.join(sorted(CALL_KEYS))}, not {', '.join(unknown)}.")
+    parameters = declared.get("parameters") or {}
+    if not isinstance(parameters, t.Mapping):
+        raise DeclarationError(f"{where}: parameters of {declared['operation']} are to be a mapping.")
+    show = str(declared.get("show") or "")
+    return Call(declared["service"], declared["operation"], expected, plain(parameters), show)

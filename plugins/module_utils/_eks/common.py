@@ -1,0 +1,262 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# PRIVATE to the collection: no part of its interface, and it may change in any release.
+"""What every EKS resource shares: the module class, errors, retries, plans, tags and transformation."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import typing as t
+
+try:
+    import botocore
+    import botocore.exceptions
+except ImportError:
+    pass  # AnsibleAWSModule reports it.
+
+from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
+from ansible_collections.amazon.aws.plugins.module_utils.common import set_collection_info
+from ansible_collections.amazon.aws.plugins.module_utils.errors import AWSErrorHandler
+from ansible_collections.amazon.aws.plugins.module_utils.exceptions import AnsibleAWSError
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
+from ansible_collections.amazon.aws.plugins.module_utils.tagging import compare_aws_tags
+from ansible_collections.amazon.aws.plugins.module_utils.transformation import boto3_resource_to_ansible_dict
+
+if t.TYPE_CHECKING:
+    from mypy_boto3_eks.client import EKSClient
+
+COLLECTION_NAME = "podidentity.eks"
+#: The same as in galaxy.yml; it goes into the User-Agent of every call.
+COLLECTION_VERSION = "0.1.0"
+
+NO_REGION = (
+    "No AWS region is known; set the option region, the environment variable AWS_REGION, "
+    "or a region in the AWS profile."
+)
+NO_CREDENTIALS = (
+    "No AWS credentials were found; set access_key and secret_key, or profile, or the environment variables "
+    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+)
+
+#: What EKS answers when it is busy and amazon.aws does not retry by itself.
+RETRIED_CODES = (
+    "ThrottlingException",
+    "TooManyRequestsException",
+    "ServerException",
+    "ServiceUnavailableException",
+)
+#: From an update call it means that another update of the same resource is in progress. From a create call it means
+#: that the thing exists, and from a delete call that others still depend on it: there a retry would only hide it.
+UPDATE_IN_PROGRESS_CODE = "ResourceInUseException"
+
+#: Keys whose values are maps with keys of the user's own, which must stay as they are written.
+VERBATIM_KEYS = ("tags", "labels")
+
+P = t.ParamSpec("P")
+R = t.TypeVar("R")
+
+
+class AnsibleEKSError(AnsibleAWSError):  # type: ignore[misc]  # amazon.aws has no types
+    """Everything that makes an EKS module fail; caught once, in ``main()``."""
+
+
+def refuse(problems: t.Iterable[str]) -> None:
+    """Raise :class:`AnsibleEKSError` when there are problems, with one sentence for each; nothing was written yet."""
+    found = list(problems)
+    if found:
+        raise AnsibleEKSError("\n".join(found))
+
+
+class EKSErrorHandler(AWSErrorHandler):  # type: ignore[misc]  # amazon.aws has no types
+    """Turns botocore's exceptions into :class:`AnsibleEKSError`."""
+
+    _CUSTOM_EXCEPTION = AnsibleEKSError
+
+    @classmethod
+    def _is_missing(cls) -> t.Any:
+        # The tagging operations of EKS have an error family of their own, with NotFoundException.
+        return is_boto3_error_code(["ResourceNotFoundException", "NotFoundException"])
+
+
+class AnsibleEKSModule(AnsibleAWSModule):  # type: ignore[misc]  # amazon.aws has no types
+    """The base of all modules of this collection."""
+
+    def __init__(self, **kwargs: t.Any) -> None:
+        super().__init__(**kwargs)
+        set_collection_info(collection_name=COLLECTION_NAME, collection_version=COLLECTION_VERSION)
+
+    def eks_client(self) -> EKSClient:
+        """A client for EKS; fails in one sentence when no region is known."""
+        if not self.region:
+            self.fail_json(msg=NO_REGION)
+        return t.cast("EKSClient", self.client("eks"))
+
+    def warn(self, warning: str) -> None:
+        """Warn once; amazon.aws hands warnings to exit_json as well, which ansible-core answers with a deprecation."""
+        self._module.warn(warning)
+
+    def fail_json_aws_error(self, exception: AnsibleEKSError) -> None:
+        """Fail with the error's message; missing credentials, the commonest cause of all, get their own sentence."""
+        if isinstance(exception.exception, botocore.exceptions.NoCredentialsError):
+            self.fail_json(msg=NO_CREDENTIALS)
+        super().fail_json_aws_error(exception)
+
+    def exit_with(self, change: Change, **returned: t.Any) -> None:
+        """End the module with what a plan did, or would do in check mode.
+
+        ``returned`` is the resource under its own name. ``actions`` lists the API operations of the plan in order.
+        """
+        result: dict[str, t.Any] = {
+            "changed": change.changed,
+            "actions": [action.operation for action in change.actions],
+            **returned,
+        }
+        if self._diff:
+            result["diff"] = change.diff()
+        self.exit_json(**result)
+
+
+# --- calls ------------------------------------------------------------------------------------------------------------
+
+
+def _retrying(function: t.Callable[P, R], extra_codes: t.Sequence[str] = ()) -> t.Callable[P, R]:
+    codes = [*RETRIED_CODES, *extra_codes]
+
+    @functools.wraps(function)
+    def retried(*args: P.args, **kwargs: P.kwargs) -> R:
+        # A back-off of amazon.aws keeps its delay in itself, so every call gets its own: threads must not share one.
+        backoff = AWSRetry.jittered_backoff(retries=8, delay=1, max_delay=20, catch_extra_error_codes=codes)
+        return t.cast("R", backoff(function)(*args, **kwargs))
+
+    return retried
+
+
+def calling(description: str, retry_when_in_use: bool = False) -> t.Callable[[t.Callable[P, R]], t.Callable[P, R]]:
+    """Decorate a function that makes one API call: retries it, and raises :class:`AnsibleEKSError` when it fails.
+
+    :param description: goes into the message after "Failed to"; amazon.aws 10 fills in no placeholders.
+    :param retry_when_in_use: for updates, which EKS refuses while another update is in progress.
+    """
+    extra_codes = (UPDATE_IN_PROGRESS_CODE,) if retry_when_in_use else ()
+
+    def decorate(function: t.Callable[P, R]) -> t.Callable[P, R]:
+        handler = EKSErrorHandler.common_error_handler(description)
+        return t.cast("t.Callable[P, R]", handler(_retrying(function, extra_codes)))
+
+    return decorate
+
+
+def finding(description: str) -> t.Callable[[t.Callable[P, R]], t.Callable[P, R | None]]:
+    """Like :func:`calling`, but the answer is None when EKS says that the thing does not exist."""
+
+    def decorate(function: t.Callable[P, R]) -> t.Callable[P, R | None]:
+        handler = EKSErrorHandler.list_error_handler(description, None)
+        return t.cast("t.Callable[P, R | None]", handler(_retrying(function)))
+
+    return decorate
+
+
+def require_parameter(client: EKSClient, operation: str, parameter: str, option: str, since: str) -> None:
+    """Raise :class:`AnsibleEKSError` unless the installed botocore knows a parameter of an operation.
+
+    To be asked only when ``option`` is used, so that old versions of botocore serve everybody else.
+
+    :param operation: as the API spells it, such as ``CreatePodIdentityAssociation``.
+    :param since: the first version of botocore that has it.
+    """
+    shape = client.meta.service_model.operation_model(operation).input_shape
+    if shape is None or parameter not in shape.members:
+        raise AnsibleEKSError(
+            f"{option} needs botocore {since} or newer, but {botocore.__version__} is installed: "
+            f"its {operation} has no {parameter}."
+        )
+
+
+# --- plans ------------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Action:
+    """One API call of a plan."""
+
+    #: The method of the boto3 client, such as ``update_cluster_version``.
+    operation: str
+    parameters: t.Mapping[str, t.Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """A plan: how the resource looks, how it will look, and the calls in between, in order.
+
+    ``None`` stands for a resource that is not there. Check mode stops here and returns ``after``.
+    """
+
+    before: t.Mapping[str, t.Any] | None
+    after: t.Mapping[str, t.Any] | None
+    actions: tuple[Action, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.actions)
+
+    def diff(self) -> dict[str, t.Any]:
+        """Both sides in the form of Ansible's diff mode."""
+        return {"before": dict(self.before or {}), "after": dict(self.after or {})}
+
+
+def perform(client: EKSClient, action: Action) -> dict[str, t.Any]:
+    """Make one call of a plan; returns EKS's answer, and nothing when something to delete was gone already."""
+    method: t.Callable[..., dict[str, t.Any]] = getattr(client, action.operation)
+    description = action.operation.replace("_", " ")
+    if action.operation.startswith("delete_"):
+        return finding(description)(method)(**action.parameters) or {}
+    return calling(description, retry_when_in_use=action.operation.startswith("update_"))(method)(**action.parameters)
+
+
+# --- tags -------------------------------------------------------------------------------------------------------------
+
+
+def plan_tags(
+    arn: str, before: t.Mapping[str, str], desired: t.Mapping[str, str] | None, purge: bool
+) -> tuple[dict[str, str], tuple[Action, ...]]:
+    """The tags that a resource will have, and the calls that bring it there.
+
+    :param desired: None leaves all tags alone.
+    :param purge: whether tags that are not desired go; those of AWS (``aws:``) always stay.
+    """
+    if desired is None:
+        return dict(before), ()
+    to_set, to_remove = compare_aws_tags(dict(before), dict(desired), purge_tags=purge)
+    actions = []
+    if to_remove:
+        actions.append(Action("untag_resource", {"resourceArn": arn, "tagKeys": sorted(to_remove)}))
+    if to_set:
+        actions.append(Action("tag_resource", {"resourceArn": arn, "tags": dict(sorted(to_set.items()))}))
+    kept = {key: value for key, value in before.items() if key not in to_remove}
+    return {**kept, **to_set}, tuple(actions)
+
+
+# --- results ----------------------------------------------------------------------------------------------------------
+
+
+def to_ansible(resource: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """An object of the EKS API as Ansible shows it: snake_case keys and ISO dates; tags and labels as they are."""
+    transformed = boto3_resource_to_ansible_dict(
+        {key: value for key, value in resource.items() if key != "ResponseMetadata"},
+        transform_tags=False,
+        force_tags=False,
+        ignore_list=list(VERBATIM_KEYS),
+    )
+    return dict(transformed or {})
+
+
+def without_none(values: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The parameters that were set."""
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def text_tags(tags: t.Mapping[str, t.Any] | None) -> dict[str, str] | None:
+    """Tags as declared in YAML, where a value may be a number, as AWS wants them; None stays None."""
+    return None if tags is None else {str(key): str(value) for key, value in tags.items()}

@@ -1,0 +1,157 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# PRIVATE to the collection: no part of its interface, and it may change in any release.
+"""The trust statement of one workload on one cluster, and what can be read from other people's statements.
+
+A statement is the JSON object of an IAM policy, as a mapping. Nothing here changes a mapping that it is given.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import hashlib
+import json
+import re
+import typing as t
+
+Statement = t.Mapping[str, t.Any]
+
+#: Who assumes the role in Pod Identity; the EKS control plane's own principal is a mistake that many guides carry.
+SERVICE = "pods.eks.amazonaws.com"
+WRONG_SERVICE = "eks.amazonaws.com"
+#: EKS refuses a role whose trust lacks either (CreatePodIdentityAssociation: "Trust policy of the role provided is
+#: invalid").
+ACTIONS = ("sts:AssumeRole", "sts:TagSession")
+NAMESPACE_TAG = "aws:RequestTag/kubernetes-namespace"
+SERVICE_ACCOUNT_TAG = "aws:RequestTag/kubernetes-service-account"
+CLUSTER_ARN = re.compile(
+    r"arn:(?P<partition>aws[a-z-]*):eks:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12}):cluster/"
+    r"(?P<name>[0-9A-Za-z][A-Za-z0-9_-]{0,99})"
+)
+SID_PREFIX = "PodIdentity"
+SID_WORD_LIMIT = 24
+SID_HASH_LENGTH = 8
+
+
+class TrustError(ValueError):
+    """What was asked for cannot be written as a trust policy; the message is one sentence for the user."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """The EKS cluster whose pods may assume the role."""
+
+    arn: str
+    partition: str
+    region: str
+    account: str
+    name: str
+
+    @classmethod
+    def from_arn(cls, arn: str) -> Cluster:
+        """Read a cluster's ARN; :class:`TrustError` when it is none."""
+        match = CLUSTER_ARN.fullmatch(arn)
+        if not match:
+            example = "arn:aws:eks:eu-west-1:111122223333:cluster/name"
+            raise TrustError(f"{json.dumps(arn)} is no ARN of an EKS cluster: give it in full, such as {example}.")
+        return cls(arn=arn, **match.groupdict())
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """One workload on one cluster: whose pods a statement is about."""
+
+    cluster: Cluster
+    namespace: str
+    service_account: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.service_account}"
+
+
+def statement_id(subject: Subject) -> str:
+    """The Sid by which the statement of a workload is found again.
+
+    IAM allows letters and digits only, so the names alone would be ambiguous (``a-b``/``c`` and ``a``/``b-c``): the
+    hash over cluster ARN, namespace and service account makes the Sid unique, the words make it readable.
+    """
+    identity = "\n".join((subject.cluster.arn, subject.namespace, subject.service_account))
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:SID_HASH_LENGTH]
+    words = (camel_case(word)[:SID_WORD_LIMIT] for word in (subject.namespace, subject.service_account))
+    return "".join((SID_PREFIX, *words, digest))
+
+
+def camel_case(name: str) -> str:
+    """``s3-access-sa`` as ``S3AccessSa``."""
+    return "".join(word[:1].upper() + word[1:] for word in re.split(r"[^0-9A-Za-z]+", name))
+
+
+def trust_statement(subject: Subject, session_tags: bool = True, scoped: bool = True) -> dict[str, t.Any]:
+    """The statement that lets EKS Pod Identity give the role to the pods of one workload.
+
+    Scoped, it holds for this cluster (``aws:SourceArn``, ``aws:SourceAccount``: the confused-deputy conditions of the
+    EKS user guide) and for this namespace and service account by the session tags that EKS sends. Without session tags
+    those two conditions would never match, so they are left out. Not scoped, it is the form that most guides show:
+    whoever may pass the role can use it for any workload of any cluster of the account.
+    """
+    statement: dict[str, t.Any] = {
+        "Sid": statement_id(subject),
+        "Effect": "Allow",
+        "Principal": {"Service": SERVICE},
+        "Action": list(ACTIONS),
+    }
+    if not scoped:
+        return statement
+    equals = {"aws:SourceAccount": subject.cluster.account}
+    if session_tags:
+        equals |= {NAMESPACE_TAG: subject.namespace, SERVICE_ACCOUNT_TAG: subject.service_account}
+    return statement | {"Condition": {"StringEquals": equals, "ArnEquals": {"aws:SourceArn": subject.cluster.arn}}}
+
+
+def as_list(value: t.Any) -> list[t.Any]:
+    """IAM takes one value or a list of them nearly everywhere."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def sole_service(statement: Statement) -> str | None:
+    """The service principal that a statement allows to assume the role, if it allows that one principal only."""
+    principal = statement.get("Principal")
+    if statement.get("Effect") != "Allow" or not isinstance(principal, t.Mapping) or set(principal) != {"Service"}:
+        return None
+    services = as_list(principal["Service"])
+    return services[0] if len(services) == 1 else None
+
+
+def services(statement: Statement) -> list[str]:
+    """All service principals of a statement."""
+    principal = statement.get("Principal")
+    return as_list(principal.get("Service")) if isinstance(principal, t.Mapping) else []
+
+
+def allows(statement: Statement, action: str) -> bool:
+    """Whether the statement's actions cover one, wildcards included; actions know no case."""
+    patterns = (str(pattern).lower() for pattern in as_list(statement.get("Action")))
+    return any(fnmatch.fnmatchcase(action.lower(), pattern) for pattern in patterns)
+
+
+def only_assumes(statement: Statement) -> bool:
+    """Whether a statement is about nothing but assuming the role, tagging the session included."""
+    actions = {str(action).lower() for action in as_list(statement.get("Action"))}
+    return bool(actions) and actions <= {action.lower() for action in ACTIONS}
+
+
+def canonical(statement: Statement) -> str:
+    """A text that is equal for statements that mean the same: order and single values in lists do not matter."""
+    return json.dumps(_canonical(statement), sort_keys=True)
+
+
+def _canonical(value: t.Any) -> t.Any:
+    if isinstance(value, t.Mapping):
+        return {str(key): _canonical(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        items = sorted((_canonical(item) for item in value), key=lambda item: json.dumps(item, sort_keys=True))
+        return items[0] if len(items) == 1 else items
+    return value

@@ -1,0 +1,409 @@
+#!/usr/bin/python
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: eks_nodegroup
+version_added: 0.1.0
+short_description: Manage a managed node group of an EKS cluster
+description:
+  - Creates, updates and deletes a managed node group of an Amazon EKS cluster.
+  - Options that are not set leave that part of the node group as it is; in a new one EKS's own default applies.
+  - What EKS cannot change in an existing node group is refused before any call that writes, with the old and the new
+    value.
+author:
+  - podidentity.eks contributors (@podidentity)
+options:
+  cluster_name:
+    description:
+      - Name of the EKS cluster.
+    type: str
+    required: true
+  name:
+    description:
+      - Name of the node group.
+    type: str
+    required: true
+  state:
+    description:
+      - V(present) makes sure that the node group exists as declared.
+      - V(absent) makes sure that it does not, its nodes included. A cluster that does not exist has no node groups, so
+        nothing is changed.
+    type: str
+    choices: [present, absent]
+    default: present
+  node_role_arn:
+    description:
+      - ARN of the IAM role that the nodes work with.
+      - For EKS Pod Identity it needs C(eks-auth:AssumeRoleForPodIdentity), which the managed policies
+        V(AmazonEKSWorkerNodePolicy) and V(AmazonEKSWorkerNodeMinimalPolicy) contain.
+      - Needed for a new node group; cannot be changed afterwards.
+    type: str
+  subnet_ids:
+    description:
+      - Subnets for the nodes.
+      - Needed for a new node group; cannot be changed afterwards.
+    type: list
+    elements: str
+  instance_types:
+    description:
+      - EC2 instance types of the nodes. EKS's default is V(t3.medium), if the launch template names none.
+      - Cannot be changed afterwards.
+    type: list
+    elements: str
+  ami_type:
+    description:
+      - Kind of machine image, such as V(AL2023_x86_64_STANDARD). EKS chooses one that fits when not set.
+      - Cannot be changed afterwards.
+    type: str
+  capacity_type:
+    description:
+      - How the instances are bought. EKS's default is V(ON_DEMAND).
+      - Cannot be changed afterwards.
+    type: str
+    choices: [ON_DEMAND, SPOT, CAPACITY_BLOCK]
+  disk_size:
+    description:
+      - Size of the nodes' volumes in GiB. With O(launch_template) it has to be set in the template.
+      - Cannot be changed afterwards.
+    type: int
+  scaling:
+    description:
+      - How many nodes there are. What is left out stays as it is.
+    type: dict
+    suboptions:
+      min_size:
+        description:
+          - The fewest nodes. Needed with O(scaling) in a new node group.
+        type: int
+      max_size:
+        description:
+          - The most nodes. Needed with O(scaling) in a new node group.
+        type: int
+      desired_size:
+        description:
+          - How many nodes there are to be now. A new node group gets O(scaling.min_size) when it is left out.
+          - Leave it out when an autoscaler decides; it is moved then only when new limits make it necessary.
+        type: int
+  update_config:
+    description:
+      - How many nodes may be unavailable while the nodes are replaced by new ones. EKS's default is one node.
+    type: dict
+    suboptions:
+      max_unavailable:
+        description:
+          - A number of nodes.
+        type: int
+      max_unavailable_percentage:
+        description:
+          - A percentage of the nodes.
+        type: int
+  labels:
+    description:
+      - Kubernetes labels of the nodes. They replace all labels that the node group has; an empty mapping removes them.
+    type: dict
+  taints:
+    description:
+      - Kubernetes taints of the nodes. They replace all taints that the node group has; an empty list removes them.
+    type: list
+    elements: dict
+    suboptions:
+      key:
+        description:
+          - Key of the taint.
+        type: str
+        required: true
+      value:
+        description:
+          - Value of the taint.
+        type: str
+      effect:
+        description:
+          - What happens to pods that do not tolerate it, as the EKS API spells it.
+        type: str
+        choices: [NO_SCHEDULE, NO_EXECUTE, PREFER_NO_SCHEDULE]
+        required: true
+  launch_template:
+    description:
+      - An EC2 launch template for the nodes.
+      - Another version of the same template replaces the nodes by new ones; another template needs another node group.
+    type: dict
+    suboptions:
+      id:
+        description:
+          - ID of the launch template.
+        type: str
+      name:
+        description:
+          - Name of the launch template.
+        type: str
+      version:
+        description:
+          - Number of the template's version. A new node group gets the template's default version when it is left out,
+            and an existing one keeps the version it has.
+        type: str
+  wait_timeout:
+    description:
+      - For how many seconds to wait at most for each thing that is waited for. When they are over the task fails and
+        says which state was reached; the next run goes on from there.
+      - Nodes of a large group that are replaced by new ones can take longer.
+    type: int
+    default: 2400
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.tags
+  - amazon.aws.boto3
+  - podidentity.eks.attributes
+  - podidentity.eks.wait
+seealso:
+  - module: podidentity.eks.eks_cluster
+  - name: Managed node groups
+    description: What managed node groups are, in the EKS user guide.
+    link: https://docs.aws.amazon.com/eks/latest/userguide/managed-node-groups.html
+"""
+
+EXAMPLES = r"""
+# Needs: the EKS cluster "example"; the IAM role "eks-node" in the account 111122223333, whose trust policy allows
+# ec2.amazonaws.com to call sts:AssumeRole and which has the policies that nodes need; and the list "subnet_ids" with
+# the IDs of two subnets of the cluster.
+
+- name: Create a node group
+  podidentity.eks.eks_nodegroup:
+    cluster_name: example
+    name: general
+    node_role_arn: arn:aws:iam::111122223333:role/eks-node
+    subnet_ids: "{{ subnet_ids }}"
+    instance_types:
+      - m5.large
+    disk_size: 20
+    scaling:
+      min_size: 1
+      max_size: 3
+      desired_size: 2
+    update_config:
+      max_unavailable: 1
+    labels:
+      pool: general
+    tags:
+      team: platform
+  register: created
+
+- name: Show how it is
+  ansible.builtin.debug:
+    msg: "{{ created.nodegroup.nodegroup_name }} is {{ created.nodegroup.status }}"
+
+- name: Allow more nodes, whatever their number is now
+  podidentity.eks.eks_nodegroup:
+    cluster_name: example
+    name: general
+    scaling:
+      max_size: 4
+
+- name: Keep the nodes for pods that ask for them
+  podidentity.eks.eks_nodegroup:
+    cluster_name: example
+    name: general
+    labels:
+      pool: batch
+    taints:
+      - key: dedicated
+        value: batch
+        effect: NO_SCHEDULE
+
+- name: Take the taint away again
+  podidentity.eks.eks_nodegroup:
+    cluster_name: example
+    name: general
+    taints: []
+
+- name: Delete it
+  podidentity.eks.eks_nodegroup:
+    cluster_name: example
+    name: general
+    state: absent
+"""
+
+RETURN = r"""
+actions:
+  description: The operations of the EKS API that changed something, in their order; in check mode, those that would.
+  returned: success
+  type: list
+  elements: str
+  sample: [update_nodegroup_config]
+nodegroup:
+  description:
+    - The node group as it is after the task.
+    - In check mode it is the node group as it would be; what only EKS can know of a new one is missing then.
+    - Null when the node group does not exist.
+  returned: success
+  type: dict
+  contains:
+    nodegroup_name:
+      description: Name of the node group.
+      type: str
+      sample: general
+    nodegroup_arn:
+      description: ARN of the node group.
+      type: str
+      sample: arn:aws:eks:eu-west-1:111122223333:nodegroup/example/general/12345678-90ab-cdef-1234-567890abcdef
+    cluster_name:
+      description: Name of the cluster.
+      type: str
+      sample: example
+    status:
+      description: State of the node group.
+      type: str
+      sample: ACTIVE
+    version:
+      description: Kubernetes version of the nodes.
+      type: str
+      sample: "1.34"
+    release_version:
+      description: Version of the machine image.
+      type: str
+      sample: 1.34.1-20261101
+    node_role:
+      description: ARN of the nodes' IAM role.
+      type: str
+      sample: arn:aws:iam::111122223333:role/eks-node
+    subnets:
+      description: IDs of the subnets.
+      type: list
+      elements: str
+      sample: [subnet-0123456789abcdef0, subnet-0123456789abcdef1]
+    instance_types:
+      description: EC2 instance types.
+      type: list
+      elements: str
+      sample: [m5.large]
+    ami_type:
+      description: Kind of machine image.
+      type: str
+      sample: AL2023_x86_64_STANDARD
+    capacity_type:
+      description: How the instances are bought.
+      type: str
+      sample: ON_DEMAND
+    disk_size:
+      description: Size of the nodes' volumes in GiB.
+      type: int
+      sample: 20
+    scaling_config:
+      description: How many nodes there are.
+      type: dict
+      sample: {"min_size": 1, "max_size": 3, "desired_size": 2}
+    update_config:
+      description: How many nodes may be unavailable in an update.
+      type: dict
+      sample: {"max_unavailable": 1}
+    labels:
+      description: Kubernetes labels of the nodes.
+      type: dict
+      sample: {"pool": "general"}
+    taints:
+      description: Kubernetes taints of the nodes.
+      type: list
+      elements: dict
+      sample: [{"key": "dedicated", "value": "batch", "effect": "NO_SCHEDULE"}]
+    launch_template:
+      description: The launch template with C(id), C(name) and C(version).
+      type: dict
+      sample: {"id": "lt-0123456789abcdef0", "name": "nodes", "version": "1"}
+    health:
+      description: What EKS finds wrong with the node group.
+      type: dict
+      contains:
+        issues:
+          description: One entry for each issue, with C(code), C(message) and C(resource_ids).
+          type: list
+          elements: dict
+          sample: []
+    tags:
+      description: Tags of the node group.
+      type: dict
+      sample: {"team": "platform"}
+    created_at:
+      description: When it was created.
+      type: str
+      sample: "2026-11-23T10:15:30+00:00"
+    modified_at:
+      description: When it was changed last.
+      type: str
+      sample: "2026-11-23T10:15:30+00:00"
+"""
+
+from ansible_collections.podidentity.eks.plugins.module_utils._eks import argspec
+from ansible_collections.podidentity.eks.plugins.module_utils._eks import nodegroup
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.common import AnsibleEKSError
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.common import AnsibleEKSModule
+
+SCALING: argspec.ArgumentSpec = {
+    "min_size": {"type": "int"},
+    "max_size": {"type": "int"},
+    "desired_size": {"type": "int"},
+}
+UPDATE_CONFIG: argspec.ArgumentSpec = {
+    "max_unavailable": {"type": "int"},
+    "max_unavailable_percentage": {"type": "int"},
+}
+TAINT: argspec.ArgumentSpec = {
+    "key": {"type": "str", "required": True, "no_log": False},
+    "value": {"type": "str"},
+    "effect": {"type": "str", "required": True, "choices": ["NO_SCHEDULE", "NO_EXECUTE", "PREFER_NO_SCHEDULE"]},
+}
+LAUNCH_TEMPLATE: argspec.ArgumentSpec = {
+    "id": {"type": "str"},
+    "name": {"type": "str"},
+    "version": {"type": "str"},
+}
+OPTIONS: argspec.ArgumentSpec = {
+    "cluster_name": {"type": "str", "required": True},
+    "name": {"type": "str", "required": True},
+    "node_role_arn": {"type": "str"},
+    "subnet_ids": {"type": "list", "elements": "str"},
+    "instance_types": {"type": "list", "elements": "str"},
+    "ami_type": {"type": "str"},
+    "capacity_type": {"type": "str", "choices": ["ON_DEMAND", "SPOT", "CAPACITY_BLOCK"]},
+    "disk_size": {"type": "int"},
+    "scaling": {"type": "dict", "options": SCALING},
+    "update_config": {
+        "type": "dict",
+        "options": UPDATE_CONFIG,
+        "mutually_exclusive": [tuple(UPDATE_CONFIG)],
+        "required_one_of": [tuple(UPDATE_CONFIG)],
+    },
+    "labels": {"type": "dict"},
+    "taints": {"type": "list", "elements": "dict", "options": TAINT},
+    "launch_template": {
+        "type": "dict",
+        "options": LAUNCH_TEMPLATE,
+        "mutually_exclusive": [("id", "name")],
+        "required_one_of": [("id", "name")],
+    },
+}
+WAIT_TIMEOUT: argspec.ArgumentSpec = {"wait_timeout": {"type": "int", "default": 2400}}
+
+
+def main() -> None:
+    module = AnsibleEKSModule(
+        argument_spec=argspec.merged(OPTIONS, argspec.STATE, argspec.TAGS, argspec.WAIT, WAIT_TIMEOUT),
+        supports_check_mode=True,
+    )
+    try:
+        change, found = nodegroup.ensure(
+            module.eks_client(),
+            nodegroup.spec_from(module.params),
+            argspec.patience(module.params),
+            module.check_mode,
+        )
+    except AnsibleEKSError as error:
+        module.fail_json_aws_error(error)
+    module.exit_with(change, nodegroup=found)
+
+
+if __name__ == "__main__":
+    main()
