@@ -1,0 +1,126 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One cluster of one sandbox for all Kubernetes tests, used with clients that we did not write."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import pathlib
+import tempfile
+import time
+import typing as t
+
+import kubernetes
+import pytest
+from conformance.conftest import QUICK
+from conformance.conftest import Account
+from kubernetes.client.exceptions import ApiException
+from sandbox_process import SandboxProcess
+
+CLUSTER = "kubernetes"
+REGION = "us-west-2"
+#: Who has a pod identity, as in ``tests/data/webhook-cases.json``.
+IDENTITIES = (("default", "s3-access-sa"), ("default", "both-sa"), ("default", "exp-sa"), ("team-a", "app"))
+#: Seconds that a pod gets to do what it should, on a busy machine.
+PATIENCE = 40.0
+
+
+class Cluster:
+    """A cluster with two nodes, seen by the official Python client as the sandbox's administrator."""
+
+    def __init__(self, sandbox: SandboxProcess) -> None:
+        self.sandbox = sandbox
+        self.account = Account(sandbox)
+        self.account.cluster(CLUSTER)
+        self.account.nodegroup(CLUSTER, scalingConfig={"minSize": 2, "maxSize": 3, "desiredSize": 2})
+        self.role = self.account.pod_role()
+        for namespace, name in IDENTITIES:
+            self.account.associate(self.role, name, clusterName=CLUSTER, namespace=namespace)
+        self.kubeconfig = sandbox.kubeconfig
+        self.api = kubernetes.config.new_client_from_config(str(self.kubeconfig), context=None)
+        self.core = kubernetes.client.CoreV1Api(self.api)
+        self.apps = kubernetes.client.AppsV1Api(self.api)
+        self.batch = kubernetes.client.BatchV1Api(self.api)
+
+    def client(self, token: str) -> t.Any:
+        """A client with another bearer token."""
+        configuration = kubernetes.client.Configuration()
+        configuration.host = self.api.configuration.host
+        configuration.ssl_ca_cert = self.api.configuration.ssl_ca_cert
+        configuration.api_key = {"authorization": f"Bearer {token}"}
+        return kubernetes.client.CoreV1Api(kubernetes.client.ApiClient(configuration))
+
+    def service_account(self, name: str, namespace: str = "default", **annotations: str) -> None:
+        """A service account; one that is there already stays."""
+        body = {"metadata": {"name": name, "annotations": annotations}}
+        with contextlib.suppress(ApiException):
+            self.core.create_namespaced_service_account(namespace, body)
+
+    def phase(self, name: str, *phases: str, namespace: str = "default") -> t.Any:
+        """The pod, once its phase is one of these."""
+
+        def read() -> t.Any:
+            pod = self.core.read_namespaced_pod(name, namespace)
+            return pod if pod.status.phase in phases else None
+
+        return eventually(read)
+
+    def log(self, name: str, namespace: str = "default") -> str:
+        """What a pod has written."""
+        text: str = self.core.read_namespaced_pod_log(name, namespace)
+        return text
+
+
+def pod(name: str, *command: str, image: str = "python:3.12", **spec: t.Any) -> dict[str, t.Any]:
+    """A pod that runs a command once."""
+    container = {"name": "main", "image": image, "command": list(command)}
+    whole = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "containers": [container], **spec}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": whole}
+
+
+def eventually(look: t.Callable[[], t.Any], seconds: float = PATIENCE) -> t.Any:
+    """Look until there is something; fails when there is nothing in time."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"nothing after {seconds} s"
+        time.sleep(0.05)
+    return found
+
+
+@contextlib.contextmanager
+def refused(status: int, *words: str) -> t.Iterator[None]:
+    """What happens inside must be refused with this status and these words."""
+    with pytest.raises(ApiException) as caught:
+        yield
+    assert caught.value.status == status, caught.value
+    assert all(word in caught.value.body for word in words), caught.value.body
+
+
+@functools.cache
+def start() -> tuple[Cluster, t.Callable[[], None]]:
+    """The cluster that all test modules share, and how to end it."""
+    directory = tempfile.TemporaryDirectory(prefix="sandbox-kubernetes-")
+    sandbox = SandboxProcess("--region", REGION)
+    sandbox.start(pathlib.Path(directory.name))
+
+    def stop() -> None:
+        sandbox.stop()
+        directory.cleanup()
+
+    try:
+        sandbox.knobs(**QUICK)
+        return Cluster(sandbox), stop
+    except BaseException:
+        stop()
+        raise
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest) -> Cluster:
+    """The shared cluster; it ends with the test run."""
+    is_first = start.cache_info().currsize == 0
+    found, stop = start()
+    if is_first:
+        request.config.add_cleanup(stop)
+    return found

@@ -1,0 +1,154 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Access entries and tags as EKS has them."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from conformance.conftest import Account
+from conformance.conftest import allow
+from conformance.conftest import refused
+
+POLICY = "arn:aws:eks::aws:cluster-access-policy/"
+ADMINISTRATOR = "arn:aws:iam::111122223333:user/sandbox-admin"
+SCOPE = {"type": "cluster"}
+
+
+@pytest.fixture
+def names(account: Account) -> dict[str, str]:
+    """A cluster and a role that has no access entry yet."""
+    account.cluster("one")
+    return {"clusterName": "one", "principalArn": account.role("people", "ec2.amazonaws.com")}
+
+
+def test_the_creator_of_a_cluster_is_its_administrator(account: Account, names: dict[str, str]) -> None:
+    assert account.eks.list_access_entries(clusterName="one")["accessEntries"] == [ADMINISTRATOR]
+    policies = account.eks.list_associated_access_policies(clusterName="one", principalArn=ADMINISTRATOR)
+    [policy] = policies["associatedAccessPolicies"]
+    assert policy["policyArn"] == f"{POLICY}AmazonEKSClusterAdminPolicy"
+    assert policy["accessScope"] == {"type": "cluster", "namespaces": []}
+
+
+def test_the_creator_stays_outside_when_asked(account: Account) -> None:
+    account.eks.create_cluster(
+        name="closed",
+        roleArn=account.role("closed", "eks.amazonaws.com"),
+        resourcesVpcConfig={"subnetIds": account.subnets()},
+        accessConfig={"authenticationMode": "API", "bootstrapClusterCreatorAdminPermissions": False},
+    )
+    assert account.eks.list_access_entries(clusterName="closed")["accessEntries"] == []
+
+
+def test_a_cluster_with_the_config_map_only_has_no_access_entries(account: Account) -> None:
+    account.cluster("one", mode="CONFIG_MAP")
+    with refused("InvalidRequestException", "authentication mode must be set to one of", status=400):
+        account.eks.create_access_entry(clusterName="one", principalArn=ADMINISTRATOR)
+
+
+def test_an_access_entry_lives(account: Account, names: dict[str, str]) -> None:
+    created = account.eks.create_access_entry(**names, kubernetesGroups=["viewers"], tags={"team": "a"})["accessEntry"]
+    assert created["type"] == "STANDARD"
+    assert created["username"] == "arn:aws:sts::111122223333:assumed-role/people/{{SessionName}}"
+    with refused("ResourceInUseException", status=409):
+        account.eks.create_access_entry(**names)
+    updated = account.eks.update_access_entry(**names, kubernetesGroups=["editors"])["accessEntry"]
+    assert (updated["kubernetesGroups"], updated["username"]) == (["editors"], created["username"])
+    assert account.eks.describe_access_entry(**names)["accessEntry"] == updated
+    account.eks.delete_access_entry(**names)
+    for call in (account.eks.describe_access_entry, account.eks.delete_access_entry):
+        with refused("ResourceNotFoundException", status=404):
+            call(**names)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"principalArn": "arn:aws:iam::111122223333:role/none"}, "invalid principal"),
+        ({"principalArn": "nobody"}, "invalid principal"),
+        ({"kubernetesGroups": ["system:masters"]}, "cannot start with system:"),
+        ({"type": "EC2_LINUX", "kubernetesGroups": ["a"]}, "cannot be set for an access entry of type EC2_LINUX"),
+    ],
+)
+def test_an_access_entry_that_eks_refuses(
+    account: Account, names: dict[str, str], changes: dict[str, t.Any], words: str
+) -> None:
+    with refused("InvalidParameterException", words, status=400):
+        account.eks.create_access_entry(**{**names, **changes})
+
+
+def test_an_access_policy_is_associated_once(account: Account, names: dict[str, str]) -> None:
+    account.eks.create_access_entry(**names)
+    view = f"{POLICY}AmazonEKSViewPolicy"
+    associate = account.eks.associate_access_policy
+    first = associate(**names, policyArn=view, accessScope=SCOPE)["associatedAccessPolicy"]
+    scope = {"type": "namespace", "namespaces": ["default"]}
+    again = associate(**names, policyArn=view, accessScope=scope)["associatedAccessPolicy"]
+    assert (again["associatedAt"], again["accessScope"]) == (first["associatedAt"], scope)
+    listed = account.eks.list_associated_access_policies(**names)["associatedAccessPolicies"]
+    assert [policy["policyArn"] for policy in listed] == [view]
+    found = account.eks.list_access_entries(clusterName="one", associatedPolicyArn=view)["accessEntries"]
+    assert found == [names["principalArn"]]
+    account.eks.disassociate_access_policy(**names, policyArn=view)
+    assert account.eks.list_associated_access_policies(**names)["associatedAccessPolicies"] == []
+
+
+def test_an_access_policy_must_exist_and_fit_its_scope(account: Account, names: dict[str, str]) -> None:
+    account.eks.create_access_entry(**names)
+    with refused("InvalidParameterException", "is not valid", status=400):
+        account.eks.associate_access_policy(**names, policyArn=f"{POLICY}Mine", accessScope=SCOPE)
+    with refused("InvalidParameterException", "Namespaces must be given", status=400):
+        view = f"{POLICY}AmazonEKSViewPolicy"
+        account.eks.associate_access_policy(**names, policyArn=view, accessScope={"type": "namespace"})
+    listed = account.eks.list_access_policies()["accessPolicies"]
+    assert {"name": "AmazonEKSViewPolicy", "arn": f"{POLICY}AmazonEKSViewPolicy"} in listed
+
+
+def test_everything_that_has_an_arn_can_be_tagged(account: Account, names: dict[str, str]) -> None:
+    account.eks.create_addon(clusterName="one", addonName="eks-pod-identity-agent")
+    arns = [
+        account.eks.describe_cluster(name="one")["cluster"]["arn"],
+        account.nodegroup()["nodegroupArn"],
+        account.describe_addon()["addonArn"],
+        account.associate(account.pod_role())["associationArn"],
+        account.eks.create_access_entry(**names)["accessEntry"]["accessEntryArn"],
+    ]
+    for arn in arns:
+        account.eks.tag_resource(resourceArn=arn, tags={"a": "1", "b": "2"})
+        account.eks.tag_resource(resourceArn=arn, tags={"b": "3"})
+        assert account.eks.list_tags_for_resource(resourceArn=arn)["tags"] == {"a": "1", "b": "3"}
+        account.eks.untag_resource(resourceArn=arn, tagKeys=["a", "never-there"])
+        assert account.eks.list_tags_for_resource(resourceArn=arn)["tags"] == {"b": "3"}
+
+
+def test_errors_of_tagging_are_of_another_family(account: Account, names: dict[str, str]) -> None:
+    arn = "arn:aws:eks:eu-west-1:111122223333:cluster/"
+    with refused("NotFoundException", status=404):
+        account.eks.list_tags_for_resource(resourceArn=f"{arn}none")
+    with refused("BadRequestException", "Invalid resource ARN", status=400):
+        account.eks.tag_resource(resourceArn="arn:aws:s3:::bucket", tags={"a": "1"})
+    with refused("BadRequestException", "at most 50", status=400):
+        account.eks.tag_resource(resourceArn=f"{arn}one", tags={f"key-{number}": "" for number in range(40)})
+        account.eks.tag_resource(resourceArn=f"{arn}one", tags={f"more-{number}": "" for number in range(40)})
+
+
+def test_the_tagging_api_finds_associations_in_pages(account: Account, names: dict[str, str]) -> None:
+    role = account.pod_role()
+    for number in range(105):
+        account.associate(role, f"app-{number}", tags={"owner": "a" if number else "b", "number": str(number)})
+    tagging = account.sandbox.client("resourcegroupstaggingapi")
+    query = {
+        "ResourceTypeFilters": ["eks:podidentityassociation"],
+        "TagFilters": [{"Key": "owner", "Values": ["a"]}, {"Key": "number"}],
+    }
+    first = tagging.get_resources(**query)
+    assert len(first["ResourceTagMappingList"]) == 100
+    rest = tagging.get_resources(**query, PaginationToken=first["PaginationToken"])
+    assert (len(rest["ResourceTagMappingList"]), rest["PaginationToken"]) == (4, "")
+    assert {"Key": "owner", "Value": "a"} in rest["ResourceTagMappingList"][0]["Tags"]
+    with refused("NotImplementedInSandbox", "not s3", status=501):
+        tagging.get_resources(ResourceTypeFilters=["s3"])
+    keys = account.user("reader", allow("eks:*"))
+    with refused("AccessDeniedException", "tag:GetResources"):
+        account.sandbox.client("resourcegroupstaggingapi", **keys).get_resources()

@@ -1,0 +1,237 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Add-ons as EKS has them (facts 2.3)."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+import pytest
+from conformance.conftest import Account
+from conformance.conftest import allow
+from conformance.conftest import refused
+from conformance.conftest import wait_for
+from conformance.conftest import wait_until_gone
+
+AGENT = "eks-pod-identity-agent"
+NAMES = {"clusterName": "one", "addonName": AGENT}
+CNI = {"clusterName": "one", "addonName": "vpc-cni"}
+
+
+@pytest.fixture
+def ground(account: Account) -> Account:
+    """An account with a cluster without nodes."""
+    account.cluster("one")
+    return account
+
+
+def versions(account: Account, name: str = AGENT, **filters: t.Any) -> list[dict[str, t.Any]]:
+    """The versions of an add-on in the catalogue."""
+    [info] = account.eks.describe_addon_versions(addonName=name, **filters)["addons"]
+    found: list[dict[str, t.Any]] = info["addonVersions"]
+    return found
+
+
+def default(account: Account, name: str = AGENT, kubernetes: str = "1.34") -> str:
+    """The default version of an add-on."""
+    [version] = [
+        version["addonVersion"]
+        for version in versions(account, name, kubernetesVersion=kubernetes)
+        for fit in version["compatibilities"]
+        if fit["clusterVersion"] == kubernetes and fit["defaultVersion"]
+    ]
+    return str(version)
+
+
+def number(version: dict[str, t.Any]) -> tuple[int, ...]:
+    """Something to sort versions by."""
+    numbers, _, build = version["addonVersion"].removeprefix("v").partition("-eksbuild.")
+    return (*(int(part) for part in numbers.split(".")), int(build))
+
+
+@pytest.mark.parametrize("name", [AGENT, "vpc-cni", "coredns", "kube-proxy"])
+def test_the_catalogue_is_sorted_and_has_one_default_for_each_kubernetes(account: Account, name: str) -> None:
+    found = versions(account, name)
+    assert found == sorted(found, key=number, reverse=True)
+    for kubernetes in ("1.31", "1.32", "1.33", "1.34", "1.35"):
+        assert default(account, name, kubernetes)
+
+
+def test_the_catalogue_of_the_agent_spans_its_history(account: Account) -> None:
+    found = [version["addonVersion"] for version in versions(account)]
+    assert found[-1] == "v1.0.0-eksbuild.1"
+    assert found[0].startswith("v1.3.")
+    assert default(account) not in (found[0], found[-1])
+
+
+def test_an_add_on_that_does_not_exist(ground: Account) -> None:
+    with refused("ResourceNotFoundException", status=404):
+        ground.eks.describe_addon_versions(addonName="none")
+    with refused("InvalidParameterException", "Addon specified is not supported", status=400):
+        ground.eks.create_addon(clusterName="one", addonName="none")
+    with refused("ResourceNotFoundException", f"No addon: {AGENT} found in cluster: one", status=404):
+        ground.describe_addon()
+
+
+def test_the_schema_of_the_agent_allows_nothing_else(account: Account) -> None:
+    answer = account.eks.describe_addon_configuration(addonName=AGENT, addonVersion=default(account))
+    schema = json.loads(answer["configurationSchema"])
+    assert schema["$schema"] == "http://json-schema.org/draft-06/schema#"
+    [definition] = schema["definitions"].values()
+    assert definition["additionalProperties"] is False
+    assert {"agent", "affinity", "podLabels", "tolerations", "resources"} <= set(definition["properties"])
+    assert answer["podIdentityConfiguration"] == []
+    with refused("ResourceNotFoundException", status=404):
+        account.eks.describe_addon_configuration(addonName=AGENT, addonVersion="v9.9.9-eksbuild.1")
+
+
+def test_an_add_on_without_nodes_is_degraded_and_recovers_with_them(ground: Account) -> None:
+    created = ground.eks.create_addon(**NAMES, tags={"team": "a"})["addon"]
+    assert (created["status"], created["addonVersion"]) == ("CREATING", default(ground))
+    degraded = wait_for(ground.describe_addon, "DEGRADED")
+    [issue] = degraded["health"]["issues"]
+    assert issue["code"] == "InsufficientNumberOfReplicas"
+    ground.nodegroup()
+    active = wait_for(ground.describe_addon, "ACTIVE", seconds=30)
+    assert active["health"] == {"issues": []}
+    assert active["tags"] == {"team": "a"}
+    assert ground.eks.list_addons(clusterName="one")["addons"] == [AGENT]
+
+
+def test_an_exact_version_is_kept_and_a_wrong_one_refused(ground: Account) -> None:
+    with refused("InvalidParameterException", "Addon version specified is not supported", status=400):
+        ground.eks.create_addon(**NAMES, addonVersion="v1.0.0")
+    ground.eks.create_addon(**NAMES, addonVersion="v1.0.0-eksbuild.1")
+    assert ground.describe_addon()["addonVersion"] == "v1.0.0-eksbuild.1"
+    with refused("ResourceInUseException", "Addon already exists.", status=409):
+        ground.eks.create_addon(**NAMES)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ('{"nonsense": 1}', "$.nonsense: is not defined in the schema"),
+        ("agent: {nonsense: 1}", "$.agent.nonsense: is not defined in the schema"),
+        ('{"tolerations": {}}', "$.tolerations: dict found, array expected"),
+        ("[", "neither JSON nor YAML"),
+        ("text", "str found, object expected"),
+    ],
+)
+def test_a_configuration_is_checked_against_the_schema(ground: Account, values: str, words: str) -> None:
+    with refused("InvalidParameterException", "ConfigurationValue provided in request is not", words, status=400):
+        ground.eks.create_addon(**NAMES, configurationValues=values)
+    assert ground.eks.list_addons(clusterName="one")["addons"] == []
+
+
+def test_an_update_is_followed_by_its_id_and_keeps_what_it_does_not_name(ground: Account) -> None:
+    values = '{"podLabels": {"team": "a"}}'
+    ground.eks.create_addon(**NAMES, addonVersion="v1.0.0-eksbuild.1", configurationValues=values)
+    with refused("ResourceInUseException", "currently in CREATING state", status=409):
+        ground.eks.update_addon(**NAMES, addonVersion="v1.2.0-eksbuild.1")
+    wait_for(ground.describe_addon, "DEGRADED", "ACTIVE")
+    update = ground.eks.update_addon(**NAMES, addonVersion="v1.2.0-eksbuild.1", resolveConflicts="OVERWRITE")["update"]
+    assert (update["type"], update["status"]) == ("AddonUpdate", "InProgress")
+    follow = {"name": "one", "addonName": AGENT, "updateId": update["id"]}
+    wait_for(lambda: ground.eks.describe_update(**follow)["update"], "Successful")
+    after = ground.describe_addon()
+    assert (after["addonVersion"], after["configurationValues"]) == ("v1.2.0-eksbuild.1", values)
+    with refused("ResourceNotFoundException", status=404):
+        ground.eks.describe_update(name="one", updateId=update["id"])
+    assert ground.eks.list_updates(name="one", addonName=AGENT)["updateIds"] == [update["id"]]
+
+
+def test_an_add_on_can_end_in_create_failed(ground: Account) -> None:
+    ground.sandbox.knobs(addon_outcomes={AGENT: "CREATE_FAILED"}, addon_issues={AGENT: "AdmissionRequestDenied"})
+    ground.eks.create_addon(**NAMES)
+    failed = wait_for(ground.describe_addon, "CREATE_FAILED")
+    assert [issue["code"] for issue in failed["health"]["issues"]] == ["AdmissionRequestDenied"]
+
+
+def test_an_update_can_fail_with_errors(ground: Account) -> None:
+    ground.eks.create_addon(**CNI)
+    wait_for(lambda: ground.describe_addon("vpc-cni"), "ACTIVE")
+    ground.sandbox.knobs(addon_outcomes={"vpc-cni": "UPDATE_FAILED"}, addon_issues={"vpc-cni": "ConfigurationConflict"})
+    update = ground.eks.update_addon(**CNI, resolveConflicts="NONE")["update"]
+    failed = wait_for(lambda: ground.describe_addon("vpc-cni"), "UPDATE_FAILED")
+    assert [issue["code"] for issue in failed["health"]["issues"]] == ["ConfigurationConflict"]
+    told = ground.eks.describe_update(name="one", addonName="vpc-cni", updateId=update["id"])["update"]
+    assert (told["status"], told["errors"][0]["errorCode"]) == ("Failed", "ConfigurationConflict")
+
+
+def test_deleting_takes_the_add_on_away(ground: Account) -> None:
+    ground.eks.create_addon(**NAMES)
+    wait_for(ground.describe_addon, "DEGRADED", "ACTIVE")
+    assert ground.eks.delete_addon(**NAMES)["addon"]["status"] == "DELETING"
+    wait_until_gone(ground.describe_addon)
+    with refused("ResourceNotFoundException", status=404):
+        ground.eks.delete_addon(**NAMES)
+
+
+def own(role: str, account: str = "aws-node") -> dict[str, t.Any]:
+    """The pod identity part of an add-on's parameters."""
+    return {"podIdentityAssociations": [{"serviceAccount": account, "roleArn": role}]}
+
+
+def test_an_add_on_owns_its_associations(ground: Account) -> None:
+    role = ground.pod_role()
+    addon = ground.eks.create_addon(**CNI, **own(role))["addon"]
+    [arn] = addon["podIdentityAssociations"]
+    [summary] = ground.eks.list_pod_identity_associations(clusterName="one")["associations"]
+    assert (summary["associationArn"], summary["ownerArn"]) == (arn, addon["addonArn"])
+    assert (summary["namespace"], summary["serviceAccount"]) == ("kube-system", "aws-node")
+    wait_for(lambda: ground.describe_addon("vpc-cni"), "ACTIVE")
+    ground.eks.delete_addon(**CNI)
+    wait_until_gone(lambda: ground.describe_addon("vpc-cni"))
+    assert ground.eks.list_pod_identity_associations(clusterName="one")["associations"] == []
+
+
+def test_associations_of_an_update_are_absent_empty_or_new(ground: Account) -> None:
+    first, second = ground.pod_role("first"), ground.pod_role("second")
+    [arn] = ground.eks.create_addon(**CNI, **own(first))["addon"]["podIdentityAssociations"]
+    listed = ground.eks.list_pod_identity_associations
+
+    def update(**changes: t.Any) -> list[str]:
+        wait_for(lambda: ground.describe_addon("vpc-cni"), "ACTIVE")
+        ground.eks.update_addon(**CNI, **changes)
+        after = wait_for(lambda: ground.describe_addon("vpc-cni"), "ACTIVE")
+        return list(after.get("podIdentityAssociations", []))
+
+    assert update() == [arn]
+    assert update(**own(second)) == [arn]
+    association = {"clusterName": "one", "associationId": arn.rsplit("/", 1)[-1]}
+    assert ground.eks.describe_pod_identity_association(**association)["association"]["roleArn"] == second
+    assert update(podIdentityAssociations=[]) == []
+    assert listed(clusterName="one")["associations"] == []
+
+
+def test_a_preserving_delete_leaves_the_associations(ground: Account) -> None:
+    ground.eks.create_addon(**CNI, **own(ground.pod_role()))
+    wait_for(lambda: ground.describe_addon("vpc-cni"), "ACTIVE")
+    ground.eks.delete_addon(**CNI, preserve=True)
+    wait_until_gone(lambda: ground.describe_addon("vpc-cni"))
+    [left] = ground.eks.list_pod_identity_associations(clusterName="one")["associations"]
+    assert left["serviceAccount"] == "aws-node"
+
+
+def test_an_add_on_never_takes_over_an_association(ground: Account) -> None:
+    role = ground.pod_role()
+    mine = ground.associate(role, "aws-node", namespace="kube-system")
+    with refused("ResourceInUseException", mine["associationId"], status=409):
+        ground.eks.create_addon(**CNI, **own(role))
+    assert ground.eks.list_addons(clusterName="one")["addons"] == []
+
+
+def test_only_service_accounts_of_the_add_on_can_have_associations(ground: Account) -> None:
+    words = "Service account agent in pod identity configuration is not supported for addon"
+    role = ground.pod_role()
+    with refused("InvalidParameterException", words, status=400):
+        ground.eks.create_addon(**NAMES, **own(role, "agent"))
+    with refused("InvalidParameterException", "Role provided in the request does not exist.", status=400):
+        ground.eks.create_addon(**CNI, **own(f"{role}-none"))
+    with refused("InvalidParameterException", "Trust policy", status=400):
+        ground.eks.create_addon(**CNI, **own(ground.role("wrong", "ec2.amazonaws.com")))
+    eks = ground.sandbox.client("eks", **ground.user("maker", allow("eks:*")))
+    with refused("AccessDeniedException", "iam:PassRole", status=403):
+        eks.create_addon(**CNI, **own(role))
+    assert ground.eks.list_addons(clusterName="one")["addons"] == []

@@ -1,0 +1,198 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Managed node groups as EKS has them."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from conformance.conftest import Account
+from conformance.conftest import allow
+from conformance.conftest import refused
+from conformance.conftest import wait_for
+from conformance.conftest import wait_until_gone
+
+ROLE = "arn:aws:iam::111122223333:role/node-role"
+
+
+@pytest.fixture
+def ground(account: Account) -> Account:
+    """An account with a cluster and a node role."""
+    account.cluster("one")
+    account.role("node-role", "ec2.amazonaws.com", ("sts:AssumeRole",), "AmazonEKSWorkerNodePolicy")
+    return account
+
+
+def template(account: Account, name: str = "nodes", **data: t.Any) -> dict[str, str]:
+    """A launch template, as a node group names it."""
+    made = account.ec2.create_launch_template(
+        LaunchTemplateName=name, LaunchTemplateData=data or {"EbsOptimized": True}
+    )
+    return {"id": made["LaunchTemplate"]["LaunchTemplateId"], "version": "1"}
+
+
+def test_a_node_group_is_creating_and_then_active(ground: Account) -> None:
+    ground.sandbox.knobs(nodegroup_seconds=0.3)
+    parameters = {"clusterName": "one", "nodegroupName": "nodes", "subnets": ground.subnets()[:2], "nodeRole": ROLE}
+    created = ground.eks.create_nodegroup(**parameters)["nodegroup"]
+    assert created["status"] == "CREATING"
+    assert wait_for(ground.describe_nodegroup, "ACTIVE")["nodegroupArn"] == created["nodegroupArn"]
+    assert ground.eks.list_nodegroups(clusterName="one")["nodegroups"] == ["nodes"]
+
+
+def test_a_node_group_has_the_defaults_of_eks(ground: Account) -> None:
+    group = ground.nodegroup(nodeRole=ROLE)
+    assert group["updateConfig"] == {"maxUnavailable": 1}
+    assert group["diskSize"] == 20
+    assert group["instanceTypes"] == ["t3.medium"]
+    assert group["capacityType"] == "ON_DEMAND"
+    assert group["amiType"] == "AL2023_x86_64_STANDARD"
+    assert group["scalingConfig"] == {"minSize": 1, "maxSize": 2, "desiredSize": 2}
+    assert (group["labels"], group["taints"], group["tags"], group["health"]) == ({}, [], {}, {"issues": []})
+    assert "launchTemplate" not in group
+
+
+def test_a_node_group_gives_its_role_access_to_the_cluster(ground: Account) -> None:
+    ground.nodegroup(nodeRole=ROLE)
+    entry = ground.eks.describe_access_entry(clusterName="one", principalArn=ROLE)["accessEntry"]
+    assert (entry["type"], entry["kubernetesGroups"]) == ("EC2_LINUX", ["system:nodes"])
+    assert entry["username"] == "system:node:{{EC2PrivateDNSName}}"
+    ground.eks.delete_nodegroup(clusterName="one", nodegroupName="nodes")
+    wait_until_gone(ground.describe_nodegroup)
+    with refused("ResourceNotFoundException"):
+        ground.eks.describe_access_entry(clusterName="one", principalArn=ROLE)
+
+
+def test_a_second_node_group_of_the_same_name_is_a_conflict(ground: Account) -> None:
+    ground.nodegroup(nodeRole=ROLE)
+    with refused("ResourceInUseException", "NodeGroup already exists with name nodes", status=409):
+        ground.nodegroup(nodeRole=ROLE)
+
+
+def test_a_node_group_that_does_not_exist_is_not_found(ground: Account) -> None:
+    for call in (ground.eks.describe_nodegroup, ground.eks.delete_nodegroup, ground.eks.update_nodegroup_config):
+        with refused("ResourceNotFoundException", "No node group found for name: none.", status=404):
+            call(clusterName="one", nodegroupName="none")
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "words"),
+    [
+        ({"subnets": ["subnet-0000dead"]}, "InvalidParameterException", "'subnet-0000dead' does not exist"),
+        ({"subnets": []}, "InvalidParameterException", "cannot be empty"),
+        ({"nodeRole": f"{ROLE}-none"}, "InvalidParameterException", "node-role-none cannot be found"),
+        ({"nodeRole": "not-an-arn"}, "InvalidParameterException", "Invalid role ARN"),
+        ({"scalingConfig": {"minSize": 3, "maxSize": 4, "desiredSize": 2}}, "InvalidParameterException", "Minimum"),
+        ({"scalingConfig": {"minSize": 1, "maxSize": 2, "desiredSize": 3}}, "InvalidParameterException", "Desired"),
+        ({"amiType": "AL1"}, "InvalidParameterException", "enum value set"),
+        ({"taints": [{"key": "a", "effect": "NoSchedule"}]}, "InvalidParameterException", "enum value set"),
+        (
+            {"updateConfig": {"maxUnavailable": 1, "maxUnavailablePercentage": 10}},
+            "InvalidParameterException",
+            "Only one",
+        ),
+    ],
+)
+def test_parameters_that_eks_refuses(ground: Account, changes: dict[str, t.Any], code: str, words: str) -> None:
+    with refused(code, words, status=400):
+        ground.nodegroup(**{"nodeRole": ROLE, **changes})
+    assert ground.eks.list_nodegroups(clusterName="one")["nodegroups"] == []
+
+
+def test_the_node_role_must_trust_ec2(ground: Account) -> None:
+    with refused("InvalidParameterException", "[ec2.amazonaws.com] were not found", status=400):
+        ground.nodegroup(nodeRole=ground.pod_role())
+
+
+def test_the_caller_must_be_allowed_to_pass_the_node_role(ground: Account) -> None:
+    eks = ground.sandbox.client("eks", **ground.user("maker", allow("eks:*")))
+    with refused("AccessDeniedException", "iam:PassRole", status=403):
+        eks.create_nodegroup(clusterName="one", nodegroupName="nodes", subnets=ground.subnets(), nodeRole=ROLE)
+
+
+def test_subnets_of_another_vpc_are_refused(ground: Account) -> None:
+    vpc = ground.ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    foreign = ground.ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24")["Subnet"]["SubnetId"]
+    with refused("InvalidParameterException", "do not belong to the cluster's VPC", status=400):
+        ground.nodegroup(nodeRole=ROLE, subnets=[foreign])
+
+
+@pytest.mark.parametrize(
+    ("data", "changes", "words"),
+    [
+        ({}, {"diskSize": 20}, "Disk size must be specified within the launch template."),
+        ({}, {"remoteAccess": {"ec2SshKey": "key"}}, "Remote access configuration cannot be specified"),
+        ({"InstanceType": "m5.large"}, {"instanceTypes": ["m5.large"]}, "Instance type cannot be specified both"),
+        ({"IamInstanceProfile": {"Name": "mine"}}, {}, "should not specify an instance profile"),
+    ],
+)
+def test_a_launch_template_and_the_request_must_not_overlap(
+    ground: Account, data: dict[str, t.Any], changes: dict[str, t.Any], words: str
+) -> None:
+    with refused("InvalidRequestException", words, status=400):
+        ground.nodegroup(nodeRole=ROLE, launchTemplate=template(ground, **data), **changes)
+
+
+def test_a_launch_template_must_exist(ground: Account) -> None:
+    with refused("InvalidParameterException", "lt-0000dead, does not exist", status=400):
+        ground.nodegroup(nodeRole=ROLE, launchTemplate={"id": "lt-0000dead"})
+    given = template(ground)
+    with refused("InvalidParameterException", "version 7", status=400):
+        ground.nodegroup(nodeRole=ROLE, launchTemplate={**given, "version": "7"})
+    with refused("InvalidParameterException", "but not both", status=400):
+        ground.nodegroup(nodeRole=ROLE, launchTemplate={**given, "name": "nodes"})
+
+
+def test_a_launch_template_is_told_with_id_name_and_version(ground: Account) -> None:
+    given = template(ground, InstanceType="m5.large")
+    group = ground.nodegroup(nodeRole=ROLE, launchTemplate={"name": "nodes"})
+    assert group["launchTemplate"] == {"id": given["id"], "name": "nodes", "version": "1"}
+    assert "diskSize" not in group
+    assert group["instanceTypes"] == []
+
+
+def test_the_version_of_the_launch_template_can_change_but_not_the_template(ground: Account) -> None:
+    given, other = template(ground), template(ground, "others")
+    ground.ec2.create_launch_template_version(LaunchTemplateId=given["id"], LaunchTemplateData={"EbsOptimized": False})
+    ground.nodegroup(nodeRole=ROLE, launchTemplate=given)
+    with refused("InvalidRequestException", "cannot change the launch template", status=400):
+        ground.eks.update_nodegroup_version(clusterName="one", nodegroupName="nodes", launchTemplate=other)
+    wanted = {"id": given["id"], "version": "2"}
+    update = ground.eks.update_nodegroup_version(clusterName="one", nodegroupName="nodes", launchTemplate=wanted)
+    assert update["update"]["type"] == "VersionUpdate"
+    assert wait_for(ground.describe_nodegroup, "ACTIVE")["launchTemplate"]["version"] == "2"
+
+
+def test_configuration_changes_go_through_updating(ground: Account) -> None:
+    taint = {"key": "gpu", "value": "yes", "effect": "NO_SCHEDULE"}
+    ground.nodegroup(nodeRole=ROLE, labels={"a": "1", "b": "2"}, taints=[taint])
+    ground.sandbox.knobs(nodegroup_seconds=0.3)
+    names = {"clusterName": "one", "nodegroupName": "nodes"}
+    update = ground.eks.update_nodegroup_config(
+        **names,
+        scalingConfig={"minSize": 2, "maxSize": 4, "desiredSize": 3},
+        updateConfig={"maxUnavailablePercentage": 50},
+        labels={"addOrUpdateLabels": {"b": "3"}, "removeLabels": ["a"]},
+        taints={"addOrUpdateTaints": [{**taint, "value": "no"}]},
+    )["update"]
+    assert ground.describe_nodegroup()["status"] == "UPDATING"
+    with refused("ResourceInUseException", status=409):
+        ground.eks.update_nodegroup_config(**names, labels={"removeLabels": ["b"]})
+    with refused("ResourceInUseException", status=409):
+        ground.eks.delete_nodegroup(**names)
+    group = wait_for(ground.describe_nodegroup, "ACTIVE")
+    assert group["scalingConfig"] == {"minSize": 2, "maxSize": 4, "desiredSize": 3}
+    assert group["updateConfig"] == {"maxUnavailablePercentage": 50}
+    assert group["labels"] == {"b": "3"}
+    assert group["taints"] == [{**taint, "value": "no"}]
+    described = ground.eks.describe_update(name="one", nodegroupName="nodes", updateId=update["id"])["update"]
+    assert (described["type"], described["status"]) == ("ConfigUpdate", "Successful")
+    with refused("ResourceNotFoundException", status=404):
+        ground.eks.describe_update(name="one", updateId=update["id"])
+
+
+def test_a_bad_scaling_is_refused_in_an_update_too(ground: Account) -> None:
+    ground.nodegroup(nodeRole=ROLE)
+    with refused("InvalidParameterException", "Desired capacity 9", status=400):
+        ground.eks.update_nodegroup_config(clusterName="one", nodegroupName="nodes", scalingConfig={"desiredSize": 9})

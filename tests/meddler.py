@@ -1,0 +1,120 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Somebody else who acts between two calls of a client: an HTTP proxy in front of an AWS endpoint.
+
+What happens just before a call reaches AWS, or instead of its answer, cannot be said with the sandbox's fault table.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import http.client
+import http.server
+import re
+import threading
+import typing as t
+import urllib.parse
+
+Headers = list[tuple[str, str]]
+
+
+@dataclasses.dataclass
+class Deed:
+    """What to do at the first call that matches."""
+
+    method: str
+    path: re.Pattern[str]
+    before: t.Callable[[], object] | None = None
+    after: t.Callable[[], object] | None = None
+    #: Whether the caller never gets the answer to its call, which AWS has carried out.
+    loses_answer: bool = False
+    done: bool = False
+
+
+class Meddler:
+    """A proxy that passes every call on unchanged, signature and all, and does its deeds on the way."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._target = urllib.parse.urlsplit(endpoint).netloc
+        self._deeds: list[Deed] = []
+        handler = type("Handler", (_Handler,), {"meddler": self})
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+
+    @property
+    def endpoint(self) -> str:
+        """``http://127.0.0.1:<port>``"""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def before(self, method: str, path: str, act: t.Callable[[], object]) -> None:
+        """Do something before the first call with this method and a path that contains this pattern."""
+        self._deeds.append(Deed(method, re.compile(path), before=act))
+
+    def after(self, method: str, path: str, act: t.Callable[[], object]) -> None:
+        """Do something after the first such call, before the caller has its answer."""
+        self._deeds.append(Deed(method, re.compile(path), after=act))
+
+    def lose_answer(self, method: str, path: str) -> None:
+        """Cut the connection in place of the answer to the first such call."""
+        self._deeds.append(Deed(method, re.compile(path), loses_answer=True))
+
+    def __enter__(self) -> Meddler:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Stop answering; a deed that was never due would mean that the test looked at nothing."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+        assert [deed for deed in self._deeds if not deed.done] == []
+
+    def due(self, method: str, path: str) -> Deed | None:
+        """The deed that this call sets off, if any."""
+        for deed in self._deeds:
+            if not deed.done and deed.method == method and deed.path.search(path):
+                deed.done = True
+                return deed
+        return None
+
+    def forward(self, method: str, path: str, headers: Headers, body: bytes) -> tuple[int, Headers, bytes]:
+        """The real endpoint's answer. The Host header stays, since the caller has signed it."""
+        connection = http.client.HTTPConnection(self._target, timeout=30)
+        connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+        for name, value in headers:
+            connection.putheader(name, value)
+        connection.endheaders(body)
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        return answer.status, answer.getheaders(), content
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    meddler: Meddler
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def _handle(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        deed = self.meddler.due(self.command, self.path)
+        if deed is not None and deed.before is not None:
+            deed.before()
+        status, headers, content = self.meddler.forward(self.command, self.path, self.headers.items(), body)
+        if deed is not None and deed.after is not None:
+            deed.after()
+        self.close_connection = True
+        if deed is not None and deed.loses_answer:
+            return
+        self.send_response(status)
+        for name, value in headers:
+            if name.lower() not in ("connection", "content-length", "date", "server", "transfer-encoding"):
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = do_DELETE = do_PUT = _handle
+
+    def log_message(self, format: str, *args: t.Any) -> None:
+        """Say nothing."""

@@ -1,0 +1,63 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A control plane on paper, for tests of modules: they talk to AWS only, so no Kubernetes has to run for them.
+
+It runs in the sandbox's process. A cluster whose name begins with ``broken`` does not start, so it becomes FAILED.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import typing as t
+
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIBpaper\n-----END CERTIFICATE-----\n"
+
+
+def pod_mode() -> str:
+    """What the sandbox says about pods."""
+    return "none"
+
+
+class PaperCluster:
+    """Knows its nodes and the objects that EKS applied; whatever should run there counts as ready on every node."""
+
+    endpoint = "https://127.0.0.1:1"
+    certificate_authority = CERTIFICATE
+    admin_token = "paper"
+
+    def __init__(self) -> None:
+        self._nodes: list[t.Any] = []
+        self._objects: set[tuple[str, str]] = set()
+
+    async def stop(self) -> None:
+        """Nothing runs."""
+
+    async def set_nodes(self, nodes: t.Sequence[t.Any]) -> None:
+        self._nodes = list(nodes)
+
+    async def apply(self, manifests: t.Sequence[dict[str, t.Any]]) -> None:
+        self._objects |= {_key(manifest) for manifest in manifests}
+
+    async def remove(self, manifests: t.Sequence[dict[str, t.Any]]) -> None:
+        self._objects -= {_key(manifest) for manifest in manifests}
+
+    async def daemon_set_status(self, namespace: str, name: str) -> dict[str, int]:
+        if (namespace, name) not in self._objects:
+            return {}
+        keys = ("desired", "current", "updated")
+        scheduled = {f"{key}NumberScheduled": len(self._nodes) for key in keys}
+        return {**scheduled, "numberReady": len(self._nodes), "numberAvailable": len(self._nodes)}
+
+    async def review_token(self, _token: str, _audience: str) -> dict[str, t.Any] | None:
+        return None
+
+
+def _key(manifest: dict[str, t.Any]) -> tuple[str, str]:
+    return manifest["metadata"].get("namespace", ""), manifest["metadata"]["name"]
+
+
+async def start_cluster(cluster: t.Any, _aws: t.Any, _directory: pathlib.Path) -> PaperCluster:
+    """Start at once, or never."""
+    if cluster.name.startswith("broken"):
+        raise RuntimeError("no paper left")
+    return PaperCluster()

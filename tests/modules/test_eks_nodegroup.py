@@ -1,0 +1,409 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The module eks_nodegroup: results, calls, and what it leaves alone."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from modules.conftest import NODE_ROLE
+from modules.conftest import Account
+from modules.conftest import Result
+from modules.conftest import RunModule
+from modules.scripted_eks import scripted_eks
+from sandbox_process import SandboxProcess
+
+BATCH = {"key": "dedicated", "value": "batch", "effect": "NO_SCHEDULE"}
+NAMES = {"clusterName": "example", "nodegroupName": "general"}
+#: What an update changes beside what it was asked for.
+STAMPS = {"modifiedAt"}
+
+
+@pytest.fixture
+def nodegroup(run_module: RunModule) -> t.Callable[..., Result]:
+    """The module eks_nodegroup for the node group ``general`` of the cluster ``example``."""
+
+    def run(**params: t.Any) -> Result:
+        return run_module("eks_nodegroup", **{"cluster_name": "example", "name": "general", **params})
+
+    return run
+
+
+@pytest.fixture
+def cluster(account: Account) -> Account:
+    """An account with the cluster ``example``, and an empty call log."""
+    account.create_cluster()
+    account.sandbox.clear_calls()
+    return account
+
+
+def declaration(account: Account) -> dict[str, t.Any]:
+    """A node group with every option set."""
+    return {
+        "node_role_arn": NODE_ROLE,
+        "subnet_ids": account.subnet_ids[:2],
+        "instance_types": ["m5.large"],
+        "ami_type": "AL2023_x86_64_STANDARD",
+        "capacity_type": "ON_DEMAND",
+        "disk_size": 20,
+        "scaling": {"min_size": 2, "desired_size": 3, "max_size": 4},
+        "update_config": {"max_unavailable": 3},
+        "labels": {"pool": "general", "camelCase": "Value"},
+        "taints": [BATCH],
+        "tags": {"podidentity.eks/cluster": "example", "CamelCase": "kept"},
+    }
+
+
+def described(account: Account) -> dict[str, t.Any]:
+    found: dict[str, t.Any] = account.eks.describe_nodegroup(**NAMES)["nodegroup"]
+    return found
+
+
+def launch_template(account: Account, clients: dict[str, t.Any]) -> str:
+    """A launch template with two versions; returns its ID."""
+    ec2 = clients["ec2"]
+    groups = {"SecurityGroupIds": account.security_group_ids}
+    template = ec2.create_launch_template(LaunchTemplateName="nodes", LaunchTemplateData=groups)["LaunchTemplate"]
+    ec2.create_launch_template_version(LaunchTemplateName="nodes", LaunchTemplateData=groups)
+    account.sandbox.clear_calls()
+    template_id: str = template["LaunchTemplateId"]
+    return template_id
+
+
+def test_names_are_required(run_module: RunModule, account: Account) -> None:
+    result = run_module("eks_nodegroup")
+    assert result["failed"]
+    assert "cluster_name, name" in result["msg"]
+    assert account.sandbox.calls() == {}
+
+
+def test_a_cluster_that_does_not_exist_is_one_sentence(nodegroup: t.Callable[..., Result], account: Account) -> None:
+    for check_mode in (True, False):
+        result = nodegroup(**declaration(account), check_mode=check_mode)
+        assert result["failed"]
+        assert result["msg"] == (
+            'cluster_name "example" names no cluster in region eu-west-1: create the cluster first, '
+            "or correct the name or the region."
+        )
+    assert account.writes() == []
+
+
+def test_a_new_node_group_needs_role_and_subnets(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
+    result = nodegroup()
+    assert result["failed"]
+    assert "node_role_arn is missing" in result["msg"]
+    assert "subnet_ids is missing" in result["msg"]
+    assert cluster.writes() == []
+
+
+def test_check_mode_predicts_a_new_group_and_makes_none(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
+    result = nodegroup(**declaration(cluster), check_mode=True, diff=True)
+    assert result["changed"]
+    assert result["actions"] == ["create_nodegroup"]
+    assert result["nodegroup"]["labels"] == {"pool": "general", "camelCase": "Value"}
+    assert result["nodegroup"]["scaling_config"] == {"min_size": 2, "desired_size": 3, "max_size": 4}
+    assert result["diff"] == {"before": {}, "after": result["nodegroup"]}
+    assert cluster.writes() == []
+    assert cluster.eks.list_nodegroups(clusterName="example")["nodegroups"] == []
+
+
+def test_create_does_what_check_mode_predicted(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
+    predicted = nodegroup(**declaration(cluster), check_mode=True)["nodegroup"]
+    result = nodegroup(**declaration(cluster))
+    assert result["changed"]
+    assert cluster.writes() == ["CreateNodegroup"]
+    found = result["nodegroup"]
+    assert found["status"] == "ACTIVE"
+    assert {key: found[key] for key in predicted} == predicted
+    assert found["nodegroup_arn"].startswith("arn:aws:eks:eu-west-1:111122223333:nodegroup/example/general/")
+
+
+def test_a_second_run_changes_nothing_with_one_call(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
+    first = nodegroup(**declaration(cluster))
+    cluster.sandbox.clear_calls()
+    second = nodegroup(**declaration(cluster), diff=True)
+    assert not second["changed"]
+    assert second["nodegroup"] == first["nodegroup"]
+    assert second["diff"]["before"] == second["diff"]["after"]
+    assert cluster.sandbox.calls() == {"eks:DescribeNodegroup": 1}
+
+
+def test_a_group_with_defaults_only_is_unchanged_on_the_second_run(
+    nodegroup: t.Callable[..., Result], cluster: Account
+) -> None:
+    wanted = {"node_role_arn": NODE_ROLE, "subnet_ids": cluster.subnet_ids}
+    assert nodegroup(**wanted)["changed"]
+    assert not nodegroup(**wanted)["changed"]
+    assert not nodegroup()["changed"]
+
+
+def test_update_changes_what_is_declared_and_leaves_the_rest(
+    nodegroup: t.Callable[..., Result], cluster: Account
+) -> None:
+    nodegroup(**declaration(cluster))
+    before = described(cluster)
+    cluster.sandbox.clear_calls()
+    wanted: dict[str, t.Any] = {
+        "labels": {"pool": "batch", "new": 1},
+        "taints": [{**BATCH, "value": "night"}, {"key": "spot", "effect": "PREFER_NO_SCHEDULE"}],
+        "scaling": {"max_size": 6},
+        "update_config": {"max_unavailable_percentage": 50},
+        "tags": {"CamelCase": "changed"},
+    }
+    predicted = nodegroup(**wanted, check_mode=True, diff=True)
+    assert predicted["changed"]
+    assert cluster.writes() == []
+    result = nodegroup(**wanted)
+    assert result["actions"] == predicted["actions"]
+    assert cluster.writes() == ["UntagResource", "TagResource", "UpdateNodegroupConfig"]
+    stamped = {"modified_at"}
+    assert {key: value for key, value in result["nodegroup"].items() if key not in stamped} == {
+        key: value for key, value in predicted["nodegroup"].items() if key not in stamped
+    }
+    after = described(cluster)
+    assert after["labels"] == {"pool": "batch", "new": "1"}
+    assert after["taints"] == wanted["taints"]
+    assert after["scalingConfig"] == {"minSize": 2, "maxSize": 6, "desiredSize": 3}
+    assert after["updateConfig"] == {"maxUnavailablePercentage": 50}
+    assert after["tags"] == {"CamelCase": "changed"}
+    touched = {"labels", "taints", "scalingConfig", "updateConfig", "tags"} | STAMPS
+    assert {key: value for key, value in after.items() if key not in touched} == {
+        key: value for key, value in before.items() if key not in touched
+    }
+    assert not nodegroup(**wanted)["changed"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "key"),
+    [("labels", {}, "labels"), ("taints", [], "taints"), ("tags", {}, "tags")],
+)
+def test_an_empty_value_removes_all_of_it_and_nothing_else(
+    nodegroup: t.Callable[..., Result], cluster: Account, option: str, value: t.Any, key: str
+) -> None:
+    nodegroup(**declaration(cluster))
+    before = described(cluster)
+    assert nodegroup(**{option: value})["changed"]
+    after = described(cluster)
+    assert after[key] == value
+    untouched = set(after) - {key} - STAMPS
+    assert {name: after[name] for name in untouched} == {name: before[name] for name in untouched}
+
+
+def test_a_changed_label_value_is_seen_in_check_mode(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
+    cluster.create_nodegroup(labels={"pool": "general"})
+    cluster.sandbox.clear_calls()
+    result = nodegroup(labels={"pool": "batch"}, check_mode=True, diff=True)
+    assert result["changed"]
+    assert result["diff"]["before"]["labels"] == {"pool": "general"}
+    assert result["diff"]["after"]["labels"] == {"pool": "batch"}
+    assert cluster.writes() == []
+
+
+def test_what_an_autoscaler_decided_stays(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
+    cluster.create_nodegroup(scalingConfig={"minSize": 1, "maxSize": 5, "desiredSize": 4})
+    assert not nodegroup(scaling={"min_size": 1, "max_size": 5})["changed"]
+    assert nodegroup(scaling={"max_size": 6})["nodegroup"]["scaling_config"]["desired_size"] == 4
+
+
+def test_another_version_of_the_launch_template_replaces_the_nodes(
+    nodegroup: t.Callable[..., Result], cluster: Account, clients: dict[str, t.Any]
+) -> None:
+    template_id = launch_template(cluster, clients)
+    wanted: dict[str, t.Any] = {"node_role_arn": NODE_ROLE, "subnet_ids": cluster.subnet_ids}
+    first = nodegroup(**wanted, launch_template={"id": template_id, "version": 1})
+    assert first["nodegroup"]["launch_template"] == {"id": template_id, "name": "nodes", "version": "1"}
+    assert not nodegroup(**wanted, launch_template={"name": "nodes"})["changed"]
+    cluster.sandbox.clear_calls()
+    second = nodegroup(**wanted, launch_template={"name": "nodes", "version": 2})
+    assert second["nodegroup"]["launch_template"] == {"id": template_id, "name": "nodes", "version": "2"}
+    assert cluster.writes() == ["UpdateNodegroupVersion"]
+    refused = nodegroup(launch_template={"id": "lt-0123456789abcdef0"})
+    assert refused["failed"]
+    assert "launch_template.id" in refused["msg"]
+    assert template_id in refused["msg"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("node_role_arn", "arn:aws:iam::111122223333:role/app"),
+        ("instance_types", ["m5.xlarge"]),
+        ("ami_type", "BOTTLEROCKET_x86_64"),
+        ("capacity_type", "SPOT"),
+        ("disk_size", 30),
+    ],
+)
+def test_what_cannot_change_in_place_is_refused_before_any_write(
+    nodegroup: t.Callable[..., Result], cluster: Account, option: str, value: t.Any
+) -> None:
+    cluster.create_nodegroup()
+    cluster.sandbox.clear_calls()
+    for check_mode in (True, False):
+        result = nodegroup(**{option: value}, tags={"never": "set"}, check_mode=check_mode)
+        assert result["failed"]
+        assert result["msg"].startswith(f"{option} of node group general of cluster example is ")
+        assert "cannot become" in result["msg"]
+        assert "\n" not in result["msg"]
+    assert cluster.writes() == []
+
+
+def test_other_subnets_are_refused_before_any_write(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
+    cluster.create_nodegroup()
+    cluster.sandbox.clear_calls()
+    result = nodegroup(subnet_ids=cluster.subnet_ids[2:])
+    assert result["failed"]
+    assert result["msg"].startswith("subnet_ids of node group general")
+    assert all(subnet in result["msg"] for subnet in cluster.subnet_ids)
+    assert cluster.writes() == []
+
+
+def test_delete_waits_until_it_is_gone_and_again_is_no_change(
+    nodegroup: t.Callable[..., Result], cluster: Account
+) -> None:
+    cluster.create_nodegroup()
+    cluster.create_nodegroup(name="foreign")
+    cluster.sandbox.clear_calls()
+    assert nodegroup(state="absent", check_mode=True)["changed"]
+    assert cluster.writes() == []
+    result = nodegroup(state="absent")
+    assert result["changed"]
+    assert result["nodegroup"] is None
+    assert cluster.writes() == ["DeleteNodegroup"]
+    assert cluster.eks.list_nodegroups(clusterName="example")["nodegroups"] == ["foreign"]
+    cluster.sandbox.clear_calls()
+    assert not nodegroup(state="absent")["changed"]
+    assert cluster.sandbox.calls() == {"eks:DescribeNodegroup": 1}
+
+
+def test_absent_in_a_cluster_that_does_not_exist_is_reached(
+    nodegroup: t.Callable[..., Result], account: Account
+) -> None:
+    result = nodegroup(state="absent")
+    assert not result["failed"]
+    assert not result["changed"]
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"name": "no spaces"}, ["name", '"no spaces"', "1 to 63"]),
+        ({"cluster_name": "a/b"}, ["cluster_name", '"a/b"']),
+        ({"node_role_arn": "eks-node"}, ["node_role_arn", '"eks-node"', "arn:aws:iam::"]),
+        ({"scaling": {"min_size": 3, "max_size": 2}}, ["scaling", "min_size 3", "max_size 2"]),
+        ({"disk_size": 20, "launch_template": {"name": "nodes"}}, ["disk_size", "launch_template"]),
+        ({"launch_template": {"name": "nodes", "version": "$Latest"}}, ["launch_template.version", "$Latest"]),
+        ({"launch_template": {"version": "1"}}, ["launch_template", "id, name"]),
+        ({"launch_template": {"id": "lt-1", "name": "nodes"}}, ["id|name", "launch_template"]),
+        (
+            {"update_config": {"max_unavailable": 1, "max_unavailable_percentage": 50}},
+            ["max_unavailable|max_unavailable_percentage"],
+        ),
+        ({"taints": [BATCH, BATCH]}, ["taints", "dedicated", "more than once"]),
+        ({"taints": [{"key": "a", "effect": "NoSchedule"}]}, ["effect", "NO_SCHEDULE", "NoSchedule"]),
+        ({"wait_timeout": -1}, ["wait_timeout", "-1"]),
+    ],
+)
+def test_bad_input_is_named_and_no_call_is_made(
+    nodegroup: t.Callable[..., Result], account: Account, params: dict[str, t.Any], words: list[str]
+) -> None:
+    result = nodegroup(**params)
+    assert result["failed"]
+    assert all(word in result["msg"] for word in words), result["msg"]
+    assert "\n" not in result["msg"]
+    assert account.sandbox.calls() == {}
+
+
+def test_a_refusal_of_eks_is_told_in_its_words(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
+    result = nodegroup(node_role_arn="arn:aws:iam::111122223333:role/app", subnet_ids=cluster.subnet_ids)
+    assert result["failed"]
+    assert result["msg"].startswith("Failed to create nodegroup: ")
+    assert "ec2.amazonaws.com" in result["msg"]
+    assert cluster.eks.list_nodegroups(clusterName="example")["nodegroups"] == []
+
+
+HEALTH = {"issues": [{"code": "NodeCreationFailure", "message": "No node joined", "resourceIds": ["i-1"]}]}
+
+
+def test_a_group_that_failed_is_told_with_its_health_and_the_way_out(
+    nodegroup: t.Callable[..., Result], sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = {**NAMES, "status": "CREATE_FAILED", "health": HEALTH}
+    with scripted_eks({"GET /clusters/example/node-groups/general": {"nodegroup": failed}}) as (endpoint, handler):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        result = nodegroup(labels={"new": "1"})
+    assert result["failed"]
+    assert "general of cluster example is CREATE_FAILED (NodeCreationFailure: No node joined" in result["msg"]
+    assert "state=absent" in result["msg"]
+    assert {request.split()[0] for request in handler.requests} == {"GET"}
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [("Failed", "but it is Failed (NodeCreationFailure: No node joined)"), ("Cancelled", "but it is Cancelled")],
+)
+def test_an_update_that_eks_gives_up_is_told_with_its_errors(
+    nodegroup: t.Callable[..., Result],
+    sandbox: SandboxProcess,
+    monkeypatch: pytest.MonkeyPatch,
+    status: str,
+    words: str,
+) -> None:
+    path = "/clusters/example/node-groups/general"
+    errors = [{"errorCode": "NodeCreationFailure", "errorMessage": "No node joined"}] if status == "Failed" else []
+    update = {"id": "update-1", "type": "ConfigUpdate", "status": "InProgress"}
+    script = {
+        f"GET {path}": {"nodegroup": {**NAMES, "nodegroupArn": "arn", "status": "ACTIVE"}},
+        f"POST {path}/update-config": {"update": update},
+        "GET /clusters/example/updates/update-1": {"update": {**update, "status": status, "errors": errors}},
+    }
+    with scripted_eks(script) as (endpoint, _handler):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        result = nodegroup(labels={"new": "1"})
+    assert result["failed"]
+    assert "ConfigUpdate of general" in result["msg"]
+    assert words in result["msg"]
+
+
+def test_an_update_in_progress_is_waited_for(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
+    cluster.create_nodegroup()
+    cluster.sandbox.knobs(nodegroup_seconds=0.3)
+    cluster.eks.update_nodegroup_config(**NAMES, labels={"addOrUpdateLabels": {"by": "others"}})
+    result = nodegroup(labels={"by": "us"}, diff=True)
+    assert not result["failed"]
+    assert result["diff"]["before"]["labels"] == {"by": "others"}
+    assert result["nodegroup"]["labels"] == {"by": "us"}
+
+
+def test_a_group_that_is_still_being_made_is_deleted_when_it_is_ready(
+    nodegroup: t.Callable[..., Result], cluster: Account
+) -> None:
+    cluster.sandbox.knobs(nodegroup_seconds=0.3)
+    wanted = {"node_role_arn": NODE_ROLE, "subnet_ids": cluster.subnet_ids}
+    assert nodegroup(**wanted, wait=False)["nodegroup"]["status"] == "CREATING"
+    assert nodegroup(state="absent")["changed"]
+    assert cluster.eks.list_nodegroups(clusterName="example")["nodegroups"] == []
+
+
+def test_a_time_out_says_what_was_reached_and_the_next_run_goes_on(
+    nodegroup: t.Callable[..., Result], cluster: Account
+) -> None:
+    cluster.sandbox.knobs(nodegroup_seconds=1.5)
+    late = nodegroup(**declaration(cluster), wait_timeout=1)
+    assert late["failed"]
+    assert (
+        "Waited 1 seconds for the node group general of cluster example to become ACTIVE, but it is still CREATING"
+        in late["msg"]
+    )
+    result = nodegroup(**declaration(cluster))
+    assert not result["changed"]
+    assert result["nodegroup"]["status"] == "ACTIVE"
+    assert cluster.writes() == ["CreateNodegroup"]
+
+
+def test_without_wait_the_state_is_told_as_it_is(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
+    cluster.create_nodegroup()
+    cluster.sandbox.knobs(nodegroup_seconds=0.5)
+    result = nodegroup(labels={"new": "1"}, wait=False)
+    assert result["changed"]
+    assert result["nodegroup"]["status"] == "UPDATING"

@@ -1,0 +1,590 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The modules eks_pod_identity_association and eks_pod_identity_association_info, over HTTP: results and calls."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import json
+import pathlib
+import typing as t
+
+import botocore.loaders
+import pytest
+from meddler import Meddler
+
+MODULE = "eks_pod_identity_association"
+INFO = "eks_pod_identity_association_info"
+ROLE = "arn:aws:iam::111122223333:role/"
+LIST, DESCRIBE = "eks:ListPodIdentityAssociations", "eks:DescribePodIdentityAssociation"
+CREATE, UPDATE = "eks:CreatePodIdentityAssociation", "eks:UpdatePodIdentityAssociation"
+DELETE, CLUSTER = "eks:DeletePodIdentityAssociation", "eks:DescribeCluster"
+POLICY = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": "*"}],
+}
+PATH = r"/pod-identity-associations"
+#: A service account of the tests' own.
+KEY: dict[str, t.Any] = {"cluster_name": "example", "namespace": "team-a", "service_account": "app"}
+
+#: ``Account`` of conftest.py, which cannot be imported.
+Account = t.Any
+Result = dict[str, t.Any]
+
+
+class Run(t.Protocol):
+    """Runs a module in diff mode; ``calls`` of the result are the operations that it called, in order."""
+
+    def __call__(self, module_name: str, /, *, check: bool = False, **params: t.Any) -> Result: ...
+
+
+@pytest.fixture
+def example(account: Account, clients: dict[str, t.Any]) -> Account:
+    """An account with the cluster ``example`` and roles for associations."""
+    account.create_cluster()
+    for name in ("app-v2", "target"):
+        clients["iam"].create_role(RoleName=name, AssumeRolePolicyDocument=trust("pods.eks.amazonaws.com"))
+    clients["iam"].create_role(RoleName="eks-trust", AssumeRolePolicyDocument=trust("eks.amazonaws.com"))
+    return account
+
+
+def trust(service: str) -> str:
+    statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": ["sts:AssumeRole", "sts:TagSession"]}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+@pytest.fixture
+def run(example: Account, run_module: t.Any) -> Run:
+    def run(module_name: str, /, *, check: bool = False, **params: t.Any) -> Result:
+        example.sandbox.clear_calls()
+        result: Result = run_module(module_name, check_mode=check, diff=True, **params)
+        return {**result, "calls": [call["operation"] for call in example.sandbox.call_log()]}
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def everything_else_is_left_alone(example: Account) -> t.Iterator[None]:
+    """Whatever a test does to its service account, the association of a namesake elsewhere stays as it is."""
+    bystander = others_create(example, namespace="team-b")
+    yield
+    identity = {"clusterName": "example", "associationId": bystander["associationId"]}
+    assert example.eks.describe_pod_identity_association(**identity)["association"] == bystander
+
+
+@pytest.fixture
+def meddler(example: Account) -> t.Iterator[Meddler]:
+    """A proxy through which others act between the module's calls."""
+    with Meddler(example.sandbox.endpoint) as proxy:
+        yield proxy
+
+
+def stored(account: Account, key: dict[str, t.Any] = KEY) -> dict[str, t.Any]:
+    """What EKS has for a service account; empty where it has nothing."""
+    filters = {"namespace": key["namespace"], "serviceAccount": key["service_account"]}
+    found = account.eks.list_pod_identity_associations(clusterName="example", **filters)["associations"]
+    if not found:
+        return {}
+    identity = {"clusterName": "example", "associationId": found[0]["associationId"]}
+    association: dict[str, t.Any] = account.eks.describe_pod_identity_association(**identity)["association"]
+    return association
+
+
+def others_create(account: Account, **fields: t.Any) -> dict[str, t.Any]:
+    """Somebody else makes the association."""
+    key = {"clusterName": "example", "namespace": KEY["namespace"], "serviceAccount": KEY["service_account"]}
+    parameters = {**key, "roleArn": f"{ROLE}app", **fields}
+    association: dict[str, t.Any] = account.eks.create_pod_identity_association(**parameters)["association"]
+    return association
+
+
+def others_delete(account: Account) -> None:
+    """Somebody else deletes the association."""
+    identity = {"clusterName": "example", "associationId": stored(account)["associationId"]}
+    account.eks.delete_pod_identity_association(**identity)
+
+
+# --- missing parameters, check mode, create, idempotence --------------------------------------------------------------
+
+
+def test_missing_parameters_are_named_before_any_call(run: Run) -> None:
+    for missing in KEY:
+        result = run(MODULE, **{name: value for name, value in KEY.items() if name != missing}, role_arn=f"{ROLE}app")
+        assert result["failed"]
+        assert missing in result["msg"]
+        assert result["calls"] == []
+    result = run(MODULE, **KEY)
+    assert "role_arn" in result["msg"]
+    assert result["calls"] == []
+
+
+def test_check_mode_predicts_the_association_and_writes_nothing(run: Run, example: Account) -> None:
+    result = run(MODULE, check=True, **KEY, role_arn=f"{ROLE}app", tags={"team": "a"})
+    assert result["changed"]
+    assert result["association"] | KEY == result["association"]
+    assert result["association"]["role_arn"] == f"{ROLE}app"
+    assert result["association"]["association_id"] is None
+    assert result["diff"] == {"before": {}, "after": result["association"]}
+    assert result["calls"] == [LIST, CLUSTER]
+    assert stored(example) == {}
+
+
+def test_an_association_is_created_as_predicted(run: Run, example: Account) -> None:
+    declared = {
+        **KEY,
+        "role_arn": f"{ROLE}app",
+        "target_role_arn": f"{ROLE}target",
+        "disable_session_tags": True,
+        "policy": POLICY,
+        "tags": {"team": "a", "Cost-Center": 42},
+    }
+    predicted = run(MODULE, check=True, **declared)
+    result = run(MODULE, **declared)
+    assert result["changed"]
+    assert result["actions"] == ["create_pod_identity_association"]
+    assert result["calls"] == [LIST, CLUSTER, CREATE]
+    real = stored(example)
+    assert result["association"]["association_id"] == real["associationId"]
+    assert result["association"]["association_arn"] == real["associationArn"]
+    assert result["association"]["external_id"] == real["externalId"]
+    assert real["tags"] == {"team": "a", "Cost-Center": "42"}
+    assert json.loads(real["policy"]) == POLICY == result["association"]["policy"]
+    known = {name: value for name, value in predicted["association"].items() if value is not None}
+    assert result["association"] | known == result["association"]
+    assert result["diff"] == predicted["diff"]
+
+
+def test_a_second_run_changes_nothing_and_takes_two_calls(run: Run) -> None:
+    declared = {**KEY, "role_arn": f"{ROLE}app", "tags": {"team": "a"}}
+    first = run(MODULE, **declared)
+    for check in (False, True):
+        again = run(MODULE, check=check, **declared)
+        assert not again["changed"]
+        assert again["association"] == first["association"]
+        assert again["diff"]["before"] == again["diff"]["after"]
+        assert again["calls"] == [LIST, DESCRIBE]
+
+
+def test_options_that_are_not_set_leave_their_part_alone(run: Run, example: Account) -> None:
+    everything = {"targetRoleArn": f"{ROLE}target", "disableSessionTags": True, "policy": json.dumps(POLICY)}
+    before = others_create(example, **everything, tags={"team": "a"})
+    assert not run(MODULE, **KEY, role_arn=f"{ROLE}app")["changed"]
+    assert stored(example) == before
+    assert run(MODULE, **KEY, role_arn=f"{ROLE}app-v2")["calls"] == [LIST, DESCRIBE, UPDATE]
+    after = stored(example)
+    assert after == {**before, "roleArn": f"{ROLE}app-v2", "modifiedAt": after["modifiedAt"]}
+
+
+def test_a_policy_that_says_the_same_in_other_words_is_no_difference(run: Run, example: Account) -> None:
+    others_create(example, disableSessionTags=True, policy=json.dumps(POLICY, indent=2))
+    statement = {"Resource": "*", "Effect": "Allow", "Action": ["s3:ListBucket", "s3:GetObject"]}
+    policy = json.dumps({"Statement": statement, "Version": "2012-10-17"}, indent=4)
+    result = run(MODULE, **KEY, role_arn=f"{ROLE}app", disable_session_tags=True, policy=policy)
+    assert not result["changed"]
+    assert result["calls"] == [LIST, DESCRIBE]
+
+
+# --- update -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_update_is_made_in_place_and_as_predicted(run: Run, example: Account) -> None:
+    before = others_create(example)
+    declared = {
+        **KEY,
+        "role_arn": f"{ROLE}app-v2",
+        "target_role_arn": f"{ROLE}target",
+        "disable_session_tags": True,
+        "policy": POLICY,
+    }
+    predicted = run(MODULE, check=True, **declared)
+    assert predicted["calls"] == [LIST, DESCRIBE]
+    assert stored(example) == before
+    result = run(MODULE, **declared)
+    assert result["calls"] == [LIST, DESCRIBE, UPDATE]
+    assert result["diff"] == predicted["diff"]
+    assert result["diff"]["before"]["role_arn"] == f"{ROLE}app"
+    only_eks_knows = {name: result["association"][name] for name in ("external_id", "modified_at")}
+    assert result["association"] == {**predicted["association"], **only_eks_knows}
+    after = stored(example)
+    assert (after["associationId"], after["roleArn"]) == (before["associationId"], f"{ROLE}app-v2")
+    assert run(MODULE, **declared)["changed"] is False
+
+
+def test_target_role_and_policy_are_removed_by_empty_strings(run: Run, example: Account) -> None:
+    everything = {"targetRoleArn": f"{ROLE}target", "disableSessionTags": True, "policy": json.dumps(POLICY)}
+    others_create(example, **everything)
+    declared = {**KEY, "role_arn": f"{ROLE}app", "target_role_arn": "", "policy": "", "disable_session_tags": False}
+    result = run(MODULE, **declared)
+    assert result["calls"] == [LIST, DESCRIBE, UPDATE]
+    after = stored(example)
+    assert not {"targetRoleArn", "policy", "externalId"} & set(after)
+    assert after["disableSessionTags"] is False
+    assert run(MODULE, **declared)["calls"] == [LIST, DESCRIBE]
+
+
+def test_tags_are_added_purged_and_left_alone_as_declared(run: Run, example: Account) -> None:
+    others_create(example, tags={"team": "a", "Name": "x"})
+    declared = {**KEY, "role_arn": f"{ROLE}app"}
+    kept = run(MODULE, **declared, tags={"team": "b", "Cost_Center": 7}, purge_tags=False)
+    assert kept["calls"] == [LIST, DESCRIBE, "eks:TagResource"]
+    assert kept["association"]["tags"] == {"team": "b", "Name": "x", "Cost_Center": "7"}
+    predicted = run(MODULE, check=True, **declared, tags={"team": "b"})
+    assert predicted["actions"] == ["untag_resource"]
+    purged = run(MODULE, **declared, tags={"team": "b"})
+    assert purged["calls"] == [LIST, DESCRIBE, "eks:UntagResource"]
+    assert purged["association"]["tags"] == predicted["association"]["tags"] == {"team": "b"}
+    assert run(MODULE, **declared)["changed"] is False
+    assert stored(example)["tags"] == {"team": "b"}
+    assert run(MODULE, **declared, tags={})["association"]["tags"] == {}
+
+
+# --- delete, delete again ---------------------------------------------------------------------------------------------
+
+
+def test_deleting_is_predicted_done_once_and_then_finds_nothing_to_do(run: Run, example: Account) -> None:
+    before = others_create(example)
+    predicted = run(MODULE, check=True, **KEY, state="absent")
+    assert (predicted["changed"], predicted["association"]) == (True, None)
+    assert predicted["calls"] == [LIST, DESCRIBE]
+    assert stored(example) == before
+    result = run(MODULE, **KEY, state="absent")
+    assert (result["changed"], result["association"]) == (True, None)
+    assert result["diff"] == predicted["diff"]
+    assert result["diff"]["before"]["association_id"] == before["associationId"]
+    assert result["calls"] == [LIST, DESCRIBE, DELETE]
+    assert stored(example) == {}
+    again = run(MODULE, **KEY, state="absent")
+    assert (again["changed"], again["calls"]) == (False, [LIST])
+
+
+def test_a_cluster_that_does_not_exist_has_no_association_to_delete(run: Run) -> None:
+    result = run(MODULE, **{**KEY, "cluster_name": "elsewhere"}, state="absent")
+    assert (result["changed"], result["association"], result["calls"]) == (False, None, [LIST])
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_everything_that_cannot_be_right_is_said_at_once_before_any_call(run: Run, check: bool) -> None:
+    result = run(
+        MODULE,
+        check=check,
+        cluster_name="../example",
+        namespace="Team_A",
+        service_account="app/x",
+        role_arn="app",
+        target_role_arn="target",
+        policy="{",
+        tags={"aws:team": "a"},
+    )
+    assert result["failed"]
+    assert result["calls"] == []
+    lines = result["msg"].splitlines()
+    named = ["cluster_name", "namespace", "service_account", "role_arn", "target_role_arn", "policy", "policy", "tags"]
+    assert [line.split()[0] for line in lines] == named
+    assert all(line.endswith(".") for line in lines)
+
+
+def test_a_cluster_that_does_not_exist_is_one_sentence(run: Run) -> None:
+    result = run(MODULE, **{**KEY, "cluster_name": "elsewhere"}, role_arn=f"{ROLE}app")
+    assert result["failed"]
+    assert '"elsewhere" names no cluster in region eu-west-1' in result["msg"]
+    assert result["calls"] == [LIST]
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_role_of_another_account_is_refused_before_any_write(run: Run, example: Account, check: bool) -> None:
+    foreign = "arn:aws:iam::444455556666:role/app"
+    result = run(MODULE, check=check, **KEY, role_arn=foreign)
+    assert "444455556666" in result["msg"]
+    assert "target_role_arn" in result["msg"]
+    assert result["calls"] == [LIST, CLUSTER]
+    before = others_create(example)
+    result = run(MODULE, check=check, **KEY, role_arn=foreign)
+    assert "444455556666" in result["msg"]
+    assert result["calls"] == [LIST, DESCRIBE]
+    assert stored(example) == before
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_session_tags_cannot_come_back_while_there_is_a_policy(run: Run, example: Account, check: bool) -> None:
+    before = others_create(example, disableSessionTags=True, policy=json.dumps(POLICY))
+    result = run(MODULE, check=check, **KEY, role_arn=f"{ROLE}app", disable_session_tags=False)
+    assert 'policy: ""' in result["msg"]
+    assert result["calls"] == [LIST, DESCRIBE]
+    assert stored(example) == before
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "member", "since"),
+    [
+        ("target_role_arn", f"{ROLE}target", "targetRoleArn", "1.38.35"),
+        ("disable_session_tags", True, "disableSessionTags", "1.38.35"),
+        ("policy", POLICY, "policy", "1.42.46"),
+    ],
+)
+def test_an_option_that_botocore_does_not_know_yet_names_the_version_that_does(
+    run: Run,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    option: str,
+    value: t.Any,
+    member: str,
+    since: str,
+) -> None:
+    older_botocore(tmp_path, member)
+    monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
+    declared = {**KEY, "role_arn": f"{ROLE}app", "disable_session_tags": True if option == "policy" else None}
+    result = run(MODULE, **{**declared, option: value})
+    assert f"{option} needs botocore {since}" in result["msg"]
+    assert result["calls"] == []
+    assert run(MODULE, **KEY, role_arn=f"{ROLE}app")["changed"]
+
+
+def older_botocore(folder: pathlib.Path, member: str) -> None:
+    """A service model of EKS from before an association had this member."""
+    built_in = pathlib.Path(botocore.loaders.Loader.BUILTIN_DATA_PATH) / "eks" / "2017-11-01"
+    model = json.loads(gzip.decompress((built_in / "service-2.json.gz").read_bytes()))
+    for shape in ("CreatePodIdentityAssociationRequest", "UpdatePodIdentityAssociationRequest"):
+        del model["shapes"][shape]["members"][member]
+    target = folder / "eks" / "2017-11-01"
+    target.mkdir(parents=True)
+    (target / "service-2.json").write_text(json.dumps(model), encoding="utf-8")
+
+
+# --- failure states ---------------------------------------------------------------------------------------------------
+
+
+def test_a_role_that_iam_has_not_spread_yet_is_waited_for(
+    run: Run, example: Account, clients: dict[str, t.Any]
+) -> None:
+    example.sandbox.knobs(iam_propagation_seconds=0.5)
+    clients["iam"].create_role(RoleName="young", AssumeRolePolicyDocument=trust("pods.eks.amazonaws.com"))
+    result = run(MODULE, **KEY, role_arn=f"{ROLE}young")
+    assert result["changed"]
+    assert result["calls"][:2] == [LIST, CLUSTER]
+    assert set(result["calls"][2:]) == {CREATE}
+    assert len(result["calls"]) > 3
+    assert stored(example)["roleArn"] == f"{ROLE}young"
+
+
+def test_a_role_that_never_comes_fails_with_what_to_do(run: Run, example: Account) -> None:
+    before = others_create(example)
+    result = run(MODULE, **KEY, role_arn=f"{ROLE}missing", iam_propagation_timeout=1)
+    assert result["failed"]
+    assert f"did not see the role {ROLE}missing" in result["msg"]
+    assert "within 1 seconds" in result["msg"]
+    assert result["calls"][:2] == [LIST, DESCRIBE]
+    assert set(result["calls"][2:]) == {UPDATE}
+    assert stored(example) == before
+
+
+def test_a_trust_policy_that_eks_refuses_names_role_and_cure(run: Run, example: Account) -> None:
+    result = run(MODULE, **KEY, role_arn=f"{ROLE}eks-trust", iam_propagation_timeout=0)
+    assert f"refuses the trust policy of the role {ROLE}eks-trust" in result["msg"]
+    assert "pods.eks.amazonaws.com" in result["msg"]
+    assert "sts:TagSession" in result["msg"]
+    assert result["calls"] == [LIST, CLUSTER, CREATE]
+    assert stored(example) == {}
+
+
+def test_a_trust_policy_that_is_put_right_meanwhile_is_seen(
+    run: Run, example: Account, clients: dict[str, t.Any], meddler: Meddler
+) -> None:
+    def put_right() -> None:
+        document = trust("pods.eks.amazonaws.com")
+        clients["iam"].update_assume_role_policy(RoleName="eks-trust", PolicyDocument=document)
+
+    meddler.after("POST", PATH, put_right)
+    result = run(MODULE, endpoint_url=meddler.endpoint, **KEY, role_arn=f"{ROLE}eks-trust")
+    assert result["changed"]
+    assert result["calls"] == [LIST, CLUSTER, CREATE, "iam:UpdateAssumeRolePolicy", CREATE]
+    assert stored(example)["roleArn"] == f"{ROLE}eks-trust"
+
+
+def test_a_caller_who_may_not_pass_the_role_is_told_so(run: Run, example: Account, clients: dict[str, t.Any]) -> None:
+    result = run(MODULE, **KEY, role_arn=f"{ROLE}app", **limited_caller(clients["iam"], deny="iam:PassRole"))
+    assert "may not pass the role" in result["msg"]
+    assert "iam:PassRole" in result["msg"]
+    assert result["calls"] == [LIST, CLUSTER, CREATE]
+    assert stored(example) == {}
+
+
+def test_a_caller_who_may_not_look_at_clusters_can_still_associate(run: Run, clients: dict[str, t.Any]) -> None:
+    result = run(MODULE, **KEY, role_arn=f"{ROLE}app", **limited_caller(clients["iam"], deny="eks:DescribeCluster"))
+    assert result["changed"]
+    assert result["calls"] == [LIST, CLUSTER, CREATE]
+
+
+def limited_caller(iam: t.Any, deny: str) -> dict[str, t.Any]:
+    """Keys of a user who may do everything but this."""
+    iam.create_user(UserName="limited")
+    statements = [
+        {"Effect": "Allow", "Action": "*", "Resource": "*"},
+        {"Effect": "Deny", "Action": deny, "Resource": "*"},
+    ]
+    document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    iam.put_user_policy(UserName="limited", PolicyName="limits", PolicyDocument=document)
+    keys = iam.create_access_key(UserName="limited")["AccessKey"]
+    return {"access_key": keys["AccessKeyId"], "secret_key": keys["SecretAccessKey"]}
+
+
+def test_the_limit_of_associations_is_named(run: Run, example: Account) -> None:
+    example.sandbox.knobs(associations_per_cluster=1)
+    result = run(MODULE, **KEY, role_arn=f"{ROLE}app")
+    assert "as many associations as EKS allows" in result["msg"]
+    assert stored(example) == {}
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "ServerException"])
+def test_a_busy_service_is_asked_again(run: Run, example: Account, code: str) -> None:
+    example.sandbox.knobs(faults=[{"operation": "ListPodIdentityAssociations", "code": code, "calls": [1, 2]}])
+    assert run(MODULE, **KEY, role_arn=f"{ROLE}app")["changed"]
+    assert stored(example)["roleArn"] == f"{ROLE}app"
+
+
+# --- others act meanwhile ---------------------------------------------------------------------------------------------
+
+
+def test_an_association_that_others_create_meanwhile_is_adopted(run: Run, example: Account, meddler: Meddler) -> None:
+    meddler.before("POST", PATH, functools.partial(others_create, example))
+    result = run(MODULE, endpoint_url=meddler.endpoint, **KEY, role_arn=f"{ROLE}app")
+    assert result["changed"]
+    theirs = stored(example)
+    assert result["association"]["association_id"] == theirs["associationId"]
+    assert [call for call in result["calls"] if call == UPDATE] == []
+
+
+def test_an_association_that_others_create_differently_meanwhile_is_updated(
+    run: Run, example: Account, meddler: Meddler
+) -> None:
+    meddler.before("POST", PATH, functools.partial(others_create, example))
+    result = run(MODULE, endpoint_url=meddler.endpoint, **KEY, role_arn=f"{ROLE}app-v2")
+    assert result["actions"] == ["update_pod_identity_association"]
+    assert stored(example)["roleArn"] == f"{ROLE}app-v2"
+
+
+def test_a_creation_whose_answer_is_lost_is_found_again(run: Run, example: Account, meddler: Meddler) -> None:
+    meddler.lose_answer("POST", PATH)
+    result = run(MODULE, endpoint_url=meddler.endpoint, **KEY, role_arn=f"{ROLE}app")
+    assert result["changed"]
+    ours = stored(example)
+    assert result["association"]["association_id"] == ours["associationId"]
+
+
+def test_an_association_that_vanishes_before_it_is_described_is_created(
+    run: Run, example: Account, meddler: Meddler
+) -> None:
+    others_create(example)
+    meddler.before("GET", f"{PATH}/a-", functools.partial(others_delete, example))
+    result = run(MODULE, endpoint_url=meddler.endpoint, **KEY, role_arn=f"{ROLE}app")
+    assert result["actions"] == ["create_pod_identity_association"]
+    assert stored(example) != {}
+
+
+def test_an_association_that_vanishes_before_its_update_is_created_anew(
+    run: Run, example: Account, meddler: Meddler
+) -> None:
+    gone = others_create(example)
+    meddler.before("POST", f"{PATH}/a-", functools.partial(others_delete, example))
+    result = run(MODULE, endpoint_url=meddler.endpoint, **KEY, role_arn=f"{ROLE}app-v2")
+    assert result["actions"] == ["create_pod_identity_association"]
+    after = stored(example)
+    assert after["associationId"] != gone["associationId"]
+    assert after["roleArn"] == f"{ROLE}app-v2"
+
+
+def test_an_association_that_vanishes_before_its_deletion_is_no_error(
+    run: Run, example: Account, meddler: Meddler
+) -> None:
+    others_create(example)
+    meddler.before("DELETE", PATH, functools.partial(others_delete, example))
+    result = run(MODULE, endpoint_url=meddler.endpoint, **KEY, state="absent")
+    assert not result.get("failed")
+    assert stored(example) == {}
+
+
+# --- associations of add-ons ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def owned(example: Account) -> dict[str, t.Any]:
+    """The key of an association that belongs to an add-on."""
+    own = [{"serviceAccount": "aws-node", "roleArn": f"{ROLE}app"}]
+    example.eks.create_addon(clusterName="example", addonName="vpc-cni", podIdentityAssociations=own)
+    return {"cluster_name": "example", "namespace": "kube-system", "service_account": "aws-node"}
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_an_association_of_an_addon_is_left_alone_and_the_task_says_why(
+    run: Run, example: Account, owned: dict[str, t.Any], check: bool
+) -> None:
+    before = stored(example, owned)
+    for declared in (
+        {"role_arn": f"{ROLE}app-v2"},
+        {"role_arn": f"{ROLE}app", "tags": {"a": "b"}},
+        {"state": "absent"},
+    ):
+        result = run(MODULE, check=check, **owned, **declared)
+        assert result["failed"]
+        assert before["ownerArn"] in result["msg"]
+        assert "force_owned" in result["msg"]
+        assert result["calls"] == [LIST, DESCRIBE]
+    assert stored(example, owned) == before
+    same = run(MODULE, check=check, **owned, role_arn=f"{ROLE}app")
+    assert (same["changed"], same["association"]["owner_arn"]) == (False, before["ownerArn"])
+
+
+def test_an_association_of_an_addon_is_changed_when_that_is_asked_for(
+    run: Run, example: Account, owned: dict[str, t.Any]
+) -> None:
+    assert run(MODULE, **owned, role_arn=f"{ROLE}app-v2", force_owned=True)["changed"]
+    assert stored(example, owned)["roleArn"] == f"{ROLE}app-v2"
+    assert run(MODULE, **owned, state="absent", force_owned=True)["changed"]
+    assert stored(example, owned) == {}
+
+
+# --- looking only -----------------------------------------------------------------------------------------------------
+
+
+def test_info_returns_the_same_objects_as_the_module(run: Run) -> None:
+    made = run(MODULE, **KEY, role_arn=f"{ROLE}app", tags={"team": "a"})["association"]
+    found = run(INFO, **KEY)
+    assert (found["changed"], found["associations"]) == (False, [made])
+    assert found["calls"] == [LIST, DESCRIBE]
+    by_id = run(INFO, cluster_name="example", association_ids=[made["association_id"], "a-doesnotexist00000"])
+    assert by_id["associations"] == [made]
+    assert by_id["calls"] == [DESCRIBE, DESCRIBE]
+    elsewhere = run(INFO, cluster_name="example", namespace="team-b", association_ids=[made["association_id"]])
+    assert elsewhere["associations"] == []
+
+
+def test_info_reads_every_page(run: Run, example: Account) -> None:
+    names = [f"page-{number:03}" for number in range(101)]
+    for name in names:
+        others_create(example, namespace="paged", serviceAccount=name)
+    found = run(INFO, cluster_name="example", namespace="paged")
+    assert [one["service_account"] for one in found["associations"]] == names
+    assert sorted(found["calls"]) == sorted([LIST] * 2 + [DESCRIBE] * 101)
+    one = run(INFO, cluster_name="example", service_account="page-007")
+    assert [each["namespace"] for each in one["associations"]] == ["paged"]
+
+
+def test_info_is_an_empty_list_where_there_is_nothing(run: Run) -> None:
+    assert run(INFO, cluster_name="example", namespace="empty")["associations"] == []
+    assert run(INFO, cluster_name="elsewhere")["associations"] == []
+    assert run(INFO, cluster_name="example", association_ids=[])["associations"] == []
+
+
+def test_info_leaves_out_what_vanishes_meanwhile(run: Run, example: Account, meddler: Meddler) -> None:
+    others_create(example)
+    meddler.before("GET", f"{PATH}/a-", functools.partial(others_delete, example))
+    assert run(INFO, endpoint_url=meddler.endpoint, **KEY)["associations"] == []
+
+
+def test_info_refuses_a_name_that_would_make_another_call(run: Run) -> None:
+    result = run(INFO, cluster_name="")
+    assert "cluster_name" in result["msg"]
+    assert result["calls"] == []

@@ -1,0 +1,92 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Playbooks as a user runs them: ansible-playbook in a process of its own, against a sandbox over HTTP."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import re
+import subprocess
+import typing as t
+
+import pytest
+from environment import ROOT
+from environment import clean_environment
+from sandbox_process import SandboxProcess
+
+RECAP = re.compile(
+    r"^(?P<host>\S+)\s+: ok=(?P<ok>\d+)\s+changed=(?P<changed>\d+)\s+unreachable=(?P<unreachable>\d+)"
+    r"\s+failed=(?P<failed>\d+)",
+    re.M,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A finished ansible-playbook."""
+
+    code: int
+    output: str
+
+    def count(self, what: str, host: str = "eks-pod-identity-boto3") -> int:
+        """A number of the recap, such as ``changed``, for a host."""
+        rows = {match["host"]: match for match in RECAP.finditer(self.output)}
+        assert host in rows, self.output
+        return int(rows[host][what])
+
+
+@dataclasses.dataclass
+class Playbooks:
+    """Runs playbooks of the checkout with the sandbox's environment."""
+
+    sandbox: SandboxProcess
+    home: pathlib.Path
+
+    def environment(self, **changes: str | None) -> dict[str, str]:
+        env = clean_environment(self.home) | self.sandbox.env
+        for key, value in changes.items():
+            if value is None:
+                env.pop(key, None)
+            else:
+                env[key] = value
+        return env
+
+    def __call__(
+        self,
+        playbook: str,
+        *arguments: str,
+        env: t.Mapping[str, str | None] | None = None,
+        inventory: str = "inventories/sandbox",
+        **extra: t.Any,
+    ) -> Run:
+        command = ["ansible-playbook", "-i", inventory, playbook, *arguments]
+        if extra:
+            command += ["--extra-vars", json.dumps(extra)]
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=self.environment(**(env or {})),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=240,
+            check=False,
+        )
+        print(done.stdout)
+        return Run(done.returncode, done.stdout)
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[SandboxProcess]:
+    """A sandbox of the module's own, with nothing in its account."""
+    process = SandboxProcess()
+    process.start(tmp_path_factory.mktemp("sandbox"))
+    yield process
+    process.stop()
+
+
+@pytest.fixture(scope="module")
+def playbook(sandbox: SandboxProcess, tmp_path_factory: pytest.TempPathFactory) -> Playbooks:
+    return Playbooks(sandbox, tmp_path_factory.mktemp("home"))

@@ -1,0 +1,229 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The whole story, told in order on one sandbox: predict, build, build again, break, tear down.
+
+Each test starts from where the one before it left the account, as a user's day does.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import json
+import pathlib
+import typing as t
+
+import pytest
+from playbooks.conftest import Playbooks
+from sandbox_process import SandboxProcess
+
+CLUSTER = "eks-pod-identity-boto3"
+ROLE = "EKS-S3-Access-Role"
+READ_ONLY = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
+ACCOUNT = "111122223333"
+BUCKETS = ["customer-invoices", "customer-reports"]
+#: Operations that only look; everything else in the call log is a write.
+LOOKS = ("Describe", "List", "Get", "Head", "AssumeRoleForPodIdentity", "Simulate")
+
+Calls = collections.abc.Mapping[str, int]
+
+
+def writes(sandbox: SandboxProcess) -> dict[str, int]:
+    """The calls since the log was cleared that could change something, as ``service:Operation``."""
+    return {key: count for key, count in sandbox.calls().items() if not key.split(":", 1)[1].startswith(LOOKS)}
+
+
+def guide_trust(principal: str) -> str:
+    """The trust policy of many guides, without conditions."""
+    statement = {"Effect": "Allow", "Principal": {"Service": principal}, "Action": ["sts:AssumeRole", "sts:TagSession"]}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def inventory_of(sandbox: SandboxProcess) -> dict[str, list[str]]:
+    """What stands in the account, by kind."""
+    ec2, iam, eks, s3 = (sandbox.client(service) for service in ("ec2", "iam", "eks", "s3"))
+    return {
+        "vpcs": sorted(item["VpcId"] for item in ec2.describe_vpcs()["Vpcs"]),
+        "subnets": sorted(item["SubnetId"] for item in ec2.describe_subnets()["Subnets"]),
+        "gateways": sorted(item["InternetGatewayId"] for item in ec2.describe_internet_gateways()["InternetGateways"]),
+        "route_tables": sorted(item["RouteTableId"] for item in ec2.describe_route_tables()["RouteTables"]),
+        "groups": sorted(item["GroupId"] for item in ec2.describe_security_groups()["SecurityGroups"]),
+        "templates": sorted(item["LaunchTemplateId"] for item in ec2.describe_launch_templates()["LaunchTemplates"]),
+        "roles": sorted(item["RoleName"] for item in iam.list_roles()["Roles"]),
+        "profiles": sorted(item["InstanceProfileName"] for item in iam.list_instance_profiles()["InstanceProfiles"]),
+        "clusters": eks.list_clusters()["clusters"],
+        "buckets": [item["Name"] for item in s3.list_buckets()["Buckets"]],
+    }
+
+
+@pytest.fixture(scope="module")
+def foreign(sandbox: SandboxProcess) -> dict[str, list[str]]:
+    """What somebody else has in the account, the role that a guide made wrongly included."""
+    for bucket in BUCKETS:
+        sandbox.client("s3").create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    sandbox.client("iam").create_role(
+        RoleName="somebody-elses", AssumeRolePolicyDocument=guide_trust("pods.eks.amazonaws.com")
+    )
+    vpc = sandbox.client("ec2").create_vpc(CidrBlock="10.99.0.0/16")["Vpc"]["VpcId"]
+    sandbox.client("ec2").create_security_group(GroupName="somebody-elses", Description="theirs", VpcId=vpc)
+    return inventory_of(sandbox)
+
+
+def test_check_mode_on_an_empty_account_predicts_and_writes_nothing(
+    playbook: Playbooks, sandbox: SandboxProcess, foreign: dict[str, list[str]]
+) -> None:
+    sandbox.clear_calls()
+    run = playbook("playbooks/site.yml", "--check", "--diff")
+    assert run.code == 0
+    assert run.count("changed") > 0
+    assert writes(sandbox) == {}
+    assert inventory_of(sandbox) == foreign
+
+
+def test_the_story_ends_with_proof(
+    playbook: Playbooks, sandbox: SandboxProcess, foreign: dict[str, list[str]], tmp_path: pathlib.Path
+) -> None:
+    # A role as many guides make it: trusting the service EKS itself, not the pods.
+    sandbox.client("iam").create_role(RoleName=ROLE, AssumeRolePolicyDocument=guide_trust("eks.amazonaws.com"))
+    proof_file = tmp_path / "proof.json"
+    run = playbook("playbooks/site.yml", "--diff", podidentity_proof_file=str(proof_file))
+    assert run.code == 0
+    assert "eks.amazonaws.com" in run.output, "the mistake of the guides is named"
+
+    [proof] = json.loads(proof_file.read_text(encoding="utf-8"))
+    [association] = sandbox.client("eks").list_pod_identity_associations(clusterName=CLUSTER)["associations"]
+    assert proof["cluster"] == CLUSTER
+    assert (proof["namespace"], proof["service_account"]) == ("default", "s3-access-sa")
+    assert proof["association_id"] == association["associationId"]
+    assert proof["role_arn"] == f"arn:aws:iam::{ACCOUNT}:role/{ROLE}"
+    assert proof["identity"]["role"] == ROLE
+    assert proof["identity"]["account"] == ACCOUNT
+    assert proof["identity"]["session_name"].startswith("eks-")
+    assert proof["identity"]["arn"].startswith(f"arn:aws:sts::{ACCOUNT}:assumed-role/{ROLE}/eks-")
+    allowed, *denied = proof["calls"]
+    assert (allowed["operation"], allowed["expected"], allowed["outcome"]) == ("list_buckets", "allow", "allowed")
+    assert allowed["shown"] == BUCKETS
+    assert denied
+    assert all((call["expected"], call["outcome"]) == ("deny", "denied") for call in denied)
+    assert all(call["ok"] for call in proof["calls"])
+    assert proof["proven"] is True
+
+
+def test_the_ground_is_as_declared(playbook: Playbooks, sandbox: SandboxProcess) -> None:
+    eks, ec2 = sandbox.client("eks"), sandbox.client("ec2")
+    group = eks.describe_nodegroup(clusterName=CLUSTER, nodegroupName="managed-nodes")["nodegroup"]
+    assert group["scalingConfig"] == {"minSize": 2, "maxSize": 4, "desiredSize": 3}
+    assert group["updateConfig"] == {"maxUnavailable": 3}
+    assert group["instanceTypes"] == ["m5.large"]
+    zones = {s["AvailabilityZone"] for s in ec2.describe_subnets(SubnetIds=group["subnets"])["Subnets"]}
+    assert zones == {"eu-west-1a", "eu-west-1b"}
+    data = ec2.describe_launch_template_versions(
+        LaunchTemplateId=group["launchTemplate"]["id"], Versions=[group["launchTemplate"]["version"]]
+    )["LaunchTemplateVersions"][0]["LaunchTemplateData"]
+    cluster_group = eks.describe_cluster(name=CLUSTER)["cluster"]["resourcesVpcConfig"]["clusterSecurityGroupId"]
+    assert cluster_group in data["SecurityGroupIds"]
+    assert len(data["SecurityGroupIds"]) == 3
+    assert data["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"] == 20
+    assert eks.describe_addon(clusterName=CLUSTER, addonName="eks-pod-identity-agent")["addon"]["status"] == "ACTIVE"
+
+
+def test_a_second_run_changes_nothing(playbook: Playbooks, sandbox: SandboxProcess) -> None:
+    sandbox.clear_calls()
+    run = playbook("playbooks/site.yml")
+    assert run.code == 0
+    assert run.count("changed") == 0
+    assert writes(sandbox) == {}
+
+
+def test_check_mode_on_a_complete_account_predicts_nothing(playbook: Playbooks, sandbox: SandboxProcess) -> None:
+    sandbox.clear_calls()
+    run = playbook("playbooks/site.yml", "--check", "--diff")
+    assert run.code == 0
+    assert run.count("changed") == 0
+    assert writes(sandbox) == {}
+
+
+def detach(sandbox: SandboxProcess) -> None:
+    sandbox.client("iam").detach_role_policy(RoleName=ROLE, PolicyArn=READ_ONLY)
+
+
+def mistrust(sandbox: SandboxProcess) -> None:
+    sandbox.client("iam").update_assume_role_policy(RoleName=ROLE, PolicyDocument=guide_trust("eks.amazonaws.com"))
+
+
+def dissociate(sandbox: SandboxProcess) -> None:
+    eks = sandbox.client("eks")
+    [association] = eks.list_pod_identity_associations(clusterName=CLUSTER)["associations"]
+    eks.delete_pod_identity_association(clusterName=CLUSTER, associationId=association["associationId"])
+
+
+def remove_agent(sandbox: SandboxProcess) -> None:
+    eks = sandbox.client("eks")
+    eks.delete_addon(clusterName=CLUSTER, addonName="eks-pod-identity-agent")
+    eks.get_waiter("addon_deleted").wait(
+        clusterName=CLUSTER, addonName="eks-pod-identity-agent", WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+    )
+
+
+def nothing(sandbox: SandboxProcess) -> None:
+    """The break lies in the run's own variables."""
+
+
+STATIC_KEYS = {
+    "verify_env": [
+        {"name": "AWS_ACCESS_KEY_ID", "value": "AKIAIOSFODNN7EXAMPLE"},
+        {"name": "AWS_SECRET_ACCESS_KEY", "value": "wJalrXUtnFEMIbPxRfiCYEXAMPLEKEY"},
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("break_it", "extra", "cause", "told"),
+    [
+        pytest.param(detach, {}, "permission_missing", ["s3.list_buckets", ROLE], id="policy detached"),
+        pytest.param(mistrust, {}, "trust_refused", ["eks.amazonaws.com", ROLE], id="trust principal wrong"),
+        pytest.param(dissociate, {}, "association_missing", ["default/s3-access-sa"], id="association deleted"),
+        pytest.param(remove_agent, {}, "agent_missing", ["eks-pod-identity-agent"], id="add-on deleted"),
+        pytest.param(nothing, STATIC_KEYS, "credentials_shadowed", ["AWS_ACCESS_KEY_ID"], id="static keys in the pod"),
+    ],
+)
+def test_a_broken_link_fails_the_proof_with_its_cause(
+    playbook: Playbooks,
+    sandbox: SandboxProcess,
+    tmp_path: pathlib.Path,
+    break_it: t.Callable[[SandboxProcess], None],
+    extra: dict[str, t.Any],
+    cause: str,
+    told: list[str],
+) -> None:
+    break_it(sandbox)
+    proof_file = tmp_path / "proof.json"
+    run = playbook("playbooks/verify.yml", podidentity_proof_file=str(proof_file), **extra)
+    assert run.code != 0
+    [proof] = json.loads(proof_file.read_text(encoding="utf-8"))
+    assert proof["proven"] is False
+    assert proof["cause"]["id"] == cause
+    assert all(word in run.output for word in told)
+    assert "wJalrXUtnFEMIbPxRfiCYEXAMPLEKEY" not in proof_file.read_text(encoding="utf-8")
+    assert playbook("playbooks/site.yml").code == 0, "the next run puts it right and proves it"
+
+
+def test_teardown_leaves_everything_foreign_and_nothing_of_ours(
+    playbook: Playbooks, sandbox: SandboxProcess, foreign: dict[str, list[str]]
+) -> None:
+    # EKS-S3-Access-Role was there before us (made by hand, in the test above): it is foreign, our statement is gone.
+    run = playbook("playbooks/teardown.yml")
+    assert run.code == 0
+    left = inventory_of(sandbox)
+    assert ROLE in left["roles"]
+    trust = sandbox.client("iam").get_role(RoleName=ROLE)["Role"]["AssumeRolePolicyDocument"]
+    assert CLUSTER not in json.dumps(trust)
+    left["roles"].remove(ROLE)
+    assert left == foreign
+
+
+def test_teardown_again_changes_nothing(playbook: Playbooks, sandbox: SandboxProcess) -> None:
+    sandbox.clear_calls()
+    run = playbook("playbooks/teardown.yml")
+    assert run.code == 0
+    assert run.count("changed") == 0
+    assert writes(sandbox) == {}

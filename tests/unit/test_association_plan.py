@@ -1,0 +1,344 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The planner of associations: any observed and any declared ones lead to what is declared, and to nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import re
+import typing as t
+
+import pytest
+from ansible_collections.podidentity.eks.plugins.module_utils._eks import association as subject
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.association import Association
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.association import AssociationSpec
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.association import Step
+from hypothesis import given
+from hypothesis import strategies as st
+
+ACCOUNT = "111122223333"
+ROLES = [f"arn:aws:iam::{ACCOUNT}:role/{name}" for name in ("a", "path/b")]
+TARGET = "arn:aws:iam::444455556666:role/target"
+
+
+def a_policy(*actions: str) -> dict[str, t.Any]:
+    return {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": list(actions), "Resource": "*"}]}
+
+
+READ = a_policy("s3:Get*", "s3:List*")
+READ_IN_ANOTHER_ORDER = json.dumps(a_policy("s3:List*", "s3:Get*"), indent=1, sort_keys=True)
+POLICIES = [json.dumps(READ), READ_IN_ANOTHER_ORDER, json.dumps(a_policy("s3:Put*"))]
+TAGS = st.dictionaries(st.sampled_from(["team", "cost", "aws:made-by"]), st.sampled_from(["x", "y"]))
+
+
+def association_id(namespace: str, service_account: str) -> str:
+    return f"a-{namespace}-{service_account}"
+
+
+def arn_of(identity: str) -> str:
+    return f"arn:aws:eks:eu-west-1:{ACCOUNT}:podidentityassociation/example/{identity}"
+
+
+@st.composite
+def associations(draw: st.DrawFn, namespace: str, service_account: str) -> Association:
+    identity = association_id(namespace, service_account)
+    tags_off = draw(st.booleans())
+    return Association(
+        cluster_name="example",
+        namespace=namespace,
+        service_account=service_account,
+        association_id=identity,
+        association_arn=arn_of(identity),
+        role_arn=draw(st.sampled_from(ROLES)),
+        target_role_arn=draw(st.sampled_from([None, TARGET])),
+        disable_session_tags=tags_off,
+        policy=draw(st.sampled_from([None, *POLICIES])) if tags_off else None,
+        owner_arn=draw(st.sampled_from([None, None, "arn:aws:eks:eu-west-1:111122223333:addon/example/vpc-cni/1"])),
+        tags=draw(TAGS),
+    )
+
+
+@st.composite
+def specs(draw: st.DrawFn, namespace: str, service_account: str) -> AssociationSpec:
+    tags_off = draw(st.sampled_from([None, False, True]))
+    return AssociationSpec(
+        cluster_name="example",
+        namespace=namespace,
+        service_account=service_account,
+        present=draw(st.sampled_from([True, True, False])),
+        role_arn=draw(st.sampled_from(ROLES)),
+        target_role_arn=draw(st.sampled_from([None, "", TARGET])),
+        disable_session_tags=tags_off,
+        policy=draw(st.sampled_from([None, "", *(POLICIES if tags_off else [])])),
+        tags=draw(st.none() | TAGS.map(without_reserved)),
+        purge_tags=draw(st.booleans()),
+        force_owned=draw(st.booleans()),
+    )
+
+
+def without_reserved(tags: dict[str, str]) -> dict[str, str]:
+    return {key: value for key, value in tags.items() if not key.startswith("aws:")}
+
+
+@st.composite
+def situations(draw: st.DrawFn) -> tuple[list[Association], list[AssociationSpec]]:
+    keys = list(itertools.product(["default", "team-a"], ["app", "job", "web"]))
+    observed = [draw(associations(*key)) for key in keys if draw(st.booleans())]
+    declared = [draw(specs(*key)) for key in draw(st.permutations(keys)) if draw(st.booleans())]
+    return observed, declared
+
+
+def carried_out(observed: list[Association], steps: t.Iterable[Step]) -> list[Association]:
+    """What EKS would hold after the calls of these steps, by the rules of its API."""
+    account = {association.key: association for association in observed}
+    for call in [call for step in steps for call in step.calls]:
+        parameters = dict(call.parameters)
+        if call.operation == "create_pod_identity_association":
+            made = created(parameters)
+            assert made.key not in account, "EKS would answer 409"
+            account[made.key] = made
+            continue
+        (there,) = [one for one in account.values() if addressed(one, parameters)]
+        if call.operation == "delete_pod_identity_association":
+            del account[there.key]
+        else:
+            account[there.key] = changed(there, call.operation, parameters)
+    return list(account.values())
+
+
+def addressed(association: Association, parameters: dict[str, t.Any]) -> bool:
+    names = ("association_id", "associationId"), ("association_arn", "resourceArn")
+    return any(parameters.get(parameter) == getattr(association, name) for name, parameter in names)
+
+
+def fields_of(parameters: dict[str, t.Any]) -> dict[str, t.Any]:
+    names = {"roleArn", "targetRoleArn", "disableSessionTags", "policy"} & set(parameters)
+    return {re.sub("([A-Z])", r"_\1", name).lower(): parameters[name] for name in names}
+
+
+def created(parameters: dict[str, t.Any]) -> Association:
+    assert "" not in parameters.values(), "there is nothing to remove yet"
+    identity = association_id(parameters["namespace"], parameters["serviceAccount"])
+    return Association(
+        cluster_name=parameters["clusterName"],
+        namespace=parameters["namespace"],
+        service_account=parameters["serviceAccount"],
+        association_id=identity,
+        association_arn=arn_of(identity),
+        tags=parameters.get("tags", {}),
+        **fields_of(parameters),
+    )
+
+
+def changed(association: Association, operation: str, parameters: dict[str, t.Any]) -> Association:
+    if operation == "tag_resource":
+        return dataclasses.replace(association, tags={**association.tags, **parameters["tags"]})
+    if operation == "untag_resource":
+        assert set(parameters["tagKeys"]) <= set(association.tags)
+        assert not any(key.startswith("aws:") for key in parameters["tagKeys"]), "EKS would refuse"
+        kept = {key: value for key, value in association.tags.items() if key not in parameters["tagKeys"]}
+        return dataclasses.replace(association, tags=kept)
+    assert operation == "update_pod_identity_association"
+    fields: dict[str, t.Any] = {name: value or None for name, value in fields_of(parameters).items()}
+    assert fields, "You must change at least one"
+    fields["disable_session_tags"] = bool(fields.get("disable_session_tags", association.disable_session_tags))
+    return dataclasses.replace(association, **fields)
+
+
+def satisfied(association: Association | None, spec: AssociationSpec) -> bool:
+    """Whether an association is what a declaration asks for, field by field."""
+    if not spec.present or association is None:
+        return not spec.present and association is None
+    wanted = {
+        "role_arn": spec.role_arn,
+        "target_role_arn": spec.target_role_arn,
+        "disable_session_tags": spec.disable_session_tags,
+    }
+    plain = all(
+        (getattr(association, name) or "") == (value or "") for name, value in wanted.items() if value is not None
+    )
+    return plain and policy_satisfied(association, spec) and tags_satisfied(association, spec)
+
+
+def policy_satisfied(association: Association, spec: AssociationSpec) -> bool:
+    if not spec.policy:
+        return spec.policy is None or not association.policy
+    return actions(association.policy) == actions(spec.policy)
+
+
+def actions(policy: str | None) -> set[str]:
+    return {action for statement in json.loads(policy or "{}").get("Statement", []) for action in statement["Action"]}
+
+
+def tags_satisfied(association: Association, spec: AssociationSpec) -> bool:
+    if spec.tags is None:
+        return True
+    if spec.purge_tags:
+        return without_reserved(dict(association.tags)) == spec.tags
+    return spec.tags.items() <= association.tags.items()
+
+
+@given(situations())
+def test_carrying_out_a_plan_reaches_what_is_declared_and_a_second_plan_is_empty(
+    situation: tuple[list[Association], list[AssociationSpec]],
+) -> None:
+    observed, declared = situation
+    plan = subject.plan(observed, declared)
+    if plan.problems:
+        return
+    after = carried_out(observed, plan.steps)
+    skipped = {step.spec.key for step in plan.skipped}
+    there = {association.key: association for association in after}
+    assert [spec for spec in declared if spec.key not in skipped and not satisfied(there.get(spec.key), spec)] == []
+    again = subject.plan(after, declared)
+    assert not again.changed
+    assert {step.spec.key for step in again.skipped} == skipped
+
+
+@given(situations())
+def test_a_plan_predicts_what_there_will_be(situation: tuple[list[Association], list[AssociationSpec]]) -> None:
+    observed, declared = situation
+    plan = subject.plan(observed, declared)
+    if plan.problems:
+        return
+    there = {association.key: association for association in carried_out(observed, plan.steps)}
+    for step in plan.steps:
+        real = there.get(step.spec.key)
+        if step.action == "create" and real:
+            real = dataclasses.replace(real, association_id=None, association_arn=None)
+        assert visible(step.after) == visible(real)
+
+
+def visible(association: Association | None) -> dict[str, t.Any] | None:
+    return subject.render(association) if association else None
+
+
+@given(situations())
+def test_nothing_is_touched_that_is_not_declared_or_belongs_to_an_addon(
+    situation: tuple[list[Association], list[AssociationSpec]],
+) -> None:
+    observed, declared = situation
+    plan = subject.plan(observed, declared)
+    named = {spec.key: spec for spec in declared}
+    assert sorted(step.spec.key for step in plan.steps) == sorted(named), "every declaration gets exactly one step"
+    for step in (*plan.update, *plan.delete):
+        assert step.before in observed
+        assert step.before is not None
+        assert step.before.owner_arn is None or step.spec.force_owned
+    assert all(step.reason and step.after == step.before for step in plan.skipped)
+
+
+@given(situations())
+def test_a_plan_has_no_call_too_many(situation: tuple[list[Association], list[AssociationSpec]]) -> None:
+    observed, declared = situation
+    plan = subject.plan(observed, declared)
+    assert [len(step.calls) for step in (*plan.create, *plan.delete)] == [1] * len(plan.create + plan.delete)
+    assert [step for step in (*plan.unchanged, *plan.skipped) if step.calls] == []
+    for step in plan.update:
+        operations = [call.operation for call in step.calls]
+        assert len(operations) == len(set(operations)) > 0
+        for call in step.calls:
+            assert changed(t.cast("Association", step.before), call.operation, dict(call.parameters)) != step.before
+            told = fields_of(dict(call.parameters))
+            assert [name for name, value in told.items() if (getattr(step.before, name) or "") == (value or "")] == []
+
+
+def a_spec(**changes: t.Any) -> AssociationSpec:
+    values = {"cluster_name": "example", "namespace": "default", "service_account": "app", "role_arn": ROLES[0]}
+    return AssociationSpec(**{**values, **changes})
+
+
+def an_association(**changes: t.Any) -> Association:
+    values = {"cluster_name": "example", "namespace": "default", "service_account": "app", "role_arn": ROLES[0]}
+    return Association(**{**values, **changes})
+
+
+def test_a_good_declaration_has_no_problems() -> None:
+    longest = {"namespace": "a" * 63, "service_account": ".".join(["b" * 63] * 4)[:253]}
+    assert subject.problems([a_spec(), a_spec(**longest), a_spec(service_account="app.v1")]) == []
+    china = "arn:aws-cn:iam::111122223333:role/service-role/with+=,.@-_chars"
+    assert subject.problems([a_spec(role_arn=china, target_role_arn="", policy="")]) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"cluster_name": ""}, "cluster_name"),
+        ({"cluster_name": "-example"}, "cluster_name"),
+        ({"cluster_name": "e" * 101}, "cluster_name"),
+        ({"namespace": "Team_A"}, "namespace"),
+        ({"namespace": "a" * 64}, "namespace"),
+        ({"namespace": "a.b"}, "namespace"),
+        ({"namespace": "default\n"}, "namespace"),
+        ({"service_account": "system:serviceaccount:default:app"}, "service_account"),
+        ({"service_account": "a" * 254}, "service_account"),
+        ({"service_account": "app."}, "service_account"),
+        ({"service_account": "*"}, "service_account"),
+        ({"role_arn": None}, "role_arn"),
+        ({"role_arn": "EKS-S3-Access-Role"}, "role_arn"),
+        ({"role_arn": "arn:aws:iam::1111:role/app"}, "role_arn"),
+        ({"role_arn": "arn:aws:iam::111122223333:user/app"}, "role_arn"),
+        ({"role_arn": "arn:aws:sts::111122223333:assumed-role/app/session"}, "role_arn"),
+        ({"target_role_arn": "target"}, "target_role_arn"),
+        ({"policy": "no JSON", "disable_session_tags": True}, "policy"),
+        ({"policy": "[]", "disable_session_tags": True}, "policy"),
+        ({"policy": '{"Version": "2012-10-17"}', "disable_session_tags": True}, "policy"),
+        ({"policy": json.dumps({"Statement": ["x" * 2048]}), "disable_session_tags": True}, "2048"),
+        ({"policy": json.dumps(READ)}, "disable_session_tags"),
+        ({"policy": json.dumps(READ), "disable_session_tags": False}, "disable_session_tags"),
+        ({"tags": {f"tag{number}": "" for number in range(51)}}, "at most 50"),
+        ({"tags": {"": "value"}}, "128"),
+        ({"tags": {"k" * 129: "value"}}, "128"),
+        ({"tags": {"key": "v" * 257}}, "256"),
+        ({"tags": {"AWS:key": "value"}}, "reserved"),
+    ],
+)
+def test_what_cannot_be_right_is_one_sentence_that_names_option_and_association(
+    changes: dict[str, t.Any], says: str
+) -> None:
+    (problem,) = subject.problems([a_spec(**changes)])
+    assert says in problem
+    assert problem.endswith(".")
+    assert "\n" not in problem
+
+
+def test_all_problems_of_a_list_are_reported_at_once() -> None:
+    found = subject.problems(
+        [a_spec(namespace="A", service_account="B", role_arn="C", target_role_arn="D", policy="E"), a_spec(), a_spec()]
+    )
+    assert len(found) == 7
+    assert "declared 2 times" in found[-1]
+
+
+def test_white_space_does_not_count_against_the_policy_limit() -> None:
+    wide = json.dumps({"Version": "2012-10-17", "Statement": [{"Sid": "x" * 1900}]}, indent=200)
+    assert len(wide) > subject.POLICY_LIMIT
+    assert subject.problems([a_spec(policy=wide, disable_session_tags=True)]) == []
+
+
+def test_a_role_of_another_account_is_a_problem_once_the_account_is_known() -> None:
+    foreign = a_spec(role_arn="arn:aws:iam::444455556666:role/app")
+    assert subject.plan([], [foreign]).problems == ()
+    (problem,) = subject.plan([], [foreign], account=ACCOUNT).problems
+    assert "444455556666" in problem
+    assert "target_role_arn" in problem
+    arn = f"arn:aws:eks:eu-west-1:{ACCOUNT}:podidentityassociation/example/a-1"
+    assert subject.plan([an_association(association_arn=arn)], [foreign]).problems == (problem,)
+
+
+def test_session_tags_cannot_come_back_while_there_is_a_session_policy() -> None:
+    restricted = an_association(disable_session_tags=True, policy=json.dumps(READ))
+    (problem,) = subject.plan([restricted], [a_spec(disable_session_tags=False)]).problems
+    assert 'policy: ""' in problem
+    assert subject.plan([restricted], [a_spec(disable_session_tags=False, policy="")]).problems == ()
+
+
+def test_an_addon_owned_association_that_is_as_declared_is_simply_unchanged() -> None:
+    owned = an_association(owner_arn="arn:aws:eks:eu-west-1:111122223333:addon/example/vpc-cni/1")
+    assert len(subject.plan([owned], [a_spec()]).unchanged) == 1
+    (skipped,) = subject.plan([owned], [a_spec(role_arn=ROLES[1])]).skipped
+    assert "force_owned" in skipped.reason
+    assert len(subject.plan([owned], [a_spec(role_arn=ROLES[1], force_owned=True)]).update) == 1
+    assert len(subject.plan([owned], [a_spec(present=False)]).skipped) == 1

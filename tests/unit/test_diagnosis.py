@@ -1,0 +1,626 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Each cause of a failed verification gives its own name, from observations in the shapes that the role registers."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pathlib
+import typing as t
+
+import pytest
+from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof import pod_identity_proof
+from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof_report import pod_identity_proof_report
+
+Json = dict[str, t.Any]
+
+ACCOUNT = "111122223333"
+ROLE_ARN = f"arn:aws:iam::{ACCOUNT}:role/teams/app-role"
+TARGET_ARN = "arn:aws:iam::444455556666:role/target-role"
+NODE = "ip-10-0-1-17.eu-west-1.compute.internal"
+SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role/app-role/eks-example-verify-app-0b3c"
+WORKLOAD: Json = {
+    "namespace": "team-a",
+    "service_account": "app",
+    "prove": {
+        "allow": [{"service": "s3", "operation": "list_buckets", "show": "Buckets[].Name"}],
+        "deny": [{"service": "s3", "operation": "create_bucket", "parameters": {"Bucket": "must-not-exist"}}],
+    },
+}
+ASSOCIATION: Json = {
+    "association_id": "a-1",
+    "association_arn": f"arn:aws:eks:eu-west-1:{ACCOUNT}:podidentityassociation/example/a-1",
+    "namespace": "team-a",
+    "service_account": "app",
+    "role_arn": ROLE_ARN,
+    "target_role_arn": None,
+    "disable_session_tags": False,
+}
+DENIED: Json = {"type": "ClientError", "code": "AccessDenied", "message": "not authorized to perform: s3:Something"}
+DOCUMENT: Json = {
+    "format": 1,
+    "boto3": "1.40.4",
+    "botocore": "1.40.4",
+    "region": "eu-west-1",
+    "variables": ["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_REGION"],
+    "pod_identity_injected": True,
+    "credentials": {"method": "container-role", "error": None},
+    "identity": {
+        "arn": SESSION,
+        "account": ACCOUNT,
+        "role": "app-role",
+        "session_name": "eks-example-verify-app-0b3c",
+    },
+    "identity_error": None,
+    "calls": [
+        {
+            "service": "s3",
+            "operation": "list_buckets",
+            "expected": "allow",
+            "outcome": "allowed",
+            "error": None,
+            "shown": ["customer-invoices", "customer-reports"],
+            "ok": True,
+        },
+        {
+            "service": "s3",
+            "operation": "create_bucket",
+            "expected": "deny",
+            "outcome": "denied",
+            "error": DENIED,
+            "ok": True,
+        },
+    ],
+}
+TRUST: Json = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "pods.eks.amazonaws.com"},
+            "Action": ["sts:AssumeRole", "sts:TagSession"],
+            "Condition": {
+                "StringEquals": {
+                    "aws:SourceAccount": ACCOUNT,
+                    "aws:RequestTag/kubernetes-namespace": "team-a",
+                    "aws:RequestTag/kubernetes-service-account": "app",
+                },
+                "ArnEquals": {"aws:SourceArn": f"arn:aws:eks:eu-west-1:{ACCOUNT}:cluster/example"},
+            },
+        }
+    ],
+}
+NOT_TRIED = [
+    {"service": "s3", "operation": operation, "expected": expected, "outcome": "not_tried", "error": None, "ok": False}
+    for operation, expected in (("list_buckets", "allow"), ("create_bucket", "deny"))
+]
+
+
+def merged(base: Json, changes: Json) -> Json:
+    """A deep copy with some values changed."""
+    result = copy.deepcopy(base)
+    for key, value in changes.items():
+        inner = result.get(key)
+        result[key] = merged(inner, value) if isinstance(value, dict) and isinstance(inner, dict) else value
+    return result
+
+
+def document(**changes: t.Any) -> Json:
+    return merged(DOCUMENT, changes)
+
+
+def without_identity(message: str, kind: str = "CredentialRetrievalError", **changes: t.Any) -> Json:
+    """The document of a pod that got no credentials."""
+    error = {"type": kind, "code": None, "message": message}
+    base = document(identity=None, calls=NOT_TRIED, credentials={"method": None, "error": error})
+    return merged(base, changes)
+
+
+def agent_says(body: str, status: int = 400) -> Json:
+    """What boto3 makes of an answer of the agent; bodies as in facts/agent-cases.json."""
+    return without_identity(
+        "Error when retrieving credentials from container-role: Error retrieving metadata: "
+        f"Received non 200 response {status} from container metadata: {body}\n"
+    )
+
+
+def pod(words: Json | str | None = None, **changes: t.Any) -> Json:
+    """A pod that has ended, with its document as the termination message."""
+    message = words if isinstance(words, str) else json.dumps(DOCUMENT if words is None else words)
+    terminated = {"exitCode": 0, "reason": "Completed", "message": message}
+    base: Json = {
+        "metadata": {"name": "verify-app-1-abcde", "namespace": "team-a", "labels": {"podidentity.eks/workload": "0"}},
+        "spec": {"nodeName": NODE},
+        "status": {
+            "phase": "Succeeded",
+            "containerStatuses": [{"name": "prove", "state": {"terminated": terminated}}],
+        },
+    }
+    return merged(base, changes)
+
+
+def waiting(reason: str, message: str) -> Json:
+    state = {"waiting": {"reason": reason, "message": message}}
+    return pod("", status={"phase": "Pending", "containerStatuses": [{"name": "prove", "state": state}]})
+
+
+def ended(exit_code: int, reason: str, message: str) -> Json:
+    state = {"terminated": {"exitCode": exit_code, "reason": reason, "message": message}}
+    return pod("", status={"phase": "Failed", "containerStatuses": [{"name": "prove", "state": state}]})
+
+
+def observed(**changes: t.Any) -> Json:
+    """What the role registers when all is well."""
+    name = {"name": "verify-app-1", "namespace": "team-a"}
+    base: Json = {
+        "cluster": "example",
+        "timeout": 120,
+        "associations": [ASSOCIATION],
+        "objects": [{"kind": "ConfigMap", "metadata": name}, {"kind": "Job", "metadata": name}],
+        "applied": {"result": {"results": [{"result": {}}, {"result": {}}]}},
+        "pods": {"resources": [pod()]},
+        "logs": {"results": [], "skipped": True},
+        "surroundings": {"addon": {}, "agent_pods": {}, "roles": {}, "events": {}},
+    }
+    return {**base, **changes}
+
+
+def with_document(value: Json, **changes: t.Any) -> Json:
+    return observed(pods={"resources": [pod(value)]}, **changes)
+
+
+def addon(arn: str | None = "arn:aws:eks:x", status: str | None = "ACTIVE", issues: t.Sequence[Json] = ()) -> Json:
+    return {"changed": False, "addon": {"arn": arn, "status": status, "health": {"issues": list(issues)}}}
+
+
+def agents(*nodes: str) -> Json:
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    return {"resources": [{"spec": {"nodeName": node}, "status": ready} for node in nodes]}
+
+
+def role(trust: t.Any = TRUST, policies: t.Sequence[str] = (), arn: str = ROLE_ARN) -> Json:
+    """The registered result of a loop over iam_role_info."""
+    found = {
+        "arn": arn,
+        "assume_role_policy_document": trust,
+        "managed_policies": [{"policy_name": name} for name in policies],
+        "inline_policies": ["extra"] if policies else [],
+    }
+    return {"results": [{"item": arn.rpartition("/")[2], "iam_roles": [found]}]}
+
+
+def judge(seen: Json, workload: Json | None = None) -> Json:
+    [proof] = pod_identity_proof([WORKLOAD if workload is None else workload], seen)
+    assert pod_identity_proof_report([proof])
+    return proof
+
+
+UNREACHABLE = without_identity(
+    "Error when retrieving credentials from container-role: Error retrieving metadata: Received error when attempting "
+    'to retrieve container metadata: Could not connect to the endpoint URL: "http://169.254.170.23/v1/credentials"'
+)
+REFUSED = agent_says(
+    "[req-1]: (AccessDeniedException): Unauthorized Exception! EKS does not have permissions to assume the associated "
+    "role., fault: client"
+)
+SHADOWED = document(
+    variables=[*DOCUMENT["variables"], "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"],
+    credentials={"method": "env"},
+    identity=None,
+    identity_error={"type": "ClientError", "code": "InvalidClientTokenId", "message": "The token is invalid."},
+    calls=NOT_TRIED,
+)
+
+
+def call_outcome(place: int, outcome: str, error: Json | None = None) -> Json:
+    calls = copy.deepcopy(DOCUMENT["calls"])
+    calls[place] |= {"outcome": outcome, "error": error, "ok": False}
+    return document(calls=calls)
+
+
+def identity(**changes: str) -> Json:
+    return document(identity=changes)
+
+
+NOT_INJECTED: Json = {
+    "pod_identity_injected": False,
+    "variables": [],
+    "credentials": {"method": None},
+    "identity": None,
+    "calls": NOT_TRIED,
+}
+CASES: list[tuple[str, Json, list[str]]] = [
+    ("association_missing", observed(associations=[]), ["team-a/app", "example"]),
+    ("association_missing", observed(associations=[{**ASSOCIATION, "namespace": "team-b"}]), ["team-a/app"]),
+    (
+        "association_missing",
+        with_document(agent_says("[r]: (ResourceNotFoundException): No associated role found, fault: client", 404)),
+        ["team-a/app"],
+    ),
+    (
+        "job_refused",
+        observed(
+            pods={"resources": []},
+            applied={"result": {"results": [{"error": {"msg": 'namespaces "team-a" not found'}}, {"result": {}}]}},
+        ),
+        ['namespaces "team-a" not found'],
+    ),
+    ("pod_not_created", observed(pods={"resources": []}), ["verify-app-1", "told no reason"]),
+    (
+        "pod_not_created",
+        observed(
+            pods={"resources": []},
+            surroundings={
+                "events": {
+                    "results": [
+                        {
+                            "resources": [
+                                {
+                                    "type": "Warning",
+                                    "message": 'serviceaccount "app" not found',
+                                    "involvedObject": {"namespace": "team-a", "name": "verify-app-1"},
+                                }
+                            ]
+                        }
+                    ]
+                }
+            },
+        ),
+        ['serviceaccount "app" not found'],
+    ),
+    (
+        "image_pull_failed",
+        observed(pods={"resources": [waiting("ImagePullBackOff", "Back-off pulling image")]}),
+        ["ImagePullBackOff", "Back-off pulling image"],
+    ),
+    (
+        "image_unusable",
+        observed(pods={"resources": [ended(128, "StartError", 'exec: "python3": executable file not found in $PATH')]}),
+        ["python3"],
+    ),
+    (
+        "image_unusable",
+        observed(pods={"resources": [ended(127, "Error", "python3: command not found")]}),
+        ["python3: command not found"],
+    ),
+    (
+        "pod_unschedulable",
+        observed(
+            pods={
+                "resources": [
+                    pod(
+                        "",
+                        spec={"nodeName": None},
+                        status={
+                            "phase": "Pending",
+                            "containerStatuses": None,
+                            "conditions": [
+                                {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}
+                            ],
+                        },
+                    )
+                ]
+            }
+        ),
+        ["0/3 nodes are available"],
+    ),
+    (
+        "deadline_exceeded",
+        observed(pods={"resources": [pod("", status={"phase": "Running", "containerStatuses": []})]}),
+        ["120 s", NODE],
+    ),
+    ("no_document", observed(pods={"resources": [ended(137, "OOMKilled", "")]}), ["OOMKilled", "137"]),
+    (
+        "image_without_boto3",
+        with_document(
+            {"format": 1, "boto3": None, "error": {"type": "ImportError", "message": "No module named 'boto3'"}}
+        ),
+        ["No module named 'boto3'"],
+    ),
+    ("not_injected", with_document(document(**NOT_INJECTED)), ["did not see the association yet"]),
+    (
+        "not_injected",
+        observed(
+            pods={
+                "resources": [
+                    pod(
+                        document(**NOT_INJECTED),
+                        metadata={"labels": {"eks.amazonaws.com/skip-pod-identity-webhook": "true"}},
+                    )
+                ]
+            }
+        ),
+        ["skip-pod-identity-webhook"],
+    ),
+    (
+        "not_injected",
+        with_document(
+            document(
+                pod_identity_injected=False,
+                credentials={"method": "iam-role"},
+                identity={"arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/node-role/i-1", "role": "node-role"},
+                calls=NOT_TRIED,
+                variables=[],
+            )
+        ),
+        ["node-role"],
+    ),
+    ("credentials_shadowed", with_document(SHADOWED), ["AWS_ACCESS_KEY_ID"]),
+    (
+        "credentials_shadowed",
+        with_document(
+            document(
+                variables=[*DOCUMENT["variables"], "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"],
+                credentials={"method": "assume-role-with-web-identity"},
+                identity={"role": "irsa-role", "arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/irsa-role/botocore"},
+                calls=NOT_TRIED,
+            )
+        ),
+        ["AWS_WEB_IDENTITY_TOKEN_FILE", "irsa-role"],
+    ),
+    (
+        "credentials_shadowed",
+        with_document(
+            without_identity(
+                "The config profile (dev) could not be found",
+                "ProfileNotFound",
+                variables=[*DOCUMENT["variables"], "AWS_PROFILE"],
+            )
+        ),
+        ["AWS_PROFILE"],
+    ),
+    ("sdk_too_old", with_document({**UNREACHABLE, "botocore": "1.34.40"}), ["1.34.40", "1.34.41"]),
+    (
+        "sdk_too_old",
+        with_document(without_identity("Unsupported host '169.254.170.23'.  Can only retrieve", "ValueError")),
+        ["1.40.4"],
+    ),
+    ("agent_unreachable", with_document(UNREACHABLE), [NODE, "169.254.170.23"]),
+    (
+        "agent_unreachable",
+        with_document(UNREACHABLE, surroundings={"addon": addon(), "agent_pods": agents(NODE)}),
+        [NODE],
+    ),
+    (
+        "agent_missing",
+        with_document(UNREACHABLE, surroundings={"addon": addon(None, None), "agent_pods": agents()}),
+        ["eks-pod-identity-agent", "example"],
+    ),
+    (
+        "agent_not_active",
+        with_document(
+            UNREACHABLE,
+            surroundings={
+                "addon": addon(status="DEGRADED", issues=[{"code": "InsufficientNumberOfReplicas", "message": "few"}]),
+                "agent_pods": agents(),
+            },
+        ),
+        ["DEGRADED", "InsufficientNumberOfReplicas"],
+    ),
+    (
+        "agent_not_on_node",
+        with_document(UNREACHABLE, surroundings={"addon": addon(), "agent_pods": agents("another-node")}),
+        [NODE],
+    ),
+    (
+        "node_role_forbidden",
+        with_document(
+            agent_says(
+                f"[r]: (AccessDeniedException): User: arn:aws:sts::{ACCOUNT}:assumed-role/example-node/i-1 is not "
+                "authorized to perform: eks-auth:AssumeRoleForPodIdentity on resource: x, fault: client"
+            )
+        ),
+        ["example-node", "AmazonEKSWorkerNodePolicy"],
+    ),
+    ("trust_refused", with_document(REFUSED), ["app-role", "could not be read"]),
+    ("trust_refused", with_document(REFUSED, surroundings={"roles": role()}), ["app-role", "looks right"]),
+    (
+        "trust_refused",
+        with_document(REFUSED, surroundings={"roles": role(arn="arn:aws:iam::999999999999:role/app-role")}),
+        ["could not be read"],
+    ),
+    (
+        "trust_refused",
+        with_document(
+            REFUSED,
+            associations=[{**ASSOCIATION, "target_role_arn": TARGET_ARN}],
+            surroundings={"roles": role()},
+        ),
+        ["app-role", "target-role"],
+    ),
+    (
+        "role_missing",
+        with_document(REFUSED, surroundings={"roles": {"results": [{"item": "app-role", "iam_roles": []}]}}),
+        ["app-role", "no such role"],
+    ),
+    (
+        "agent_throttled",
+        with_document(agent_says("[r]: (ThrottlingException): Rate exceeded, fault: client", 429)),
+        ["Rate exceeded"],
+    ),
+    (
+        "token_refused",
+        with_document(agent_says("Service account token failed basic claim validations: token is expired")),
+        ["token is expired"],
+    ),
+    (
+        "eks_auth_failed",
+        with_document(agent_says("[r]: (InternalServerException): internal, fault: server", 500)),
+        ["InternalServerException"],
+    ),
+    (
+        "identity_unknown",
+        with_document(
+            document(
+                identity=None,
+                calls=NOT_TRIED,
+                identity_error={"type": "EndpointConnectionError", "message": "Could not connect to sts"},
+            )
+        ),
+        ["Could not connect to sts"],
+    ),
+    (
+        "wrong_account",
+        with_document(identity(account="999999999999", arn=SESSION.replace(ACCOUNT, "999999999999"))),
+        ["999999999999", ROLE_ARN],
+    ),
+    (
+        "wrong_role",
+        with_document(identity(role="other-role", arn=SESSION.replace("app-role", "other-role"))),
+        ["other-role", ROLE_ARN],
+    ),
+    ("wrong_session", with_document(identity(session_name="me")), ["eks-"]),
+    ("wrong_account", with_document(DOCUMENT, associations=[{**ASSOCIATION, "target_role_arn": TARGET_ARN}]), ["444"]),
+    ("deny_allowed", with_document(call_outcome(1, "allowed")), ["s3.create_bucket", "has been done"]),
+    ("permission_missing", with_document(call_outcome(0, "denied", DENIED)), ["s3.list_buckets", "app-role"]),
+    (
+        "permission_missing",
+        with_document(
+            call_outcome(0, "denied", DENIED), surroundings={"roles": role(policies=["AmazonSQSFullAccess"])}
+        ),
+        ["AmazonSQSFullAccess, extra (inline)"],
+    ),
+    (
+        "permission_missing",
+        with_document(call_outcome(0, "denied", DENIED), surroundings={"roles": role()}),
+        ["no policy is attached"],
+    ),
+    (
+        "call_failed",
+        with_document(call_outcome(1, "error", {"type": "ClientError", "code": "InvalidBucketName", "message": "bad"})),
+        ["s3.create_bucket", "InvalidBucketName"],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("cause", "seen", "told"), CASES, ids=[f"{place}-{case[0]}" for place, case in enumerate(CASES)]
+)
+def test_a_cause_gives_its_own_name_and_says_what_was_seen(cause: str, seen: Json, told: list[str]) -> None:
+    proof = judge(seen)
+    assert proof["proven"] is False
+    assert proof["cause"]["id"] == cause
+    assert proof["advice"].endswith((".", ")"))
+    assert [word for word in told if word not in proof["cause"]["text"] + proof["advice"]] == []
+
+
+def test_the_documented_causes_are_those_that_exist() -> None:
+    readme = pathlib.Path(__file__).parents[2] / "roles" / "verify" / "README.md"
+    rows = [line.split("|")[1] for line in readme.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    documented = {name for row in rows for name in row.split("`")[1::2]}
+    assert documented == {cause for cause, _seen, _told in CASES}
+
+
+def test_what_is_right_is_proven_and_shows_what_was_asked_for() -> None:
+    proof = judge(observed())
+    assert proof["proven"] is True
+    assert "cause" not in proof
+    assert proof["identity"]["session_name"].startswith("eks-")
+    assert [(call["outcome"], call["ok"]) for call in proof["calls"]] == [("allowed", True), ("denied", True)]
+    assert proof["calls"][0]["shown"] == ["customer-invoices", "customer-reports"]
+    lines = "\n".join(pod_identity_proof_report([proof]))
+    assert "PROVEN team-a/app" in lines
+    assert "customer-invoices, customer-reports" in lines
+
+
+def test_a_workload_without_calls_proves_its_identity() -> None:
+    bare = {"namespace": "team-a", "service_account": "app"}
+    assert judge(with_document(document(calls=[])), bare)["proven"] is True
+
+
+def test_a_target_role_is_what_the_pod_must_hold() -> None:
+    held = document(
+        identity={
+            "arn": "arn:aws:sts::444455556666:assumed-role/target-role/eks-x",
+            "account": "444455556666",
+            "role": "target-role",
+        }
+    )
+    proof = judge(with_document(held, associations=[{**ASSOCIATION, "target_role_arn": TARGET_ARN}]))
+    assert proof["proven"] is True
+    assert (proof["role_arn"], proof["target_role_arn"]) == (ROLE_ARN, TARGET_ARN)
+
+
+def test_a_document_in_the_log_counts_when_it_is_too_long_for_the_status() -> None:
+    log = f"noise\n-----BEGIN POD IDENTITY PROOF-----\n{json.dumps(DOCUMENT)}\n-----END POD IDENTITY PROOF-----\n"
+    seen = observed(
+        pods={"resources": [pod("cut of")]}, logs={"results": [{"item": {"index": "0"}, "log": log}], "changed": False}
+    )
+    assert judge(seen)["proven"] is True
+
+
+def test_calls_of_another_declaration_prove_nothing() -> None:
+    calls = [merged(call, {"operation": "something_else"}) for call in DOCUMENT["calls"]]
+    assert judge(with_document(document(calls=calls)))["proven"] is False
+    assert judge(with_document(document(calls=DOCUMENT["calls"][:1])))["proven"] is False
+
+
+def test_pods_belong_to_their_workloads_by_label() -> None:
+    other = {"namespace": "team-b", "service_account": "other"}
+    proofs = pod_identity_proof([other, WORKLOAD], observed(pods={"resources": [pod(metadata=label("1"))]}))
+    assert [proof["proven"] for proof in proofs] == [False, True]
+    assert proofs[0]["cause"]["id"] == "association_missing"
+    report = pod_identity_proof_report(proofs)
+    assert report[0].startswith("PROVEN team-a/app")
+    assert any(line.startswith("NOT PROVEN team-b/other") for line in report)
+
+
+def label(place: str) -> Json:
+    return {"labels": {"podidentity.eks/workload": place}}
+
+
+def test_what_could_not_be_looked_up_is_told() -> None:
+    lookups = {"roles": {"results": [{"item": "app-role", "msg": "Failed to get role: AccessDenied iam:GetRole"}]}}
+    assert "AccessDenied iam:GetRole" in judge(with_document(REFUSED, surroundings=lookups))["advice"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        pytest.param(
+            {"Principal": {"Service": "eks.amazonaws.com"}}, "it trusts eks.amazonaws.com", id="wrong service"
+        ),
+        pytest.param({"Principal": {"AWS": "*"}}, "no statement of it allows pods.eks", id="no service"),
+        pytest.param({"Action": "sts:AssumeRole"}, "no sts:TagSession", id="no tag session"),
+        pytest.param({"Action": ["sts:TagSession"]}, "no sts:AssumeRole", id="no assume role"),
+        pytest.param(
+            {"Condition": {"StringEquals": {"aws:RequestTag/kubernetes-namespace": "team-b"}}},
+            "asks for team-b, and EKS sends team-a",
+            id="namespace",
+        ),
+        pytest.param(
+            {"Condition": {"StringLike": {"aws:RequestTag/kubernetes-service-account": ["web-*", "api-*"]}}},
+            "asks for web-* or api-*, and EKS sends app",
+            id="service account pattern",
+        ),
+        pytest.param(
+            {"Condition": {"ArnLike": {"aws:SourceArn": "arn:aws:eks:*:111122223333:podidentityassociation/*"}}},
+            "aws:SourceArn asks for",
+            id="SourceArn of another form",
+        ),
+        pytest.param(
+            {"Condition": {"StringEquals": {"aws:SourceAccount": "999999999999"}}}, "999999999999", id="account"
+        ),
+        pytest.param(
+            {"Condition": {"StringEquals": {"aws:RequestTag/team": "a"}}}, "sends no such session tag", id="own tag"
+        ),
+    ],
+)
+def test_the_part_of_the_trust_that_refuses_is_named(change: Json, told: str) -> None:
+    trust = {"Version": "2012-10-17", "Statement": [{**TRUST["Statement"][0], **change}]}
+    proof = judge(with_document(REFUSED, surroundings={"roles": role(trust)}))
+    assert proof["cause"]["id"] == "trust_refused"
+    assert told in proof["cause"]["text"]
+
+
+def test_conditions_on_session_tags_never_match_when_tags_are_off() -> None:
+    association = {**ASSOCIATION, "disable_session_tags": True}
+    proof = judge(with_document(REFUSED, associations=[association], surroundings={"roles": role()}))
+    assert "session tags disabled" in proof["cause"]["text"]
+
+
+def test_one_statement_that_fits_is_enough() -> None:
+    other = {**TRUST["Statement"][0], "Condition": {"StringEquals": {"aws:RequestTag/kubernetes-namespace": "b"}}}
+    trust = {"Version": "2012-10-17", "Statement": [other, TRUST["Statement"][0]]}
+    assert "looks right" in judge(with_document(REFUSED, surroundings={"roles": role(trust)}))["cause"]["text"]

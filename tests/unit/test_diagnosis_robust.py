@@ -1,0 +1,222 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Whatever pods, logs and APIs say, the diagnosis gives an answer, and never proves what was not seen.
+
+The observations are those of a good verification in which values at some places were exchanged for any others.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import typing as t
+
+import hypothesis
+import hypothesis.strategies as st
+from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof import pod_identity_proof
+from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof_report import pod_identity_proof_report
+from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof_settled import pod_identity_proof_settled
+from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof_unread import pod_identity_proof_unread
+
+Json = t.Any
+Path = tuple[t.Any, ...]
+
+ROLE_ARN = "arn:aws:iam::111122223333:role/app-role"
+WORKLOAD = {
+    "namespace": "team-a",
+    "service_account": "app",
+    "prove": {"allow": [{"service": "s3", "operation": "list_buckets"}]},
+}
+CALL = {"service": "s3", "operation": "list_buckets", "expected": "allow", "outcome": "allowed", "error": None}
+DOCUMENT: Json = {
+    "format": 1,
+    "boto3": "1.40.0",
+    "botocore": "1.40.0",
+    "region": "eu-west-1",
+    "variables": ["AWS_REGION"],
+    "pod_identity_injected": True,
+    "credentials": {"method": "container-role", "error": None},
+    "identity": {
+        "arn": "arn:aws:sts::111122223333:assumed-role/app-role/eks-1",
+        "account": "111122223333",
+        "role": "app-role",
+        "session_name": "eks-1",
+    },
+    "identity_error": None,
+    "error": None,
+    "calls": [CALL],
+}
+STATE = {"name": "prove", "state": {"terminated": {"exitCode": 0, "reason": "Completed", "message": ""}}}
+OBSERVED: Json = {
+    "cluster": "example",
+    "timeout": 120,
+    "associations": [
+        {
+            "association_id": "a-1",
+            "association_arn": "arn:aws:eks:eu-west-1:111122223333:podidentityassociation/example/a-1",
+            "namespace": "team-a",
+            "service_account": "app",
+            "role_arn": ROLE_ARN,
+            "target_role_arn": None,
+        }
+    ],
+    "objects": [{"metadata": {"name": "verify-1"}}, {"metadata": {"name": "verify-1"}}],
+    "applied": {"result": {"results": [{"error": {"msg": ""}}, {"error": {"msg": ""}}]}},
+    "pods": {
+        "resources": [
+            {
+                "metadata": {"name": "verify-1-x", "namespace": "team-a", "labels": {"podidentity.eks/workload": "0"}},
+                "spec": {"nodeName": "node-1"},
+                "status": {
+                    "phase": "Succeeded",
+                    "reason": "",
+                    "conditions": [{"type": "PodScheduled", "status": "True", "message": ""}],
+                    "containerStatuses": [STATE],
+                },
+            }
+        ]
+    },
+    "logs": {"results": [{"item": {"index": "0"}, "log": ""}]},
+    "surroundings": {
+        "addon": {
+            "addon": {"arn": "arn:aws:eks:x", "status": "ACTIVE", "health": {"issues": [{"code": "", "message": ""}]}}
+        },
+        "agent_pods": {
+            "resources": [
+                {"spec": {"nodeName": "node-1"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+            ]
+        },
+        "roles": {
+            "results": [
+                {
+                    "item": "app-role",
+                    "iam_roles": [
+                        {
+                            "arn": ROLE_ARN,
+                            "assume_role_policy_document": {
+                                "Statement": [
+                                    {
+                                        "Effect": "Allow",
+                                        "Principal": {"Service": "pods.eks.amazonaws.com"},
+                                        "Action": ["sts:AssumeRole", "sts:TagSession"],
+                                        "Condition": {"StringEquals": {"aws:SourceAccount": "111122223333"}},
+                                    }
+                                ]
+                            },
+                            "managed_policies": [{"policy_name": "A"}],
+                            "inline_policies": ["B"],
+                        }
+                    ],
+                }
+            ]
+        },
+        "events": {"results": [{"resources": [{"type": "Warning", "message": "", "involvedObject": {"name": "x"}}]}]},
+    },
+}
+#: Words that mean something at one place or another.
+TELLING = (
+    "",
+    "env",
+    "iam-role",
+    "denied",
+    "error",
+    "other",
+    "999999999999",
+    "1.30.0",
+    "Failed",
+    "False",
+    "Running",
+    "Received error when attempting to retrieve container metadata",
+    "[r]: (AccessDeniedException): Unauthorized",
+    "token",
+)
+FAULT = {"type": "CredentialRetrievalError", "code": None, "message": "refused"}
+
+
+def faulty(message: str) -> Json:
+    return {**FAULT, "message": message}
+
+
+def places(value: Json, above: Path = ()) -> t.Iterator[Path]:
+    """The way to every value inside a value."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield (*above, key)
+        yield from places(inner, (*above, key))
+
+
+def exchange(value: Json, changes: t.Sequence[tuple[Path, Json]]) -> Json:
+    """A copy with other values at some places; a place that an earlier exchange took away is passed over."""
+    result = copy.deepcopy(value)
+    for path, replacement in changes:
+        inner = result
+        for key in path[:-1]:
+            inner = inner[key] if path_goes_on(inner, key) else None
+        if path_goes_on(inner, path[-1]):
+            inner[path[-1]] = replacement
+    return result
+
+
+def path_goes_on(value: Json, key: t.Any) -> bool:
+    if isinstance(value, dict):
+        return key in value
+    return isinstance(value, list) and isinstance(key, int) and key < len(value)
+
+
+anything: st.SearchStrategy[Json] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10) | st.sampled_from(TELLING),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=4,
+) | st.sampled_from(TELLING).map(faulty)
+
+
+def exchanged(value: Json) -> st.SearchStrategy[Json]:
+    change = st.tuples(st.sampled_from(sorted(places(value), key=str)), anything)
+    return st.lists(change, max_size=3).map(changed_by(value))
+
+
+def changed_by(value: Json) -> t.Callable[[t.Sequence[tuple[Path, Json]]], Json]:
+    def change(changes: t.Sequence[tuple[Path, Json]]) -> Json:
+        return exchange(value, changes)
+
+    return change
+
+
+@st.composite
+def observations(draw: st.DrawFn) -> Json:
+    """A verification with a few values exchanged, in what the pod says and in all around it."""
+    words = json.dumps(draw(exchanged(DOCUMENT))) if draw(st.integers(0, 9)) else draw(st.text(max_size=20))
+    seen = copy.deepcopy(OBSERVED)
+    [container] = seen["pods"]["resources"][0]["status"]["containerStatuses"]
+    container["state"]["terminated"]["message"] = words
+    return draw(exchanged(seen))
+
+
+quickly = hypothesis.settings(max_examples=500, deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
+
+
+@quickly
+@hypothesis.given(observations())
+def test_any_observation_gives_a_proof_and_only_the_right_identity_is_proven(seen: Json) -> None:
+    proofs = pod_identity_proof([WORKLOAD], seen)
+    assert pod_identity_proof_report(proofs)
+    [proof] = proofs
+    hypothesis.event("proven" if proof["proven"] else proof["cause"]["id"])
+    if proof["proven"]:
+        # A role ARN of another account or name would have needed the same exchange twice, in pod and association.
+        assert proof["role_arn"] == ROLE_ARN
+        assert (proof["identity"]["account"], proof["identity"]["role"]) == ("111122223333", "app-role")
+        assert proof["identity"]["session_name"].startswith("eks-")
+        assert [(call["operation"], call["outcome"]) for call in proof["calls"]] == [("list_buckets", "allowed")]
+    else:
+        assert proof["cause"]["id"]
+        assert proof["cause"]["text"]
+        assert proof["advice"]
+
+
+@quickly
+@hypothesis.given(exchanged(OBSERVED["pods"]["resources"]), st.integers(0, 3))
+def test_any_pods_settle_when_the_time_is_up_and_not_before_they_are_there(found: Json, expected: int) -> None:
+    assert pod_identity_proof_settled(found, expected, elapsed=120.0, timeout=120.0) is True
+    assert pod_identity_proof_settled([], expected + 1, elapsed=5.0, timeout=120.0) is False
+    assert {tuple(sorted(item)) for item in pod_identity_proof_unread(found)} <= {("index", "name", "namespace")}

@@ -1,0 +1,197 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the roles `cluster` and `agent` decide in filters, and the file for a certificate authority."""
+
+from __future__ import annotations
+
+import pathlib
+import typing as t
+
+import pytest
+from ansible import constants
+from ansible.errors import AnsibleError
+from ansible_collections.podidentity.eks.plugins.filter.eks_network_plan import eks_network_plan
+from ansible_collections.podidentity.eks.plugins.filter.eks_nodes_without_agent import eks_nodes_without_agent
+from ansible_collections.podidentity.eks.plugins.filter.eks_security_groups_to_change import (
+    eks_security_groups_to_change,
+)
+from ansible_collections.podidentity.eks.plugins.lookup.eks_ca_file import written
+
+Mapping = dict[str, t.Any]
+ZONES = ["eu-west-1a", "eu-west-1b"]
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n"
+
+
+def subnet(zone: str, cidr: str, **changes: t.Any) -> Mapping:
+    return {
+        "id": f"subnet-{zone}",
+        "availability_zone": zone,
+        "cidr_block": cidr,
+        "map_public_ip_on_launch": True,
+        "tags": {"kubernetes.io/role/elb": "1"},
+    } | changes
+
+
+def routes(*zones: str, **changes: t.Any) -> Mapping:
+    route = {"destination_cidr_block": "0.0.0.0/0", "gateway_id": "igw-1", "state": "active"} | changes
+    return {"routes": [route], "associations": [{"subnet_id": f"subnet-{zone}"} for zone in zones]}
+
+
+def plan(zones: list[str], subnets: list[Mapping], tables: list[Mapping], cidr: str = "10.42.0.0/16") -> Mapping:
+    return eks_network_plan(zones, cidr, subnets=subnets, route_tables=tables)
+
+
+def test_an_empty_account_lacks_a_subnet_in_each_zone() -> None:
+    planned = plan(ZONES, [], [])
+    assert planned["subnets"] == [
+        {"zone": "eu-west-1a", "cidr": "10.42.0.0/20"},
+        {"zone": "eu-west-1b", "cidr": "10.42.16.0/20"},
+    ]
+    assert len(planned["missing"]) == 2
+
+
+def test_a_complete_network_lacks_nothing() -> None:
+    subnets = [subnet("eu-west-1a", "10.42.0.0/20"), subnet("eu-west-1b", "10.42.16.0/20")]
+    planned = plan(ZONES, subnets, [routes(*ZONES)])
+    assert planned["missing"] == []
+    assert [item["subnet_id"] for item in planned["subnets"]] == ["subnet-eu-west-1a", "subnet-eu-west-1b"]
+
+
+def test_a_new_zone_gets_the_next_free_part_and_the_others_keep_theirs() -> None:
+    planned = plan(["eu-west-1c", "eu-west-1a"], [subnet("eu-west-1a", "10.42.0.0/20")], [routes("eu-west-1a")])
+    assert [item["cidr"] for item in planned["subnets"]] == ["10.42.16.0/20", "10.42.0.0/20"]
+    assert planned["missing"] == ["subnet 10.42.16.0/20 in eu-west-1c"]
+
+
+@pytest.mark.parametrize(
+    ("change", "table", "missing"),
+    [
+        ({}, routes(), "route to the internet"),
+        ({}, routes("eu-west-1a", state="blackhole"), "route to the internet"),
+        ({}, routes("eu-west-1a", gateway_id="nat-1"), "route to the internet"),
+        ({"map_public_ip_on_launch": False}, routes("eu-west-1a"), "public addresses"),
+        ({"tags": {}}, routes("eu-west-1a"), "tag kubernetes.io/role/elb"),
+    ],
+)
+def test_what_a_subnet_lacks_is_named(change: Mapping, table: Mapping, missing: str) -> None:
+    (text,) = plan(["eu-west-1a"], [subnet("eu-west-1a", "10.42.0.0/20", **change)], [table])["missing"]
+    assert text.startswith(missing) and "subnet-eu-west-1a" in text
+
+
+@pytest.mark.parametrize("cidr", ["10.42.0.0/8", "10.42.0.1/16", "10.42.0.0/25", "x"])
+def test_a_network_that_cannot_be_is_refused(cidr: str) -> None:
+    with pytest.raises(AnsibleError, match="network"):
+        plan(ZONES, [], [], cidr)
+
+
+def test_a_network_without_room_for_another_zone_says_so() -> None:
+    with pytest.raises(AnsibleError, match="no room"):
+        plan([f"eu-west-1{letter}" for letter in "abcdefghijklmnopq"], [], [])
+
+
+def node(name: str, ready: str = "True", labels: dict[str, str] | None = None) -> Mapping:
+    return {
+        "metadata": {"name": name, "labels": labels or {}},
+        "status": {"conditions": [{"type": "Ready", "status": ready}]},
+    }
+
+
+def pod(name: str, ready: str = "True", **status: t.Any) -> Mapping:
+    conditions = [{"type": "Ready", "status": ready}]
+    return {
+        "metadata": {"name": f"eks-pod-identity-agent-{name}"},
+        "spec": {"nodeName": name},
+        "status": {"phase": "Running", "conditions": conditions} | status,
+    }
+
+
+def test_nodes_with_a_ready_agent_are_well() -> None:
+    assert eks_nodes_without_agent([node("a"), node("b")], [pod("a"), pod("b", ready="False"), pod("b")]) == []
+
+
+def test_a_node_without_an_agent_pod_is_named() -> None:
+    assert eks_nodes_without_agent([node("a"), node("b")], [pod("a")]) == [{"node": "b", "reason": "has no agent pod"}]
+
+
+def test_why_an_agent_is_not_ready_is_told() -> None:
+    crashing = [{"state": {"waiting": {"reason": "CrashLoopBackOff"}}}]
+    (lacking,) = eks_nodes_without_agent([node("a")], [pod("a", ready="False", containerStatuses=crashing)])
+    assert lacking["reason"] == "has agent pod eks-pod-identity-agent-a that is not ready (Running, CrashLoopBackOff)"
+
+
+def test_nodes_that_need_no_agent_are_passed_over() -> None:
+    compute_type = "eks.amazonaws.com/compute-type"
+    nodes = [
+        node("w", labels={"kubernetes.io/os": "windows"}),
+        node("f", labels={compute_type: "fargate"}),
+        node("g", labels={compute_type: "auto"}),
+        node("down", ready="Unknown"),
+    ]
+    assert eks_nodes_without_agent(nodes, []) == []
+
+
+def test_a_certificate_is_written_for_this_run_only(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
+    path = written(CERTIFICATE)
+    assert path.parent == tmp_path and path.read_text(encoding="ascii") == CERTIFICATE
+    assert written(CERTIFICATE) == path
+
+
+def test_what_is_no_certificate_is_refused() -> None:
+    with pytest.raises(AnsibleError, match="PEM"):
+        written("")
+
+
+DECLARED = {
+    "full_name": "shop-ports",
+    "rules": [{"proto": "tcp", "ports": [9100, "30000-32767"], "cidr_ip": "10.0.0.0/8"}],
+}
+
+
+def permission(first: int, last: int, **changes: t.Any) -> Mapping:
+    ranges = [{"cidr_ip": "10.0.0.0/8"}]
+    return {"ip_protocol": "tcp", "from_port": first, "to_port": last, "ip_ranges": ranges} | changes
+
+
+def picked(declared: Mapping, *permissions: Mapping, name: str = "shop-ports") -> bool:
+    observed = [{"group_name": name, "ip_permissions": list(permissions)}]
+    return bool(eks_security_groups_to_change([declared], observed))
+
+
+def test_a_group_as_declared_needs_no_task() -> None:
+    assert not picked(DECLARED, permission(30000, 32767), permission(9100, 9100))
+    ranged = {"full_name": "shop-ports", "rules": [{"from_port": 1, "to_port": 2, "cidr_ip": ["10.0.0.0/8"]}]}
+    assert not picked(ranged, permission(1, 2))
+    assert not picked({"full_name": "shop-ports"})
+
+
+@pytest.mark.parametrize(
+    "permissions",
+    [
+        (),
+        (permission(9100, 9100),),
+        (permission(9100, 9100), permission(30000, 32766)),
+        (permission(9100, 9100), permission(30000, 32767), permission(22, 22)),
+        (permission(9100, 9100, ip_protocol="udp"), permission(30000, 32767)),
+        (permission(9100, 9100, ipv6_ranges=[{"cidr_ipv6": "::/0"}]), permission(30000, 32767)),
+    ],
+)
+def test_a_group_with_other_rules_is_picked(permissions: tuple[Mapping, ...]) -> None:
+    assert picked(DECLARED, *permissions)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"proto": "all", "cidr_ip": "10.0.0.0/8"},
+        {"proto": "tcp", "ports": [22], "group_id": "sg-1"},
+        {"proto": "tcp", "cidr_ip": "10.0.0.0/8"},
+        {"proto": "tcp", "ports": ["http"], "cidr_ip": "10.0.0.0/8"},
+    ],
+)
+def test_what_cannot_be_compared_is_left_to_the_module(rule: Mapping) -> None:
+    assert picked({"full_name": "shop-ports", "rules": [rule]}, permission(22, 22))
+
+
+def test_a_missing_group_is_picked() -> None:
+    assert picked(DECLARED, permission(9100, 9100), permission(30000, 32767), name="other")

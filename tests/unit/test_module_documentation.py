@@ -1,0 +1,100 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What is documented is what the modules take: options, types, defaults, choices and aliases."""
+
+from __future__ import annotations
+
+import collections.abc
+import importlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import typing as t
+
+import pytest
+import yaml
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
+#: What an option's specification and its documentation both say, and what it is when they say nothing.
+SHARED = {"type": "str", "elements": None, "default": None, "choices": None, "required": False}
+
+
+class Asked(Exception):
+    """Carries what a module hands to Ansible."""
+
+
+class Asker:
+    """Stands where Ansible reads the task's arguments."""
+
+    def __init__(self, **settings: t.Any) -> None:
+        raise Asked(settings)
+
+
+def specification(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, t.Any]:
+    monkeypatch.setitem(AnsibleAWSModule.default_settings, "module_class", Asker)
+    module = importlib.import_module(f"ansible_collections.podidentity.eks.plugins.modules.{name}")
+    with pytest.raises(Asked) as asked:
+        module.main()
+    settings: dict[str, t.Any] = asked.value.args[0]
+    return settings
+
+
+@pytest.fixture(scope="module")
+def documentation(tmp_path_factory: pytest.TempPathFactory) -> dict[str, t.Any]:
+    """What ansible-doc shows, with all fragments, by module."""
+    done = subprocess.run(
+        [
+            str(pathlib.Path(sys.executable).with_name("ansible-doc")),
+            *("--json", "--type", "module"),
+            *(f"podidentity.eks.{name}" for name in MODULES),
+        ],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_HOME": str(tmp_path_factory.mktemp("home")),
+        },
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    return {name.rsplit(".", 1)[1]: found for name, found in json.loads(done.stdout).items()}
+
+
+def agree(where: str, documented: t.Mapping[str, t.Any], taken: t.Mapping[str, t.Any]) -> None:
+    """Compare options and their suboptions."""
+    assert set(documented) == set(taken), where
+    for option, spec in taken.items():
+        here, text = f"{where}.{option}", documented[option]
+        for key, usual in SHARED.items():
+            assert text.get(key, usual) == spec.get(key, usual), f"{here}: {key}"
+        assert set(text.get("aliases") or ()) == set(spec.get("aliases") or ()), here
+        assert text["description"], here
+        agree(here, text.get("suboptions") or {}, spec.get("options") or {})
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_documentation_and_argument_specification_agree(
+    name: str, documentation: dict[str, t.Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = specification(name, monkeypatch)
+    agree(name, documentation[name]["doc"]["options"], settings["argument_spec"])
+    assert settings["supports_check_mode"] is True
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_says_what_it_supports_and_shows_whole_stories(name: str, documentation: dict[str, t.Any]) -> None:
+    found = documentation[name]
+    attributes = found["doc"]["attributes"]
+    assert attributes["check_mode"]["support"] == "full"
+    assert attributes["diff_mode"]["support"] == ("N/A" if name.endswith("_info") else "full")
+    assert attributes["action_group"]["membership"] == ["podidentity.eks.aws"]
+    assert found["doc"]["version_added"]
+    tasks = yaml.safe_load(found["examples"])
+    assert isinstance(tasks, collections.abc.Sequence)
+    assert f"podidentity.eks.{name}" in {key for task in tasks for key in task}
+    assert found["return"]

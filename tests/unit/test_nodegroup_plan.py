@@ -1,0 +1,323 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the planner of node groups decides, without any network."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+import pytest
+from ansible_collections.podidentity.eks.plugins.module_utils._eks import nodegroup
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.common import AnsibleEKSError
+from hypothesis import given
+from hypothesis import strategies as st
+
+ROLE = "arn:aws:iam::111122223333:role/eks-node"
+BATCH = {"key": "dedicated", "value": "batch", "effect": "NO_SCHEDULE"}
+SPOT = {"key": "spot", "effect": "PREFER_NO_SCHEDULE"}
+BEFORE: dict[str, t.Any] = {
+    "cluster_name": "example",
+    "nodegroup_name": "general",
+    "nodegroup_arn": "arn:aws:eks:eu-west-1:111122223333:nodegroup/example/general/1",
+    "status": "ACTIVE",
+    "node_role": ROLE,
+    "subnets": ["subnet-a", "subnet-b"],
+    "instance_types": ["m5.large"],
+    "ami_type": "AL2023_x86_64_STANDARD",
+    "capacity_type": "ON_DEMAND",
+    "disk_size": 20,
+    "scaling_config": {"min_size": 1, "max_size": 3, "desired_size": 2},
+    "update_config": {"max_unavailable": 1},
+    "labels": {"pool": "general"},
+    "taints": [BATCH, SPOT],
+    "tags": {"team": "platform"},
+}
+TEMPLATE = {"id": "lt-1", "name": "nodes", "version": "1"}
+WITH_TEMPLATE = {**BEFORE, "launch_template": TEMPLATE}
+
+
+def spec(**fields: t.Any) -> nodegroup.NodegroupSpec:
+    return nodegroup.NodegroupSpec(cluster_name="example", name="general", **fields)
+
+
+def operations(before: nodegroup.Nodegroup | None, wanted: nodegroup.NodegroupSpec) -> list[str]:
+    return [action.operation for action in nodegroup.plan(before, wanted).actions]
+
+
+def update(**fields: t.Any) -> dict[str, t.Any]:
+    """What UpdateNodegroupConfig, the one call of this plan, is told beside the names."""
+    [action] = nodegroup.plan(BEFORE, spec(**fields)).actions
+    assert action.operation == "update_nodegroup_config"
+    return {key: value for key, value in action.parameters.items() if key not in {"clusterName", "nodegroupName"}}
+
+
+def refusal(before: nodegroup.Nodegroup | None, wanted: nodegroup.NodegroupSpec) -> str:
+    with pytest.raises(AnsibleEKSError) as caught:
+        nodegroup.plan(before, wanted)
+    return str(caught.value)
+
+
+def test_nothing_declared_changes_nothing() -> None:
+    change = nodegroup.plan(BEFORE, spec())
+    assert not change.changed
+    assert change.after == BEFORE
+
+
+def test_absent_is_reached_when_there_is_none_or_when_it_is_being_deleted() -> None:
+    assert operations(None, spec(present=False)) == []
+    assert operations({**BEFORE, "status": "DELETING"}, spec(present=False)) == []
+    assert operations({**BEFORE, "status": "CREATE_FAILED"}, spec(present=False)) == ["delete_nodegroup"]
+
+
+def test_creation_sends_what_is_declared_and_no_more() -> None:
+    change = nodegroup.plan(
+        None, spec(node_role_arn=ROLE, subnet_ids=["subnet-a"], scaling={"min_size": 2, "max_size": 4}, taints=[BATCH])
+    )
+    [action] = change.actions
+    assert action.operation == "create_nodegroup"
+    assert action.parameters == {
+        "clusterName": "example",
+        "nodegroupName": "general",
+        "nodeRole": ROLE,
+        "subnets": ["subnet-a"],
+        "scalingConfig": {"minSize": 2, "maxSize": 4, "desiredSize": 2},
+        "taints": [BATCH],
+    }
+    assert change.after is not None
+    assert change.after["scaling_config"] == {"min_size": 2, "max_size": 4, "desired_size": 2}
+    assert change.after["taints"] == [BATCH]
+
+
+def test_creation_names_everything_that_is_missing() -> None:
+    message = refusal(None, spec(scaling={"desired_size": 2}))
+    for option in ("node_role_arn", "subnet_ids", "scaling.min_size", "scaling.max_size"):
+        assert f"{option} is missing" in message
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("node_role_arn", "arn:aws:iam::111122223333:role/other"),
+        ("subnet_ids", ["subnet-a"]),
+        ("instance_types", ["m5.xlarge"]),
+        ("ami_type", "BOTTLEROCKET_x86_64"),
+        ("capacity_type", "SPOT"),
+        ("disk_size", 30),
+    ],
+)
+def test_what_is_set_at_creation_only_is_refused_with_old_and_new_value(option: str, value: t.Any) -> None:
+    message = refusal(BEFORE, spec(**{option: value}))
+    assert message.startswith(f"{option} of node group general of cluster example is ")
+    old = BEFORE[nodegroup.FIXED[option]]
+    for shown in (old, value):
+        assert (", ".join(shown) if isinstance(shown, list) else str(shown)) in message
+
+
+def test_order_of_subnets_and_taints_is_no_difference() -> None:
+    assert operations(BEFORE, spec(subnet_ids=["subnet-b", "subnet-a"], taints=[SPOT, BATCH])) == []
+
+
+def test_a_changed_label_value_is_a_difference() -> None:
+    assert update(labels={"pool": "batch"}) == {"labels": {"addOrUpdateLabels": {"pool": "batch"}}}
+
+
+def test_labels_are_added_and_removed() -> None:
+    assert update(labels={"new": "1"}) == {"labels": {"addOrUpdateLabels": {"new": "1"}, "removeLabels": ["pool"]}}
+    assert update(labels={}) == {"labels": {"removeLabels": ["pool"]}}
+
+
+def test_an_empty_list_removes_all_taints() -> None:
+    assert update(taints=[]) == {"taints": {"removeTaints": [BATCH, SPOT]}}
+
+
+def test_a_taint_with_another_value_is_updated_not_removed() -> None:
+    changed = {**BATCH, "value": "night"}
+    assert update(taints=[changed, SPOT]) == {"taints": {"addOrUpdateTaints": [changed]}}
+
+
+def test_a_taint_with_another_effect_is_another_taint() -> None:
+    other = {**BATCH, "effect": "NO_EXECUTE"}
+    assert update(taints=[other, SPOT]) == {"taints": {"addOrUpdateTaints": [other], "removeTaints": [BATCH]}}
+
+
+def test_an_empty_taint_value_is_the_same_as_none() -> None:
+    assert operations(BEFORE, spec(taints=[BATCH, {**SPOT, "value": ""}])) == []
+
+
+@pytest.mark.parametrize(
+    ("declared", "expected"),
+    [
+        ({"max_size": 5}, {"minSize": 1, "maxSize": 5, "desiredSize": 2}),
+        ({"min_size": 3}, {"minSize": 3, "maxSize": 3, "desiredSize": 3}),
+        ({"max_size": 1}, {"minSize": 1, "maxSize": 1, "desiredSize": 1}),
+        ({"desired_size": 1}, {"minSize": 1, "maxSize": 3, "desiredSize": 1}),
+    ],
+)
+def test_sizes_that_are_not_declared_stay_unless_new_limits_move_them(
+    declared: dict[str, int], expected: dict[str, int]
+) -> None:
+    assert update(scaling=declared) == {"scalingConfig": expected}
+
+
+def test_a_desired_size_outside_the_limits_that_stay_is_refused() -> None:
+    message = refusal(BEFORE, spec(scaling={"desired_size": 9}))
+    assert "min_size 1, desired_size 9, max_size 3" in message
+
+
+def test_number_and_percentage_of_unavailable_nodes_exclude_each_other() -> None:
+    assert update(update_config={"max_unavailable_percentage": 50}) == {
+        "updateConfig": {"maxUnavailablePercentage": 50}
+    }
+    assert operations(BEFORE, spec(update_config={"max_unavailable": 1})) == []
+
+
+def test_another_version_of_the_template_is_an_update_of_its_own() -> None:
+    [action] = nodegroup.plan(WITH_TEMPLATE, spec(launch_template={"name": "nodes", "version": "2"})).actions
+    assert action.operation == "update_nodegroup_version"
+    assert action.parameters["launchTemplate"] == {"id": "lt-1", "version": "2"}
+
+
+def test_a_template_without_version_keeps_the_version() -> None:
+    assert operations(WITH_TEMPLATE, spec(launch_template={"id": "lt-1"})) == []
+
+
+def test_another_template_or_a_first_one_is_refused() -> None:
+    message = refusal(WITH_TEMPLATE, spec(launch_template={"id": "lt-2"}))
+    assert 'launch_template.id of node group general of cluster example is "lt-1" and cannot become "lt-2"' in message
+    assert "launch_template.name" in refusal(BEFORE, spec(launch_template={"name": "nodes"}))
+
+
+def test_everything_in_place_goes_in_one_call_and_the_long_update_comes_last() -> None:
+    wanted = spec(
+        labels={},
+        taints=[],
+        scaling={"max_size": 5},
+        update_config={"max_unavailable": 2},
+        tags={},
+        launch_template={"id": "lt-1", "version": "2"},
+    )
+    assert operations(WITH_TEMPLATE, wanted) == [
+        "untag_resource",
+        "update_nodegroup_config",
+        "update_nodegroup_version",
+    ]
+
+
+def test_a_failed_node_group_is_refused_with_its_reasons_and_the_way_out() -> None:
+    health = {"issues": [{"code": "NodeCreationFailure", "message": "Instances failed to join", "resource_ids": []}]}
+    message = refusal({**BEFORE, "status": "CREATE_FAILED", "health": health}, spec(labels={}))
+    assert "is CREATE_FAILED (NodeCreationFailure: Instances failed to join)" in message
+    assert "state=absent" in message
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"cluster_name": ""}, ["cluster_name", '""']),
+        ({"name": "-x"}, ["name", '"-x"', "1 to 63"]),
+        ({"node_role_arn": "eks-node"}, ["node_role_arn", '"eks-node"', "arn:aws:iam::"]),
+        ({"scaling": {"min_size": -1}}, ["scaling.min_size", "-1"]),
+        ({"scaling": {"min_size": 3, "max_size": 2}}, ["min_size 3", "max_size 2"]),
+        ({"disk_size": 20, "launch_template": {"id": "lt-1"}}, ["disk_size", "launch_template"]),
+        ({"launch_template": {"id": "lt-1", "version": "$Latest"}}, ["launch_template.version", "$Latest", "number"]),
+        ({"taints": [BATCH, {**BATCH, "value": "x"}]}, ["taints", "dedicated", "NO_SCHEDULE"]),
+        ({"tags": {"": "x"}}, ["tags", '""']),
+    ],
+)
+def test_a_problem_is_one_sentence_with_option_and_value(fields: dict[str, t.Any], words: list[str]) -> None:
+    [sentence] = nodegroup.problems(dataclasses.replace(spec(), **fields))
+    assert all(word in sentence for word in words), sentence
+
+
+TEXTS = st.sampled_from(["", "a", "b"])
+KEYS = st.sampled_from(["pool", "Team", "dedicated", "spot"])
+EFFECTS = st.sampled_from(["NO_SCHEDULE", "NO_EXECUTE", "PREFER_NO_SCHEDULE"])
+TAINTS = st.lists(
+    st.fixed_dictionaries({"key": KEYS, "effect": EFFECTS}, optional={"value": TEXTS}),
+    max_size=4,
+    unique_by=nodegroup._taint_key,
+)
+SCALING = st.fixed_dictionaries(
+    {}, optional={"min_size": st.integers(0, 2), "desired_size": st.just(2), "max_size": st.integers(2, 5)}
+)
+UPDATE_CONFIGS = st.sampled_from([{"max_unavailable": 1}, {"max_unavailable": 2}, {"max_unavailable_percentage": 33}])
+TEMPLATES = st.sampled_from([{"id": "lt-1"}, {"id": "lt-1", "version": "1"}, {"name": "nodes", "version": "2"}])
+SPECS = st.builds(
+    nodegroup.NodegroupSpec,
+    cluster_name=st.just("example"),
+    name=st.just("general"),
+    scaling=st.none() | SCALING,
+    update_config=st.none() | UPDATE_CONFIGS,
+    labels=st.none() | st.dictionaries(KEYS, TEXTS),
+    taints=st.none() | TAINTS,
+    launch_template=st.none() | TEMPLATES,
+    tags=st.none() | st.dictionaries(KEYS, TEXTS),
+    purge_tags=st.booleans(),
+)
+
+
+@given(SPECS)
+def test_after_a_plan_there_is_nothing_left_to_do(wanted: nodegroup.NodegroupSpec) -> None:
+    change = nodegroup.plan(WITH_TEMPLATE, wanted)
+    assert nodegroup.plan(change.after, wanted).actions == ()
+    assert change.changed == (change.after != WITH_TEMPLATE)
+
+
+PLACES = {
+    "scaling": "scaling_config",
+    "update_config": "update_config",
+    "labels": "labels",
+    "taints": "taints",
+    "launch_template": "launch_template",
+    "tags": "tags",
+}
+
+
+@given(SPECS)
+def test_what_is_not_declared_stays(wanted: nodegroup.NodegroupSpec) -> None:
+    after = nodegroup.plan(WITH_TEMPLATE, wanted).after
+    assert after is not None
+    for option, key in PLACES.items():
+        if getattr(wanted, option) is None:
+            assert after[key] == WITH_TEMPLATE[key]
+    assert {key: after[key] for key in nodegroup.FIXED.values()} == {
+        key: WITH_TEMPLATE[key] for key in nodegroup.FIXED.values()
+    }
+
+
+@given(SPECS)
+def test_taint_calls_lead_from_the_old_taints_to_the_new_ones(wanted: nodegroup.NodegroupSpec) -> None:
+    """Plays EKS: removing by key and effect, then adding or updating, must give what is declared."""
+    change = nodegroup.plan(WITH_TEMPLATE, wanted)
+    payload: dict[str, t.Any] = {}
+    for action in change.actions:
+        payload = action.parameters.get("taints", payload)
+    taints = nodegroup._taint_values(WITH_TEMPLATE["taints"])
+    for taint in payload.get("removeTaints", []):
+        del taints[nodegroup._taint_key(taint)]
+    taints.update(nodegroup._taint_values(payload.get("addOrUpdateTaints", [])))
+    assert change.after is not None
+    assert taints == nodegroup._taint_values(change.after["taints"])
+
+
+def test_normalized_node_group_keeps_label_and_tag_keys() -> None:
+    found = nodegroup.normalized(
+        {
+            "nodegroupName": "general",
+            "labels": {"camelCase": "Value"},
+            "tags": {"CamelCase": "Value"},
+            "scalingConfig": {"minSize": 1},
+        }
+    )
+    assert found == {
+        "nodegroup_name": "general",
+        "labels": {"camelCase": "Value"},
+        "tags": {"CamelCase": "Value"},
+        "taints": [],
+        "scaling_config": {"min_size": 1},
+    }
+
+
+def test_a_boolean_label_is_the_word_that_kubernetes_uses() -> None:
+    assert nodegroup._text_labels({"gpu": True, "count": 2}) == {"gpu": "true", "count": "2"}
