@@ -70,7 +70,8 @@ from ansible.errors import AnsibleFilterError
 #: A sixteenth of the network for each subnet: room for the zones of any region, and for private subnets beside them.
 SUBNET_BITS = 4
 #: Sizes that EC2 allows for a subnet are /16 to /28.
-LARGEST, SMALLEST = 16 - SUBNET_BITS, 28 - SUBNET_BITS
+LARGEST = 16 - SUBNET_BITS
+SMALLEST = 28 - SUBNET_BITS
 INTERNET = "0.0.0.0/0"
 LOAD_BALANCER_TAG = "kubernetes.io/role/elb"
 Resource = t.Mapping[str, t.Any]

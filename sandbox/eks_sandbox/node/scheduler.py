@@ -9,6 +9,7 @@ import collections
 
 from eks_sandbox.control_plane.objects import Object
 from eks_sandbox.control_plane.objects import condition
+from eks_sandbox.control_plane.objects import dig
 from eks_sandbox.control_plane.objects import identity
 from eks_sandbox.control_plane.objects import timestamp
 from eks_sandbox.node.client import NODES
@@ -18,6 +19,8 @@ from eks_sandbox.node.controller import Controller
 from eks_sandbox.node.controller import Key
 from eks_sandbox.node.placement import obstacle
 
+#: Pods of a node that does not say how many it takes.
+DEFAULT_PODS = 110
 SCHEDULER_NAME = "default-scheduler"
 
 
@@ -58,7 +61,7 @@ class Scheduler(Controller):
         fitting = []
         for (_, name), node in self._nodes.objects.items():
             why = obstacle(pod, node)
-            if why is None and self._count(name) >= int(node["status"]["allocatable"].get("pods", 110)):
+            if why is None and self._count(name) >= int(dig(node, "status.allocatable.pods") or DEFAULT_PODS):
                 why = "Too many pods"
             if why is None:
                 fitting.append(name)

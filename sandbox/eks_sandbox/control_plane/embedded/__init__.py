@@ -106,6 +106,11 @@ def _create_api_service(store: Store) -> None:
     store.put(SERVICES, service)
 
 
+def pod_mode() -> str:
+    """How pods run here, for the line that a sandbox prints at its start."""
+    return "local processes"
+
+
 def preload() -> None:
     """Load in the background what the first cluster needs, so that it starts faster."""
     schema.preload()

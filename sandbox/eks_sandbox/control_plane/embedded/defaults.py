@@ -144,7 +144,7 @@ def _job(obj: Object) -> None:
 
 def _job_selector(obj: Object, spec: Object, uid: str) -> None:
     """A job's pods are told apart by the job's uid (batch strategy of kube-apiserver)."""
-    name = obj["metadata"]["name"]
+    name = obj["metadata"].get("name", "")
     labels = spec["template"].setdefault("metadata", {}).setdefault("labels", {})
     labels.update(
         {

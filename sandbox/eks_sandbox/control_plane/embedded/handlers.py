@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import typing as t
 
@@ -44,6 +45,8 @@ Answer = tuple[int, Object]
 _TOKEN_REQUESTS = Resource(
     "authentication.k8s.io", "tokenrequests", "TokenRequest", model="AuthenticationV1TokenRequest"
 )
+_BINDINGS = Resource("", "bindings", "Binding")
+_DELETE_OPTIONS = Resource("meta.k8s.io", "deleteoptions", "DeleteOptions")
 _PATCH_OPTIONS = Resource("meta.k8s.io", "patchoptions", "PatchOptions")
 
 
@@ -119,6 +122,8 @@ class Handlers:
             if not config.get(field):
                 raise bad_request(f"invalid object type: {field} must be set in an apply patch")
         ensure_kind(target.resource, config)
+        # What is missing, or not known, is the whole object's affair; here it is about types.
+        schema.check(target.resource, copy.deepcopy(config))
         metadata = config.get("metadata") or {}
         if metadata.get("managedFields"):
             raise bad_request("metadata.managedFields must be nil")
@@ -224,7 +229,10 @@ class Handlers:
 
     async def _bind(self, target: Target, request: Request, options: WriteOptions) -> Answer:
         del options
-        self._writer.bind(target, request.object())
+        body: Object = schema.without_nulls(request.object())
+        if missing := schema.check(_BINDINGS, body).missing:
+            raise invalid(_BINDINGS, target.name, missing)
+        self._writer.bind(target, body)
         return 201, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
     async def _read_scale(self, target: Target, request: Request, options: WriteOptions) -> Answer:
@@ -304,5 +312,6 @@ def _options(request: Request, identity: Identity) -> WriteOptions:
 
 
 def _delete_options(request: Request) -> DeleteOptions:
-    body = request.object() if request.body.strip() else {}
+    body: Object = schema.without_nulls(request.object()) if request.body.strip() else {}
+    schema.check(_DELETE_OPTIONS, body)
     return DeleteOptions.read({key: values[0] for key, values in request.query.items()}, body)

@@ -108,6 +108,7 @@ class Writer:
         if resource is PODS and not missing:
             admit_service_account(self._store, resource, obj)
             admit_pod_basics(obj)
+            obj["status"]["qosClass"] = _quality(obj["spec"])
         return await self._webhooks.mutate(AdmissionRequest(resource, "CREATE", obj, options.identity, options.dry_run))
 
     def replace(self, target: Target, body: Object, options: WriteOptions) -> Object:
@@ -206,7 +207,7 @@ def _prepared(target: Target, body: Object) -> Object:
     if resource.has_status:
         obj["status"] = dict(FIRST_STATUS.get(resource.kind, {}))
     if resource is PODS:
-        obj["status"] = {"phase": "Pending", "qosClass": _quality(obj.get("spec") or {})}
+        obj["status"] = {"phase": "Pending"}
     if "spec" in obj and resource.kind not in ("Namespace", "Node", "Service"):
         metadata["generation"] = 1
     return obj
@@ -237,8 +238,7 @@ def ensure_kind(resource: Resource, obj: Object) -> None:
 
 def _quality(spec: Object) -> str:
     """The quality of service class of a pod."""
-    containers = [entry for entry in spec.get("containers") or [] if isinstance(entry, dict)]
-    resources = [entry.get("resources") or {} for entry in containers]
+    resources = [entry.get("resources") or {} for entry in spec.get("containers") or []]
     if not any(entry.get("requests") or entry.get("limits") for entry in resources):
         return "BestEffort"
     return "Guaranteed" if all(_is_guaranteed(entry) for entry in resources) else "Burstable"

@@ -1,0 +1,98 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a scenario finds in the account, made by plain boto3 and the Kubernetes client, as anybody could have made it.
+
+Usage: account.py CLUSTER "cluster role service_account association agent" (those that are to be there, in this order).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+import boto3
+import kubernetes
+
+NODE_POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEKS_CNI_Policy", "AmazonEC2ContainerRegistryReadOnly")
+NAMESPACE = "default"
+SERVICE_ACCOUNT = "reports"
+
+
+def make_role(name: str, service: str, *policies: str) -> str:
+    """An IAM role that this service may assume; returns its ARN."""
+    iam = boto3.client("iam")
+    statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": ["sts:AssumeRole", "sts:TagSession"]}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]
+    for policy in policies:
+        iam.attach_role_policy(RoleName=name, PolicyArn=f"arn:aws:iam::aws:policy/{policy}")
+    return str(role["Arn"])
+
+
+def make_cluster(name: str) -> None:
+    """A cluster with two nodes in a network of its own."""
+    ec2, eks = boto3.client("ec2"), boto3.client("eks")
+    vpc = ec2.create_vpc(CidrBlock="10.8.0.0/16")["Vpc"]["VpcId"]
+    subnets = [
+        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.8.{number}.0/24", AvailabilityZone=f"eu-west-1{zone}")
+        for number, zone in enumerate("ab")
+    ]
+    subnet_ids = [subnet["Subnet"]["SubnetId"] for subnet in subnets]
+    eks.create_cluster(
+        name=name,
+        roleArn=make_role("theirs-cluster", "eks.amazonaws.com", "AmazonEKSClusterPolicy"),
+        resourcesVpcConfig={"subnetIds": subnet_ids},
+        accessConfig={"authenticationMode": "API"},
+    )
+    eks.get_waiter("cluster_active").wait(name=name, WaiterConfig={"Delay": 1})
+    eks.create_nodegroup(
+        clusterName=name,
+        nodegroupName="nodes",
+        subnets=subnet_ids,
+        nodeRole=make_role("theirs-nodes", "ec2.amazonaws.com", *NODE_POLICIES),
+        scalingConfig={"minSize": 1, "desiredSize": 2, "maxSize": 2},
+    )
+    eks.get_waiter("nodegroup_active").wait(clusterName=name, nodegroupName="nodes", WaiterConfig={"Delay": 1})
+
+
+def make_service_account() -> None:
+    """The service account, by the official client as the cluster's administrator."""
+    kubernetes.config.load_kube_config(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"] + "/sandbox/kubeconfig")
+    account = {"metadata": {"name": SERVICE_ACCOUNT}}
+    kubernetes.client.CoreV1Api().create_namespaced_service_account(NAMESPACE, account)
+
+
+def associate(cluster_name: str, role_arn: str) -> None:
+    """The association of the service account."""
+    boto3.client("eks").create_pod_identity_association(
+        clusterName=cluster_name, namespace=NAMESPACE, serviceAccount=SERVICE_ACCOUNT, roleArn=role_arn
+    )
+
+
+def install_agent(cluster_name: str) -> None:
+    """The add-on, running on every node."""
+    eks = boto3.client("eks")
+    eks.create_addon(clusterName=cluster_name, addonName="eks-pod-identity-agent")
+    eks.get_waiter("addon_active").wait(
+        clusterName=cluster_name, addonName="eks-pod-identity-agent", WaiterConfig={"Delay": 1}
+    )
+
+
+def main() -> None:
+    cluster_name, wanted = sys.argv[1], sys.argv[2].split()
+    role_arn = ""
+    if "cluster" in wanted:
+        make_cluster(cluster_name)
+    if "role" in wanted:
+        role_arn = make_role(f"{cluster_name}-reports", "pods.eks.amazonaws.com", "AmazonS3ReadOnlyAccess")
+    if "service_account" in wanted:
+        make_service_account()
+    if "association" in wanted:
+        associate(cluster_name, role_arn)
+    if "agent" in wanted:
+        install_agent(cluster_name)
+
+
+if __name__ == "__main__":
+    main()
