@@ -24,6 +24,8 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export XDG_CACHE_HOME := $(CURDIR)/.cache
 export PATH := $(BIN):$(PATH)
 unexport ANSIBLE_COLLECTIONS_PATH ANSIBLE_INVENTORY
+# Compiled once, Ansible and its modules start three times as fast.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint lock dist sandbox-up sandbox-down clean
@@ -50,7 +52,7 @@ dist: $(VENV)/.collection ## build the collection's tarball in build/dist
 
 sandbox-up: $(VENV)/.collection $(VENV)/.sandbox ## start the offline AWS and Kubernetes in the background
 	@$(SANDBOX_RUN) up --directory build/sandbox
-	@echo 'export PATH="$(BIN):$$PATH" ANSIBLE_HOME="$(ANSIBLE_HOME)"' >> build/sandbox/env
+	@echo 'export PATH="$(BIN):$$PATH" ANSIBLE_HOME="$(ANSIBLE_HOME)"; unset PYTHONDONTWRITEBYTECODE' >> build/sandbox/env
 
 sandbox-down: ## stop it, and every pod with it
 	@test ! -x $(SANDBOX)/bin/python || $(SANDBOX_RUN) down --directory build/sandbox
