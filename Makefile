@@ -10,7 +10,7 @@ endif
 VENV := .venv/$(LINE)
 COLLECTION := $(VENV)/collection
 SANDBOX := $(VENV)/sandbox
-BIN := $(CURDIR)/$(COLLECTION)/bin
+BIN := $(COLLECTION)/bin
 UV := $(VENV)/uv/bin/uv
 LINK := .cache/collections/ansible_collections/podidentity/eks
 SANDBOX_RUN := PYTHONPATH=sandbox $(SANDBOX)/bin/python -m eks_sandbox
@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export ANSIBLE_HOME := $(CURDIR)/build/ansible
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export XDG_CACHE_HOME := $(CURDIR)/.cache
-export PATH := $(BIN):$(PATH)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport ANSIBLE_COLLECTIONS_PATH ANSIBLE_INVENTORY
 # Compiled once, Ansible and its modules start three times as fast.
 unexport PYTHONDONTWRITEBYTECODE
@@ -37,7 +37,7 @@ demo: $(VENV)/.collection $(VENV)/.sandbox ## the whole story, from nothing to p
 	@$(BIN)/python tools/demo.py
 
 test: lint ## everything that must hold: lint, then all tests
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --basetemp build/pytest
 
 lint: $(VENV)/.dev $(VENV)/.sandbox ## ruff, mypy, yamllint, ansible-lint, changelog
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -52,7 +52,7 @@ dist: $(VENV)/.collection ## build the collection's tarball in build/dist
 
 sandbox-up: $(VENV)/.collection $(VENV)/.sandbox ## start the offline AWS and Kubernetes in the background
 	@$(SANDBOX_RUN) up --directory build/sandbox
-	@echo 'export PATH="$(BIN):$$PATH" ANSIBLE_HOME="$(ANSIBLE_HOME)"; unset PYTHONDONTWRITEBYTECODE' >> build/sandbox/env
+	@echo 'export PATH="$(CURDIR)/$(BIN):$$PATH" ANSIBLE_HOME="$(ANSIBLE_HOME)"; unset PYTHONDONTWRITEBYTECODE' >> build/sandbox/env
 
 sandbox-down: ## stop it, and every pod with it
 	@test ! -x $(SANDBOX)/bin/python || $(SANDBOX_RUN) down --directory build/sandbox
