@@ -17,6 +17,8 @@ SANDBOX_RUN := PYTHONPATH=sandbox $(SANDBOX)/bin/python -m eks_sandbox
 
 # Tools keep their caches and homes in the checkout, and never find a copy of the collection in the user's home.
 export UV_CACHE_DIR := $(CURDIR)/.cache/uv
+# Where a company's own certificate authority stands in between, the system knows it and uv's own list does not.
+export UV_SYSTEM_CERTS ?= true
 export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export ANSIBLE_HOME := $(CURDIR)/build/ansible

@@ -100,7 +100,7 @@ def refused(status: int, *words: str) -> t.Iterator[None]:
 @functools.cache
 def start() -> tuple[Cluster, t.Callable[[], None]]:
     """The cluster that all test modules share, and how to end it."""
-    directory = tempfile.TemporaryDirectory(prefix="sandbox-kubernetes-")
+    directory = tempfile.TemporaryDirectory(prefix="sandbox-kubernetes-", dir="/tmp")
     sandbox = SandboxProcess("--region", REGION)
     sandbox.start(pathlib.Path(directory.name))
 

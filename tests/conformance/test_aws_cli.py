@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import pathlib
 import signal
 import socket
+import ssl
 import subprocess
 import time
 import typing as t
@@ -169,6 +171,35 @@ def wait_until_ended(processes: set[int]) -> None:
     while left := {pid for pid in processes if alive(pid)}:
         assert time.monotonic() < deadline, left
         time.sleep(0.05)
+
+
+def test_clusters_end_while_clients_are_connected(tmp_path: pathlib.Path) -> None:
+    sandbox = SandboxProcess()
+    sandbox.start(tmp_path)
+    try:
+        sandbox.knobs(**QUICK)
+        account = Account(sandbox)
+        cluster = account.cluster("one")
+        address = ("127.0.0.1", int(cluster["endpoint"].rpartition(":")[2]))
+        authority = base64.b64decode(cluster["certificateAuthority"]["data"]).decode()
+        context = ssl.create_default_context(cadata=authority)
+        with (
+            socket.create_connection(address),
+            socket.create_connection(address) as plain,
+            context.wrap_socket(plain, server_hostname="127.0.0.1") as half,
+        ):
+            half.sendall(b"GET /api HTTP/1.1\r\n")
+            start = time.monotonic()
+            sandbox.reset()
+            # A TLS connection would wait 30 s for its client to say goodbye.
+            assert time.monotonic() - start < 10.0
+            assert half.recv(1) == b""
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
+    finally:
+        sandbox.stop()
+    [line] = sandbox.log.splitlines()
+    assert line.startswith("Sandbox:")
 
 
 @pytest.mark.skipif(not pathlib.Path("/proc/self/stat").exists(), reason="looks at processes in /proc")

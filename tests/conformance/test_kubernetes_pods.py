@@ -132,6 +132,67 @@ def test_volumes_and_variables(cluster: Cluster, namespace: str) -> None:
     assert cluster.log("all", namespace).splitlines() == expected
 
 
+def test_a_volume_at_tmp_leaves_other_paths_alone(cluster: Cluster, namespace: str) -> None:
+    # The sandbox's own folder is below /tmp, as pytest's tmp_path is: its paths must not be taken for the pod's.
+    assert cluster.sandbox.directory.is_relative_to("/tmp")
+    script = "echo $A > /tmp/a; cat /tmp/a; echo /tmpfoo /var/tmp /tmp-x /tmp; pwd; test -d /tmp/../tmp; echo $(B)"
+    volumes = [{"name": "tmp", "emptyDir": {}}, {"name": "deep", "emptyDir": {}}]
+    body = pod("tmp", "sh", "-c", script, volumes=volumes)
+    mounts = [{"name": "tmp", "mountPath": "/tmp"}, {"name": "deep", "mountPath": "/tmp/deep/"}]
+    variables = [{"name": "A", "value": "/tmp/x:/var/tmp:/tmp/deep/y"}, {"name": "B", "value": "--to=/tmp/deep"}]
+    body["spec"]["containers"][0] |= {"volumeMounts": mounts, "env": variables, "workingDir": "/tmp"}
+    assert ended(cluster, namespace, body).status.phase == "Succeeded"
+    listed, plain, folder, expanded = cluster.log("tmp", namespace).splitlines()
+    _, _, _, real = plain.split()
+    deep = str(pathlib.Path(real).with_name("deep"))
+    assert real.endswith("/volumes/tmp")
+    assert plain == f"/tmpfoo /var/tmp /tmp-x {real}"
+    assert listed == f"{real}/x:/var/tmp:{deep}/y"
+    assert folder == real
+    assert expanded == f"--to={deep}"
+
+
+def test_each_container_has_mounts_of_its_own(cluster: Cluster, namespace: str) -> None:
+    volumes: list[dict[str, t.Any]] = [{"name": name, "emptyDir": {}} for name in ("one", "two")]
+    body = pod("mounts", "sh", "-c", "echo /data", volumes=volumes)
+    [first] = body["spec"]["containers"]
+    body["spec"]["containers"] = [
+        {**first, "name": name, "volumeMounts": [{"name": name, "mountPath": "/data"}]} for name in ("one", "two")
+    ]
+    assert ended(cluster, namespace, body).status.phase == "Succeeded"
+    for name in ("one", "two"):
+        log = cluster.core.read_namespaced_pod_log("mounts", namespace, container=name)
+        assert log.endswith(f"/volumes/{name}\n")
+
+
+def test_a_container_leaves_a_last_message(cluster: Cluster, namespace: str) -> None:
+    def last(name: str, script: str, **settings: t.Any) -> t.Any:
+        body = pod(name, "sh", "-c", script)
+        body["spec"]["containers"][0] |= settings
+        return ended(cluster, namespace, body).status.container_statuses[0].state.terminated
+
+    fallback = {"terminationMessagePolicy": "FallbackToLogsOnError"}
+    assert last("words", "echo logged; printf done > /dev/termination-log").message == "done"
+    assert last("none", "echo logged; exit 1").message is None
+    named = {"terminationMessagePath": "/tmp/last", "env": [{"name": "LAST", "value": "/tmp/last"}]}
+    assert last("named", 'printf "by name" > "$LAST"; exit 3', **named).message == "by name"
+    # Only the end of a long message is taken, and only a failed container's log stands in for a missing one.
+    long = last("long", 'python3 -c \'print("a" * 5000 + "b", end="")\' > /dev/termination-log')
+    assert long.message == "a" * 4095 + "b"
+    assert last("good", "echo logged", **fallback).message is None
+    assert last("bad", "seq 200; exit 1", **fallback).message == "".join(f"{number}\n" for number in range(121, 201))
+    written = last("both", "echo logged; printf written > /dev/termination-log; exit 1", **fallback)
+    assert (written.exit_code, written.message) == (1, "written")
+
+
+def test_a_message_is_of_one_run_only(cluster: Cluster, namespace: str) -> None:
+    script = "test -e /shared/again && exit 0; touch /shared/again; printf first > /dev/termination-log; exit 1"
+    body = pod("again", "sh", "-c", script, restartPolicy="OnFailure", volumes=[{"name": "shared", "emptyDir": {}}])
+    body["spec"]["containers"][0]["volumeMounts"] = [{"name": "shared", "mountPath": "/shared"}]
+    [status] = ended(cluster, namespace, body).status.container_statuses
+    assert (status.last_state.terminated.message, status.state.terminated.message) == ("first", None)
+
+
 def test_a_container_waits_for_its_configuration(cluster: Cluster, namespace: str) -> None:
     body = pod("waits", "sh", "-c", "echo $K")
     reference = {"configMapKeyRef": {"name": "late", "key": "k"}}
@@ -177,6 +238,26 @@ def test_logs_are_followed_cut_and_dated(cluster: Cluster, namespace: str) -> No
     dated = cluster.core.read_namespaced_pod_log("talks", namespace, timestamps=True).splitlines()[0]
     assert dated.endswith("Z line 1")
     assert cluster.core.read_namespaced_pod_log("talks", namespace, limit_bytes=6) == "line 1"
+
+
+def test_a_log_is_what_was_written_line_by_line(cluster: Cluster, namespace: str) -> None:
+    # In pieces of lines, by both streams at once, with a line that the runtime splits, and without a last line end.
+    program = (
+        "import sys, time\n"
+        "def put(stream, text): stream.write(text); stream.flush(); time.sleep(0.004)\n"
+        "for i in range(60): put(sys.stdout, f'o{i}'); put(sys.stderr, f'e{i}\\n'); put(sys.stdout, 'x\\n')\n"
+        "put(sys.stdout, 'y' * 16384); put(sys.stdout, '\\n' + 'z' * 40000 + '\\nend')\n"
+    )
+    cluster.core.create_namespaced_pod(namespace, pod("writes", "python3", "-c", program))
+    cluster.phase("writes", "Running", "Succeeded", namespace=namespace)
+    followed = cluster.core.read_namespaced_pod_log("writes", namespace, follow=True)
+    cluster.phase("writes", "Succeeded", namespace=namespace)
+    assert cluster.log("writes", namespace) == followed
+    lines = followed.split("\n")
+    assert [line for line in lines if line.startswith("o")] == [f"o{i}x" for i in range(60)]
+    assert [line for line in lines if line.startswith("e")] == [*(f"e{i}" for i in range(60)), "end"]
+    assert [len(line) for line in lines if line.startswith(("y", "z"))] == [16384, 40000]
+    assert len(lines) == 123
 
 
 def test_commands_run_in_a_pod_over_a_websocket(cluster: Cluster, namespace: str) -> None:
@@ -278,8 +359,10 @@ def test_a_deployment_rolls_without_losing_its_pods(cluster: Cluster, namespace:
     change = {"spec": {"template": {"metadata": {"annotations": {"restarted": "now"}}}}}
     cluster.apps.patch_namespaced_deployment("web", namespace, change)
     eventually(lambda: rolled(2))
-    after = {entry.metadata.name for entry in cluster.core.list_namespaced_pod(namespace).items}
-    assert not before & after
+    # The last of the old pods may still be ending, and counts no more while it does.
+    eventually(
+        lambda: not before & {entry.metadata.name for entry in cluster.core.list_namespaced_pod(namespace).items}
+    )
     cluster.apps.patch_namespaced_deployment_scale("web", namespace, {"spec": {"replicas": 1}})
     eventually(lambda: len(cluster.core.list_namespaced_pod(namespace).items) == 1)
 

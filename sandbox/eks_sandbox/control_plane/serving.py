@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import pathlib
 import socket
 import ssl
 import typing as t
 
-from hypercorn.asyncio import serve
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
 
 Scope = dict[str, t.Any]
@@ -67,40 +68,68 @@ class Server:
         self._application = application
         #: Where given, only clients with a certificate of this authority are served.
         self._client_authority = client_authority
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        # Read back by its number, the socket knows that it is TCP: only then asyncio switches Nagle's algorithm off.
+        self._socket = socket.socket(fileno=socket.create_server(("127.0.0.1", 0)).detach())
         self.port: int = self._socket.getsockname()[1]
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self._tls = tls
-        # Hypercorn would otherwise install signal handlers, and the second server of a process would never end.
-        self._stopping = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._context = WorkerContext(None)
+        self._listening: asyncio.Task[asyncio.Server] | None = None
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     def start(self) -> None:
         """Serve from now on; the port listens already."""
         _expect_abrupt_clients(asyncio.get_running_loop())
-        self._task = asyncio.create_task(self._serve())
+        self._listening = asyncio.create_task(self._listen())
 
     async def stop(self) -> None:
-        """End the server and its connections."""
-        self._stopping.set()
-        if self._task is None:
+        """End the server and its connections: idle ones at once, others when they had a moment to finish."""
+        if self._listening is None:
             self._socket.close()
             return
-        # Since Python 3.12 a closing server waits for its connections for ever: the time limit is ours.
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._task, 2 * GRACE + 1)
+        (await self._listening).close()
+        await self._context.terminated.set()
+        if self._connections:
+            await asyncio.wait(self._connections, timeout=GRACE)
+        # A TLS connection would wait half a minute for its client to say goodbye.
+        for task, writer in self._connections.items():
+            writer.transport.abort()
+            task.cancel()
+        if self._connections:
+            await asyncio.wait(self._connections, timeout=GRACE)
 
-    async def _serve(self) -> None:
-        await serve(t.cast(t.Any, self._application), self._config(), shutdown_trigger=self._stopping.wait)
+    async def _listen(self) -> asyncio.Server:
+        """Hand each connection to hypercorn.
+
+        Its own ``serve`` cannot be ended while connections are open: it raises InvalidStateError on Python 3.11, and
+        waits for ever on 3.12.
+        """
+        loop = asyncio.get_running_loop()
+        application = ASGIWrapper(t.cast(t.Any, self._application))
+        config = self._config()
+
+        # Not a coroutine: the task that Python 3.11 would make of it reports its own cancellation as an error.
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = loop.create_task(TCPServer(application, loop, config, self._context, {}, reader, writer).run())
+            self._connections[task] = writer
+            task.add_done_callback(self._disconnected)
+
+        context = config.create_ssl_context() if self._tls else None
+        patience = GRACE if context else None
+        return await asyncio.start_server(
+            connected, sock=self._socket, ssl=context, ssl_shutdown_timeout=patience, backlog=config.backlog
+        )
+
+    def _disconnected(self, task: asyncio.Task[None]) -> None:
+        del self._connections[task]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            task.get_loop().call_exception_handler({"message": "a connection failed", "exception": error})
 
     def _config(self) -> Config:
         config = Config()
-        # The socket goes to hypercorn by number, so that no other process can take the port in between.
-        config.bind = [f"fd://{self._socket.detach()}"]
         config.errorlog = None
         config.accesslog = None
         config.alpn_protocols = ["http/1.1"]
-        config.graceful_timeout = GRACE
         config.keep_alive_timeout = 300
         config.keep_alive_max_requests = 1_000_000_000
         if self._tls:
@@ -141,12 +170,3 @@ async def respond(
     encoded = [(name.encode(), value.encode("utf-8")) for name, value in pairs]
     await send({"type": "http.response.start", "status": status, "headers": encoded})
     await send({"type": "http.response.body", "body": body})
-
-
-async def accept_lifespan(receive: Receive, send: Send) -> None:
-    """Answer the server's start-up and shutdown messages."""
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return

@@ -13,7 +13,6 @@ from eks_sandbox.control_plane.serving import BodyTooLargeError
 from eks_sandbox.control_plane.serving import Receive
 from eks_sandbox.control_plane.serving import Scope
 from eks_sandbox.control_plane.serving import Send
-from eks_sandbox.control_plane.serving import accept_lifespan
 from eks_sandbox.control_plane.serving import read_body
 from eks_sandbox.control_plane.serving import respond
 
@@ -30,9 +29,6 @@ class Reviews:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of ASGI."""
-        if scope["type"] == "lifespan":
-            await accept_lifespan(receive, send)
-            return
         review = self._reviews.get(scope["path"])
         if scope["type"] != "http" or scope["method"] != "POST" or review is None:
             await respond(send, 404, b"404 page not found\n", "text/plain; charset=utf-8")

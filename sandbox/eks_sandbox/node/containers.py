@@ -31,6 +31,8 @@ FIRST_DELAY, LONGEST_DELAY = 10.0, 300.0
 PULL_DELAY, CONFIGURATION_DELAY = 1.0, 1.0
 #: A process needs more address space than the memory a container would be charged for.
 MEMORY_ALLOWANCE = 256 * 2**20
+#: What kubelet takes of a termination message, in bytes, and of a log in its place, in lines and bytes.
+TERMINATION_LIMIT, FALLBACK_LINES, FALLBACK_LIMIT = 4096, 80, 2048
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
@@ -41,7 +43,10 @@ class Sandbox:
 
     directory: pathlib.Path
     images: Images
-    translation: Translation
+    #: Where a volume is, by its name.
+    volume: t.Callable[[str], pathlib.Path]
+    #: Addresses of the node, and what they are for a process of this machine.
+    addresses: t.Mapping[str, str]
     ports: PortMap
     #: Variables of the container, as its specification says them, from the API.
     variables: t.Callable[[Object], t.Awaitable[dict[str, str]]]
@@ -60,6 +65,7 @@ class Container:
         self.spec = spec
         self.name: str = spec["name"]
         self._sandbox = sandbox
+        self._translate = self._translation()
         self._restart_policy = restart_policy
         self._process: Process | None = None
         self._state: Object = {"waiting": {"reason": "ContainerCreating"}}
@@ -129,7 +135,22 @@ class Container:
         """
         if not self.is_running:
             raise StartError(f'container not found ("{self.name}")')
-        return await Process.start(await self._command(list(command), self._image()), with_input=with_input)
+        own = await self._sandbox.variables(self.spec)
+        arguments = [self._translate(text) for text in command]
+        return await Process.start(await self._in_container(arguments, own, self._image()), with_input=with_input)
+
+    @property
+    def _termination_log(self) -> pathlib.Path:
+        return self._sandbox.directory / "termination" / self.name
+
+    def _translation(self) -> Translation:
+        """From paths and addresses of this container to those of this machine."""
+        paths = {}
+        for mount in self.spec.get("volumeMounts") or []:
+            folder = self._sandbox.volume(mount["name"]) / (mount.get("subPath") or "")
+            paths[mount["mountPath"].rstrip("/")] = str(folder)
+        paths[self.spec.get("terminationMessagePath") or ""] = str(self._termination_log)
+        return Translation.of({**self._sandbox.addresses, **{path: real for path, real in paths.items() if path}})
 
     def _image(self) -> Image:
         return self._sandbox.images.pull(self.spec["image"])
@@ -154,7 +175,22 @@ class Container:
             for probe in probes:
                 probe.cancel()
             await process.stop(0)
-        await self._ended(code)
+        await self._ended(code, message=self._last_words(code))
+
+    def _last_words(self, code: int) -> str:
+        """The termination message, or the end of a failed container's log where its policy says so.
+
+        The rules are kubelet's (``getTerminationMessage`` in pkg/kubelet/kuberuntime/kuberuntime_container.go).
+        """
+        path = self.spec.get("terminationMessagePath")
+        try:
+            text = self._termination_log.read_bytes()[-TERMINATION_LIMIT:] if path else b""
+        except OSError as error:
+            return f"Error on reading termination log {path}: {error.strerror}"
+        if not text and code != 0 and self.spec.get("terminationMessagePolicy") == "FallbackToLogsOnError":
+            text = logs.ending(self.log_path(), FALLBACK_LINES)[-FALLBACK_LIMIT:]
+        # A character that was cut in two is of no use.
+        return text.decode(errors="ignore")
 
     async def _ended(self, code: int, reason: str = "", message: str = "") -> None:
         started = (self._state.get("running") or {}).get("startedAt") or timestamp()
@@ -183,10 +219,11 @@ class Container:
     async def _begun(self, image: Image) -> Process | None:
         while True:
             try:
-                arguments = [*image.arguments(self.spec), *self._sandbox.node_arguments(image)]
-                command = await self._command(arguments, image)
+                command = await self._command(image)
                 if not command.arguments:
                     raise StartError("no command specified")
+                self._termination_log.parent.mkdir(parents=True, exist_ok=True)
+                self._termination_log.write_bytes(b"")
                 return await Process.start(command)
             except ConfigurationError as error:
                 self._waiting("CreateContainerConfigError", str(error))
@@ -197,17 +234,25 @@ class Container:
                 await self._ended(128, "StartError", f"failed to create containerd task: {error}")
                 return None
 
-    async def _command(self, arguments: list[str], image: Image) -> Command:
+    async def _command(self, image: Image) -> Command:
+        """What the container runs. Only what its specification says is translated: our own paths are real already."""
         own = await self._sandbox.variables(self.spec)
-        translate = self._sandbox.translation
-        variables = {name: translate(value) for name, value in own.items()}
+        said = {
+            field: [self._translate(expand(text, own)) for text in self.spec.get(field) or ()]
+            for field in ("command", "args")
+        }
+        arguments = [*image.arguments(said), *self._sandbox.node_arguments(image)]
+        return await self._in_container(arguments, own, image)
+
+    async def _in_container(self, arguments: t.Sequence[str], own: t.Mapping[str, str], image: Image) -> Command:
+        variables = {name: self._translate(value) for name, value in own.items()}
         work = self._sandbox.directory / "work"
         work.mkdir(parents=True, exist_ok=True)
         base = {"PATH": image.path, "HOME": str(work), "TMPDIR": str(work), "LANG": "C.UTF-8", **image.environment}
         environment = {**base, **await self._sandbox.node_environment(image), **variables}
-        expanded = [translate(expand(text, own)) for text in arguments]
-        directory = pathlib.Path(translate(self.spec.get("workingDir") or str(work)))
-        return Command(image.resolve(expanded), environment, directory, _limits(self.spec))
+        said = self.spec.get("workingDir")
+        directory = pathlib.Path(self._translate(said)) if said else work
+        return Command(image.resolve(arguments), environment, directory, _limits(self.spec))
 
     async def _back_off(self, ends: int) -> None:
         self._last = self._state
@@ -222,7 +267,9 @@ class Container:
 
     async def _probe(self, kind: str) -> None:
         async def execute(command: t.Sequence[str]) -> int:
-            process = await self.execute(command, with_input=False)
+            # Of a probe's command, kubelet expands what the specification itself knows.
+            known = {entry["name"]: entry["value"] for entry in self.spec.get("env") or [] if "value" in entry}
+            process = await self.execute([expand(text, known) for text in command], with_input=False)
             await asyncio.gather(process.output.read(), process.errors.read())
             return await process.wait()
 

@@ -14,7 +14,6 @@ from eks_sandbox.control_plane.objects import Object
 from eks_sandbox.control_plane.serving import Receive
 from eks_sandbox.control_plane.serving import Scope
 from eks_sandbox.control_plane.serving import Send
-from eks_sandbox.control_plane.serving import accept_lifespan
 from eks_sandbox.control_plane.serving import respond
 from eks_sandbox.node import logs
 from eks_sandbox.node.containers import Container
@@ -49,9 +48,6 @@ class KubeletServer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of ASGI."""
-        if scope["type"] == "lifespan":
-            await accept_lifespan(receive, send)
-            return
         parts = [urllib.parse.unquote(part) for part in scope["path"].strip("/").split("/")]
         query = urllib.parse.parse_qs(scope["query_string"].decode())
         container = self._container(parts)

@@ -94,6 +94,12 @@ async def read(path: pathlib.Path, options: LogOptions, is_running: t.Callable[[
                     return
 
 
+def ending(path: pathlib.Path, lines: int) -> bytes:
+    """The last lines of the log of a container that has ended."""
+    with path.open("rb") as file:
+        return b"".join(LogOptions().shown(line) for line in file.readlines()[-lines:])
+
+
 async def _lines(
     file: t.BinaryIO, options: LogOptions, is_running: t.Callable[[], bool]
 ) -> t.AsyncGenerator[bytes, None]:

@@ -24,7 +24,6 @@ from eks_sandbox.node.client import record_event
 from eks_sandbox.node.containers import Container
 from eks_sandbox.node.containers import Sandbox
 from eks_sandbox.node.environment import ConfigurationError
-from eks_sandbox.node.environment import Translation
 from eks_sandbox.node.environment import variables_of
 from eks_sandbox.node.images import Image
 from eks_sandbox.node.images import Images
@@ -89,15 +88,11 @@ class PodWorker:
     def _sandbox(self, images: Images) -> Sandbox:
         spec = self._pod["spec"]
         port = functools.partial(self._machine.port, host_network=bool(spec.get("hostNetwork")))
-        replacements = dict(self._machine.addresses())
-        for entry in [*(spec.get("initContainers") or []), *spec["containers"]]:
-            for mount in entry.get("volumeMounts") or []:
-                folder = self._volumes.folder(mount["name"]) / (mount.get("subPath") or "")
-                replacements[mount["mountPath"].rstrip("/")] = str(folder)
         return Sandbox(
             directory=self._directory,
             images=images,
-            translation=Translation.of(replacements),
+            volume=self._volumes.folder,
+            addresses=self._machine.addresses(),
             ports=port,
             variables=self._variables,
             node_environment=self._environment,

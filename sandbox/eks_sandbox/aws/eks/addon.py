@@ -36,8 +36,8 @@ from eks_sandbox.aws.errors import in_use
 from eks_sandbox.aws.errors import invalid_parameter
 from eks_sandbox.aws.errors import not_found
 
-#: Seconds between two looks at an add-on's pods.
-WATCH_INTERVAL = 0.2
+#: Seconds between two looks at an add-on's pods, while something is awaited and while all is well.
+WATCH_INTERVAL, QUIET_INTERVAL = 0.2, 1.0
 #: Pods that have a node get this many times the patience that an add-on without any node gets.
 STARTING = 10
 
@@ -190,7 +190,7 @@ async def _watch(state: State, cluster: Cluster, addon: Addon, update: Update | 
             _finish(update, "Successful")
         if not addon.manifests:
             return
-        await asyncio.sleep(WATCH_INTERVAL)
+        await asyncio.sleep(QUIET_INTERVAL if addon.shape["status"] == "ACTIVE" else WATCH_INTERVAL)
 
 
 async def _pods(cluster: Cluster, addon: Addon) -> dict[str, int]:

@@ -30,7 +30,6 @@ from eks_sandbox.control_plane.serving import BodyTooLargeError
 from eks_sandbox.control_plane.serving import Receive
 from eks_sandbox.control_plane.serving import Scope
 from eks_sandbox.control_plane.serving import Send
-from eks_sandbox.control_plane.serving import accept_lifespan
 from eks_sandbox.control_plane.serving import read_body
 from eks_sandbox.control_plane.serving import respond
 
@@ -62,9 +61,6 @@ class ApiServer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of ASGI."""
-        if scope["type"] == "lifespan":
-            await accept_lifespan(receive, send)
-            return
         guard = _Guard(send)
         try:
             if scope["type"] == "websocket":
