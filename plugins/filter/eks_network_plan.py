@@ -9,11 +9,12 @@ name: eks_network_plan
 short_description: Compare the network that a cluster needs with what is there
 version_added: 0.1.0
 author:
-  - The podidentity.eks founders (@podidentity)
+  - podidentity.eks contributors (@podidentity)
 description:
   - Gives every zone a subnet of the network's range and says which parts are missing among the observed subnets and
     route tables. Nothing is called.
   - A zone keeps the subnet that it has. New zones get the next free part of the range, each a sixteenth of it.
+  - Made for the role P(podidentity.eks.cluster#role); its arguments change with that role.
 positional: _input, cidr
 options:
   _input:
@@ -39,12 +40,23 @@ options:
 """
 
 EXAMPLES = r"""
-- name: What the network lacks
-  ansible.builtin.debug:
-    msg: "{{ plan.missing }}"
+- name: Compare what a new cluster needs with a network that has one subnet of the two
+  ansible.builtin.assert:
+    that:
+      - plan.subnets[0].subnet_id == 'subnet-0a1b2c3d4e5f60718'
+      - plan.subnets[1].cidr == '10.42.16.0/20'
+      - plan.missing == ['subnet 10.42.16.0/20 in eu-west-1b']
   vars:
     plan: >-
-      {{ ['eu-west-1a', 'eu-west-1b'] | podidentity.eks.eks_network_plan('10.42.0.0/16', subnets=[], route_tables=[]) }}
+      {{ ['eu-west-1a', 'eu-west-1b'] | podidentity.eks.eks_network_plan('10.42.0.0/16', subnets=subnets) }}
+    # As amazon.aws.ec2_vpc_subnet_info returns them. Without route_tables the routes are not looked at.
+    subnets:
+      - id: subnet-0a1b2c3d4e5f60718
+        availability_zone: eu-west-1a
+        cidr_block: 10.42.0.0/20
+        map_public_ip_on_launch: true
+        tags:
+          kubernetes.io/role/elb: "1"
 """
 
 RETURN = r"""

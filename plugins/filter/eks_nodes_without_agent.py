@@ -9,9 +9,10 @@ name: eks_nodes_without_agent
 short_description: Name the nodes on which the Pod Identity Agent does not run, and why
 version_added: 0.1.0
 author:
-  - The podidentity.eks founders (@podidentity)
+  - podidentity.eks contributors (@podidentity)
 description:
-  - Compares nodes with the pods of the agent's daemon set. Nothing is called.
+  - Compares nodes with the pods of the agent's daemon set, as role P(podidentity.eks.agent#role) does it before it
+    calls the agent ready. Nothing is called.
   - Nodes that need no agent are passed over. These are Windows nodes, Fargate, EKS Auto Mode (which has it built in),
     hybrid nodes (which have a daemon set of their own), and nodes that are not ready, on which nothing can start.
 positional: _input, pods
@@ -29,9 +30,34 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Nodes whose pods cannot get credentials
+# Needs: the EKS cluster "example" with the node group "nodes".
+
+- name: Look up the cluster
+  podidentity.eks.eks_cluster_info:
+    name: example
+  register: found
+
+- name: Ask its API for the nodes and for the pods of the agent
+  kubernetes.core.k8s_info:
+    kind: "{{ item.kind }}"
+    label_selectors: "{{ item.labels }}"
+    host: "{{ found.clusters[0].endpoint }}"
+    ca_cert: "{{ lookup('podidentity.eks.eks_ca_file', found.clusters[0].certificate_authority) }}"
+    api_key: "{{ lookup('podidentity.eks.eks_token', 'example') }}"
+  loop:
+    - kind: Node
+      labels: []
+    - kind: Pod
+      labels:
+        - app.kubernetes.io/name = eks-pod-identity-agent
+  loop_control:
+    label: "{{ item.kind }}"
+  register: asked
+
+- name: Say on which nodes pods get no credentials, and why
   ansible.builtin.debug:
-    msg: "{{ nodes.resources | podidentity.eks.eks_nodes_without_agent(pods.resources) }}"
+    msg: >-
+      {{ asked.results[0].resources | podidentity.eks.eks_nodes_without_agent(asked.results[1].resources) }}
 """
 
 RETURN = r"""

@@ -9,12 +9,13 @@ name: eks_security_groups_to_change
 short_description: Pick the declared security groups that are missing or not surely as declared
 version_added: 0.1.0
 author:
-  - The podidentity.eks founders (@podidentity)
+  - podidentity.eks contributors (@podidentity)
 description:
   - Compares declared security groups with observed ones, so that those that are as declared need no task of their own.
     Nothing is called.
   - Rules with C(proto), C(ports) (or C(from_port) and C(to_port)) and C(cidr_ip) are compared. A group with any other
     rule is always picked, and the module C(amazon.aws.ec2_security_group) then decides.
+  - Made for the role P(podidentity.eks.cluster#role); its arguments change with that role.
 positional: _input, observed
 options:
   _input:
@@ -30,9 +31,32 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Groups that need a task
-  ansible.builtin.debug:
-    msg: "{{ declared | podidentity.eks.eks_security_groups_to_change(found.security_groups) }}"
+- name: Pick the groups that need a task
+  ansible.builtin.assert:
+    that: (declared | podidentity.eks.eks_security_groups_to_change(observed)) == [declared[1]]
+  vars:
+    declared:
+      - full_name: example-node-metrics
+        rules:
+          - proto: tcp
+            ports:
+              - 9100
+            cidr_ip: 10.42.0.0/16
+      - full_name: example-node-ports
+        rules:
+          - proto: tcp
+            ports:
+              - 30000-32767
+            cidr_ip: 10.42.0.0/16
+    # As amazon.aws.ec2_security_group_info returns them: the first is as declared, the second does not exist yet.
+    observed:
+      - group_name: example-node-metrics
+        ip_permissions:
+          - ip_protocol: tcp
+            from_port: 9100
+            to_port: 9100
+            ip_ranges:
+              - cidr_ip: 10.42.0.0/16
 """
 
 RETURN = r"""

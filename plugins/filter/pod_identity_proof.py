@@ -9,11 +9,12 @@ name: pod_identity_proof
 short_description: Judge what the pods of workloads proved
 version_added: 0.1.0
 author:
-  - The podidentity.eks founders (@podidentity)
+  - podidentity.eks contributors (@podidentity)
 description:
   - Compares what each pod held and did with the association of its service account, and returns one proof each.
   - Where something is not proven, it names one cause and what to do. The more was looked up, the more precise it is.
-  - The filter of role P(podidentity.eks.verify#role). Nothing is called.
+  - Nothing is called.
+  - Made for the role P(podidentity.eks.verify#role); its arguments change with that role.
 positional: _input
 options:
   _input:
@@ -37,9 +38,69 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Judge
-  ansible.builtin.set_fact:
-    podidentity_proof: "{{ podidentity_workloads | podidentity.eks.pod_identity_proof(observed) }}"
+- name: Judge a workload whose pod has proved its identity, and one without an association
+  ansible.builtin.assert:
+    that:
+      - proofs[0].proven
+      - proofs[0].identity.role == 'EKS-S3-Access-Role'
+      - proofs[0].calls[0].shown == ['customer-invoices']
+      - not proofs[1].proven
+      - proofs[1].cause.id == 'association_missing'
+  vars:
+    proofs: "{{ workloads | podidentity.eks.pod_identity_proof(observed) }}"
+    workloads:
+      - namespace: default
+        service_account: s3-access-sa
+        prove:
+          allow:
+            - service: s3
+              operation: list_buckets
+              show: Buckets[].Name
+      - namespace: default
+        service_account: forgotten-sa
+    observed:
+      cluster: example
+      timeout: 120
+      associations:
+        - association_id: a-0a1b2c3d4e5f60718
+          association_arn: arn:aws:eks:eu-west-1:111122223333:podidentityassociation/example/a-0a1b2c3d4e5f60718
+          namespace: default
+          service_account: s3-access-sa
+          role_arn: arn:aws:iam::111122223333:role/EKS-S3-Access-Role
+      pods:
+        resources:
+          - metadata:
+              name: verify-s3-access-sa-x7k2m9qa-0-bx4tz
+              namespace: default
+              labels:
+                podidentity.eks/workload: "0"
+            status:
+              phase: Succeeded
+              containerStatuses:
+                - name: prove
+                  state:
+                    terminated:
+                      exitCode: 0
+                      message: "{{ said | to_json }}"
+    # What the pod's script left as its termination message.
+    said:
+      format: 1
+      pod_identity_injected: true
+      region: eu-west-1
+      credentials:
+        method: container-role
+      identity:
+        arn: arn:aws:sts::111122223333:assumed-role/EKS-S3-Access-Role/eks-example-verify-s3-0b3c
+        account: "111122223333"
+        role: EKS-S3-Access-Role
+        session_name: eks-example-verify-s3-0b3c
+      calls:
+        - service: s3
+          operation: list_buckets
+          expected: allow
+          outcome: allowed
+          shown:
+            - customer-invoices
 """
 
 RETURN = r"""

@@ -9,10 +9,11 @@ name: pod_identity_proof_orders
 short_description: Tell the pods of workloads what to prove
 version_added: 0.1.0
 author:
-  - The podidentity.eks founders (@podidentity)
+  - podidentity.eks contributors (@podidentity)
 description:
-  - Returns for each workload what the script of role P(podidentity.eks.verify#role) reads in the pod.
+  - Returns for each workload what the script of a verification reads in the pod. Nothing is called.
   - Fails with one sentence if a workload's C(prove) cannot be read.
+  - Made for the role P(podidentity.eks.verify#role); its arguments change with that role.
 positional: _input
 options:
   _input:
@@ -39,9 +40,30 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Show what pods would be told
-  ansible.builtin.debug:
-    msg: "{{ podidentity_workloads | podidentity.eks.pod_identity_proof_orders(observed.associations) }}"
+- name: See what the pod of a workload would be told
+  ansible.builtin.assert:
+    that:
+      - orders[0].expected.account == '111122223333'
+      - orders[0].expected.role == 'EKS-S3-Access-Role'
+      - orders[0].calls[0].operation == 'list_buckets'
+      - orders[0].calls[0].expected == 'allow'
+  vars:
+    orders: "{{ workloads | podidentity.eks.pod_identity_proof_orders(associations, region='eu-west-1', grace=10) }}"
+    workloads:
+      - namespace: default
+        service_account: s3-access-sa
+        prove:
+          allow:
+            - service: s3
+              operation: list_buckets
+              show: Buckets[].Name
+    # As podidentity.eks.eks_pod_identity_association_info returns them.
+    associations:
+      - association_id: a-0a1b2c3d4e5f60718
+        namespace: default
+        service_account: s3-access-sa
+        role_arn: arn:aws:iam::111122223333:role/EKS-S3-Access-Role
+        target_role_arn: null
 """
 
 RETURN = r"""

@@ -9,10 +9,11 @@ name: pod_identity_proof_report
 short_description: Show proofs as lines that a person reads
 version_added: 0.1.0
 author:
-  - The podidentity.eks founders (@podidentity)
+  - podidentity.eks contributors (@podidentity)
 description:
   - One line says whether a workload is proven, the next ones who the pod was and what became of each call.
   - Where something is not proven, also what was expected, what was seen, the cause and what to do.
+  - The role P(podidentity.eks.verify#role) ends with it. It also shows the proofs that a run has left in a file.
 positional: _input
 options:
   _input:
@@ -26,9 +27,34 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Report
+- name: Show what is not proven
   ansible.builtin.debug:
-    msg: "{{ podidentity_proof | podidentity.eks.pod_identity_proof_report }}"
+    msg: "{{ proofs | rejectattr('proven') | podidentity.eks.pod_identity_proof_report }}"
+  vars:
+    # The form of the file that playbook podidentity.eks.verify writes as podidentity_proof_file.
+    proofs:
+      - cluster: example
+        namespace: default
+        service_account: s3-access-sa
+        association_id: a-0a1b2c3d4e5f60718
+        role_arn: arn:aws:iam::111122223333:role/EKS-S3-Access-Role
+        target_role_arn: null
+        identity:
+          arn: arn:aws:sts::111122223333:assumed-role/EKS-S3-Access-Role/eks-example-verify-s3-0b3c
+          account: "111122223333"
+          role: EKS-S3-Access-Role
+          session_name: eks-example-verify-s3-0b3c
+        calls:
+          - service: s3
+            operation: list_buckets
+            expected: allow
+            outcome: denied
+            ok: false
+        proven: false
+        cause:
+          id: permission_missing
+          text: Role EKS-S3-Access-Role may not call s3.list_buckets.
+        advice: Attach a policy that allows s3:ListAllMyBuckets.
 """
 
 RETURN = r"""

@@ -9,10 +9,11 @@ name: pod_identity_proof_settled
 short_description: Tell whether pods of a verification have settled
 version_added: 0.1.0
 author:
-  - The podidentity.eks founders (@podidentity)
+  - podidentity.eks contributors (@podidentity)
 description:
   - True when every pod has ended or waits for what never comes, such as an image that does not exist, and when the
     time is up.
+  - Made for the role P(podidentity.eks.verify#role); its arguments change with that role.
 positional: _input
 options:
   _input:
@@ -38,13 +39,24 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Wait
-  kubernetes.core.k8s_info:
-    kind: Pod
-    label_selectors:
-      - podidentity.eks/run=1
-  register: pods
-  until: pods.resources | podidentity.eks.pod_identity_proof_settled(expected=1, elapsed=3.5, timeout=120)
+- name: Wait no longer for a pod whose image does not exist
+  ansible.builtin.assert:
+    that: pods | podidentity.eks.pod_identity_proof_settled(expected=1, elapsed=3.5, timeout=120)
+  vars:
+    # As kubernetes.core.k8s_info returns them.
+    pods:
+      - metadata:
+          name: verify-s3-access-sa-x7k2m9qa-0-bx4tz
+          namespace: default
+          labels:
+            podidentity.eks/workload: "0"
+        status:
+          phase: Pending
+          containerStatuses:
+            - name: prove
+              state:
+                waiting:
+                  reason: ImagePullBackOff
 """
 
 RETURN = r"""

@@ -9,10 +9,11 @@ name: pod_identity_proof_unread
 short_description: List pods of a verification whose log is to be read
 version_added: 0.1.0
 author:
-  - The podidentity.eks founders (@podidentity)
+  - podidentity.eks contributors (@podidentity)
 description:
   - A pod's result fits as a rule into its termination message, which comes with the pod itself. The log is read
     where it does not, or where the pod ended without a result.
+  - Made for the role P(podidentity.eks.verify#role); its arguments change with that role.
 positional: _input
 options:
   _input:
@@ -26,11 +27,25 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Read logs
-  kubernetes.core.k8s_log:
-    namespace: "{{ item.namespace }}"
-    name: "{{ item.name }}"
-  loop: "{{ pods.resources | podidentity.eks.pod_identity_proof_unread }}"
+- name: Find the pod that ended without a result
+  ansible.builtin.assert:
+    that: (pods | podidentity.eks.pod_identity_proof_unread)[0].name == 'verify-s3-access-sa-x7k2m9qa-0-bx4tz'
+  vars:
+    # As kubernetes.core.k8s_info returns them.
+    pods:
+      - metadata:
+          name: verify-s3-access-sa-x7k2m9qa-0-bx4tz
+          namespace: default
+          labels:
+            podidentity.eks/workload: "0"
+        status:
+          phase: Failed
+          containerStatuses:
+            - name: prove
+              state:
+                terminated:
+                  exitCode: 1
+                  message: python3 not found
 """
 
 RETURN = r"""

@@ -9,13 +9,14 @@ name: pod_identity_role_plans
 short_description: Plan the IAM roles of workloads for EKS Pod Identity
 version_added: 0.1.0
 author:
-  - The podidentity.eks founders (@podidentity)
+  - podidentity.eks contributors (@podidentity)
 description:
   - Compares the roles that workloads declare by C(role.name) with the roles that exist, and returns one plan for each.
   - The plan is data. It says what C(amazon.aws.iam_role) and C(amazon.aws.iam_policy) are to be given, what changes,
     and what was noticed. Nothing is called.
   - Statements of others in a trust policy stay as they are. Those that are meant for Pod Identity but cannot work are
     put right and named in RV(_value[].findings).
+  - Made for the role P(podidentity.eks.iam_role#role); its arguments change with that role.
 positional: _input
 options:
   _input:
@@ -47,16 +48,27 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Observe
+# Needs: an AWS account.
+
+- name: Observe the role
   amazon.aws.iam_role_info:
     name: EKS-S3-Access-Role
   register: observed
 
-- name: Plan
+- name: Say what would change
   ansible.builtin.debug:
-    msg: >-
-      {{ podidentity_workloads
-         | podidentity.eks.pod_identity_role_plans(observed.iam_roles, cluster_arn=podidentity_cluster.arn) }}
+    msg: "{{ plans | map(attribute='changes') | flatten }}"
+  vars:
+    plans: >-
+      {{ workloads | podidentity.eks.pod_identity_role_plans(observed.iam_roles,
+         cluster_arn='arn:aws:eks:eu-west-1:111122223333:cluster/example') }}
+    workloads:
+      - namespace: default
+        service_account: s3-access-sa
+        role:
+          name: EKS-S3-Access-Role
+          managed_policies:
+            - AmazonS3ReadOnlyAccess
 """
 
 RETURN = r"""

@@ -9,7 +9,7 @@ name: pod_identity_trust_policy
 short_description: The trust policy that lets EKS Pod Identity give a role to a workload
 version_added: 0.1.0
 author:
-  - The podidentity.eks founders (@podidentity)
+  - podidentity.eks contributors (@podidentity)
 description:
   - Returns the trust policy document of an IAM role with one statement for one workload on one cluster.
   - The statement trusts V(pods.eks.amazonaws.com) for V(sts:AssumeRole) and V(sts:TagSession), on the conditions that
@@ -52,6 +52,8 @@ seealso:
 """
 
 EXAMPLES = r"""
+# Needs: an AWS account.
+
 - name: A role for one workload
   amazon.aws.iam_role:
     name: EKS-S3-Access-Role

@@ -9,10 +9,11 @@ name: pod_identity_workload_problems
 short_description: Say what cannot be right in a list of workloads
 version_added: 0.1.0
 author:
-  - The podidentity.eks founders (@podidentity)
+  - podidentity.eks contributors (@podidentity)
 description:
   - Checks all workloads at once, before anything is written, and returns one sentence for each problem. The sentence
     says what is wrong, where, and what would be right.
+  - Every role of this collection that takes workloads begins with it.
 positional: _input
 options:
   _input:
@@ -27,12 +28,17 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Refuse what cannot be right
+- name: Check a declaration, in a pipeline for example
   ansible.builtin.assert:
     that: problems | length == 0
     fail_msg: "{{ problems | join('\n') }}"
   vars:
-    problems: "{{ podidentity_workloads | podidentity.eks.pod_identity_workload_problems }}"
+    problems: "{{ workloads | podidentity.eks.pod_identity_workload_problems(account='111122223333') }}"
+    workloads:
+      - namespace: default
+        service_account: s3-access-sa
+        role:
+          arn: arn:aws:iam::111122223333:role/EKS-S3-Access-Role
 """
 
 RETURN = r"""

@@ -15,7 +15,7 @@ description:
     at the end, and returns the path.
   - The same certificate gives the same file.
 author:
-  - The podidentity.eks founders (@podidentity)
+  - podidentity.eks contributors (@podidentity)
 options:
   _terms:
     description:
@@ -30,12 +30,19 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Ask the API of a cluster for its namespaces
+# Needs: the EKS cluster "example".
+
+- name: Look up the cluster
+  podidentity.eks.eks_cluster_info:
+    name: example
+  register: found
+
+- name: Ask its API for the namespaces
   kubernetes.core.k8s_info:
     kind: Namespace
-    host: "{{ cluster.endpoint }}"
-    ca_cert: "{{ lookup('podidentity.eks.eks_ca_file', cluster.certificate_authority) }}"
-    api_key: "{{ lookup('podidentity.eks.eks_token', cluster.name) }}"
+    host: "{{ found.clusters[0].endpoint }}"
+    ca_cert: "{{ lookup('podidentity.eks.eks_ca_file', found.clusters[0].certificate_authority) }}"
+    api_key: "{{ lookup('podidentity.eks.eks_token', 'example') }}"
 """
 
 RETURN = r"""

@@ -25,6 +25,8 @@ options:
 notes:
   - The token is as good as a password while it lives. Ansible shows an option that holds one only when the module that
     takes it does.
+  - From ansible-core 2.21 on, the modules of C(kubernetes.core) (6.6.0 and before) show it with C(-vvv) and put it into
+    their results, unless the variable C(ansible_inject_invocation) is V(true). The roles of this collection set it.
 extends_documentation_fragment:
   - amazon.aws.common.plugins
   - amazon.aws.region.plugins
@@ -44,27 +46,12 @@ EXAMPLES = r"""
     name: example
   register: found
 
-- name: Keep the certificate of its authority
-  ansible.builtin.tempfile:
-  register: authority
-
-- name: Write it
-  ansible.builtin.copy:
-    content: "{{ found.clusters[0].certificate_authority }}"
-    dest: "{{ authority.path }}"
-    mode: "0600"
-
 - name: Ask its API for the namespaces
   kubernetes.core.k8s_info:
     kind: Namespace
     host: "{{ found.clusters[0].endpoint }}"
-    ca_cert: "{{ authority.path }}"
+    ca_cert: "{{ lookup('podidentity.eks.eks_ca_file', found.clusters[0].certificate_authority) }}"
     api_key: "{{ lookup('podidentity.eks.eks_token', 'example') }}"
-
-- name: Remove the certificate
-  ansible.builtin.file:
-    path: "{{ authority.path }}"
-    state: absent
 """
 
 RETURN = r"""

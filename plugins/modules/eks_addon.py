@@ -74,6 +74,7 @@ extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.tags
+  - podidentity.eks.creation_tags
   - amazon.aws.boto3
   - podidentity.eks.attributes
   - podidentity.eks.wait
@@ -220,7 +221,7 @@ OPTIONS: argspec.ArgumentSpec = {
 
 def main() -> None:
     module = common.AnsibleEKSModule(
-        argument_spec=argspec.merged(OPTIONS, argspec.STATE, argspec.TAGS, argspec.WAIT),
+        argument_spec=argspec.merged(OPTIONS, argspec.STATE, argspec.TAGS, argspec.CREATION_TAGS, argspec.WAIT),
         supports_check_mode=True,
     )
     try:

@@ -156,6 +156,7 @@ extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.tags
+  - podidentity.eks.creation_tags
   - amazon.aws.boto3
   - podidentity.eks.attributes
   - podidentity.eks.wait
@@ -390,7 +391,9 @@ WAIT_TIMEOUT: argspec.ArgumentSpec = {"wait_timeout": {"type": "int", "default":
 
 def main() -> None:
     module = AnsibleEKSModule(
-        argument_spec=argspec.merged(OPTIONS, argspec.STATE, argspec.TAGS, argspec.WAIT, WAIT_TIMEOUT),
+        argument_spec=argspec.merged(
+            OPTIONS, argspec.STATE, argspec.TAGS, argspec.CREATION_TAGS, argspec.WAIT, WAIT_TIMEOUT
+        ),
         supports_check_mode=True,
     )
     try:

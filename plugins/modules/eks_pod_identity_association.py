@@ -90,6 +90,7 @@ extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.tags
+  - podidentity.eks.creation_tags
   - amazon.aws.boto3
   - podidentity.eks.attributes
 seealso:
@@ -242,7 +243,7 @@ OPTIONS: argspec.ArgumentSpec = {
 
 def main() -> None:
     module = common.AnsibleEKSModule(
-        argument_spec=argspec.merged(OPTIONS, argspec.STATE, argspec.TAGS),
+        argument_spec=argspec.merged(OPTIONS, argspec.STATE, argspec.TAGS, argspec.CREATION_TAGS),
         required_if=[("state", "present", ["role_arn"])],
         supports_check_mode=True,
     )

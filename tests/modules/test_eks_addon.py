@@ -207,6 +207,24 @@ def test_tags_alone_do_not_update_the_addon(run: Run, example: Account) -> None:
     assert stored(example)["tags"] == {"team": "a"}
 
 
+def test_creation_tags_mark_what_is_created_here_and_stay(run: Run, example: Account) -> None:
+    marked = {**AGENT, "tags": {"team": "a"}, "creation_tags": {"made": "here"}}
+    predicted = run(check=True, **marked)
+    assert run(**marked)["addon"]["tags"] == predicted["addon"]["tags"] == {"team": "a", "made": "here"}
+    assert stored(example)["tags"] == {"team": "a", "made": "here"}
+    assert run(**marked)["changed"] is False, "purging leaves them"
+    assert run(**{**marked, "creation_tags": {"made": "again"}})["changed"] is False
+
+
+@pytest.mark.parametrize("purge", [False, True])
+def test_creation_tags_never_mark_what_others_made(run: Run, example: Account, purge: bool) -> None:
+    others_create(example, tags={"team": "b"})
+    marked = {**AGENT, "version": DEFAULT, "tags": {"team": "a"}, "creation_tags": {"made": "here"}}
+    result = run(**marked, purge_tags=purge)
+    assert (result["addon"]["version"], result["addon"]["tags"]) == (DEFAULT, {"team": "a"})
+    assert stored(example)["tags"] == {"team": "a"}
+
+
 def test_default_never_goes_back_and_says_so(run: Run, example: Account) -> None:
     others_create(example, addonVersion=LATEST)
     result = run(**AGENT, version="default")

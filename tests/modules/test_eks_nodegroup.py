@@ -174,6 +174,17 @@ def test_update_changes_what_is_declared_and_leaves_the_rest(
     assert not nodegroup(**wanted)["changed"]
 
 
+def test_creation_tags_mark_what_is_created_here_and_never_what_others_made(
+    nodegroup: t.Callable[..., Result], cluster: Account
+) -> None:
+    marked = {**declaration(cluster), "tags": {"team": "a"}, "creation_tags": {"made": "here"}}
+    assert nodegroup(**marked)["nodegroup"]["tags"] == {"team": "a", "made": "here"}
+    assert not nodegroup(**marked)["changed"], "purging leaves them"
+    cluster.create_nodegroup(name="others", tags={"team": "b"})
+    result = nodegroup(name="others", tags={"team": "a"}, creation_tags={"made": "here"})
+    assert result["nodegroup"]["tags"] == {"team": "a"}
+
+
 @pytest.mark.parametrize(
     ("option", "value", "key"),
     [("labels", {}, "labels"), ("taints", [], "taints"), ("tags", {}, "tags")],
@@ -407,3 +418,32 @@ def test_without_wait_the_state_is_told_as_it_is(nodegroup: t.Callable[..., Resu
     result = nodegroup(labels={"new": "1"}, wait=False)
     assert result["changed"]
     assert result["nodegroup"]["status"] == "UPDATING"
+
+
+def test_info_returns_a_list_always(run_module: RunModule, cluster: Account) -> None:
+    for cluster_name, name in (("elsewhere", None), ("example", None), ("example", "none")):
+        assert run_module("eks_nodegroup_info", cluster_name=cluster_name, name=name)["nodegroups"] == []
+    cluster.create_nodegroup(name="two", tags={"CamelCase": "kept"})
+    cluster.create_nodegroup(name="one")
+    cluster.sandbox.clear_calls()
+    found = run_module("eks_nodegroup_info", cluster_name="example", check_mode=True)["nodegroups"]
+    assert [group["nodegroup_name"] for group in found] == ["one", "two"]
+    assert found[1]["tags"] == {"CamelCase": "kept"}
+    assert cluster.sandbox.calls() == {"eks:ListNodegroups": 1, "eks:DescribeNodegroup": 2}
+    assert run_module("eks_nodegroup_info", cluster_name="example", name="two")["nodegroups"] == [found[1]]
+
+
+def test_info_and_module_return_the_same_object(
+    run_module: RunModule, nodegroup: t.Callable[..., Result], cluster: Account
+) -> None:
+    cluster.create_nodegroup()
+    [found] = run_module("eks_nodegroup_info", cluster_name="example")["nodegroups"]
+    assert nodegroup()["nodegroup"] == found
+
+
+def test_info_refuses_names_that_cannot_be(run_module: RunModule, account: Account) -> None:
+    result = run_module("eks_nodegroup_info", cluster_name="a/b", name="")
+    assert result["failed"]
+    assert '"a/b"' in result["msg"]
+    assert 'name ""' in result["msg"]
+    assert account.sandbox.calls() == {}

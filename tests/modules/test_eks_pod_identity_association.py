@@ -239,6 +239,31 @@ def test_tags_are_added_purged_and_left_alone_as_declared(run: Run, example: Acc
     assert run(MODULE, **declared, tags={})["association"]["tags"] == {}
 
 
+def test_creation_tags_mark_what_is_created_here_and_stay(run: Run, example: Account) -> None:
+    marked = {**KEY, "role_arn": f"{ROLE}app", "tags": {"team": "a"}, "creation_tags": {"made": "here"}}
+    predicted = run(MODULE, check=True, **marked)
+    assert predicted["association"]["tags"] == {"team": "a", "made": "here"}
+    assert run(MODULE, **marked)["association"]["tags"] == {"team": "a", "made": "here"}
+    assert stored(example)["tags"] == {"team": "a", "made": "here"}
+    assert run(MODULE, **marked)["calls"] == [LIST, DESCRIBE], "purging leaves them"
+    assert run(MODULE, **{**marked, "creation_tags": {"made": "again"}})["changed"] is False
+
+
+@pytest.mark.parametrize("purge", [False, True])
+def test_creation_tags_never_mark_what_others_made(run: Run, example: Account, purge: bool) -> None:
+    others_create(example, tags={"team": "b"})
+    marked = {**KEY, "role_arn": f"{ROLE}app-v2", "tags": {"team": "a"}, "creation_tags": {"made": "here"}}
+    assert run(MODULE, **marked, purge_tags=purge)["association"]["tags"] == {"team": "a"}
+    assert (stored(example)["roleArn"], stored(example)["tags"]) == (f"{ROLE}app-v2", {"team": "a"})
+
+
+def test_creation_tags_never_mark_what_others_create_meanwhile(run: Run, example: Account, meddler: Meddler) -> None:
+    meddler.before("POST", PATH, functools.partial(others_create, example))
+    marked = {**KEY, "role_arn": f"{ROLE}app-v2", "creation_tags": {"made": "here"}}
+    assert run(MODULE, endpoint_url=meddler.endpoint, **marked)["actions"] == ["update_pod_identity_association"]
+    assert stored(example)["tags"] == {}
+
+
 # --- delete, delete again ---------------------------------------------------------------------------------------------
 
 

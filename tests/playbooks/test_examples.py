@@ -5,26 +5,20 @@
 from __future__ import annotations
 
 import ast
-import json
 import pathlib
 import typing as t
 
 import pytest
 import yaml
 from environment import ROOT
+from playbooks.account import make_account
+from playbooks.account import make_cluster
 from playbooks.conftest import Playbooks
 from sandbox_process import SandboxProcess
 
 PLUGINS = sorted(path for kind in ("modules", "lookup", "filter") for path in (ROOT / "plugins" / kind).glob("*.py"))
-#: What examples name as being there, and which service each role trusts.
-ROLES = {
-    "eks-cluster": "eks.amazonaws.com",
-    "eks-node": "ec2.amazonaws.com",
-    **dict.fromkeys(("app", "app-v2", "app-target"), "pods.eks.amazonaws.com"),
-}
-NODE_POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEKS_CNI_Policy", "AmazonEC2ContainerRegistryReadOnly")
-#: The example that makes the cluster which the others need.
-MAKES_THE_CLUSTER = "eks_cluster"
+#: What the line "# Needs:" says of those that need a cluster; the example of eks_cluster makes it.
+NEEDS_THE_CLUSTER = 'the EKS cluster "example"'
 HEADER = {
     "hosts": "localhost",
     "connection": "local",
@@ -34,42 +28,11 @@ HEADER = {
 
 
 def examples_of(path: pathlib.Path) -> str:
-    """The text of a plugin's EXAMPLES, which for filters stands in a file beside it where there is one."""
+    """The text of a plugin's EXAMPLES."""
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["EXAMPLES"]:
             return str(ast.literal_eval(node.value))
     return ""
-
-
-def make_account(sandbox: SandboxProcess) -> list[str]:
-    """The roles that examples name; returns two subnets in different zones."""
-    iam, ec2 = sandbox.client("iam"), sandbox.client("ec2")
-    for role, service in ROLES.items():
-        statement = {
-            "Effect": "Allow",
-            "Principal": {"Service": service},
-            "Action": ["sts:AssumeRole", "sts:TagSession"],
-        }
-        iam.create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps({"Statement": [statement]}))
-    for policy in NODE_POLICIES:
-        iam.attach_role_policy(RoleName="eks-node", PolicyArn=f"arn:aws:iam::aws:policy/{policy}")
-    vpc = ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
-    return [
-        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.7.{number}.0/24", AvailabilityZone=f"eu-west-1{zone}")["Subnet"][
-            "SubnetId"
-        ]
-        for number, zone in enumerate("ab")
-    ]
-
-
-def make_cluster(sandbox: SandboxProcess, subnet_ids: list[str]) -> None:
-    """The cluster "example" with a node group."""
-    eks = sandbox.client("eks")
-    role = "arn:aws:iam::111122223333:role/"
-    eks.create_cluster(name="example", roleArn=f"{role}eks-cluster", resourcesVpcConfig={"subnetIds": subnet_ids})
-    eks.get_waiter("cluster_active").wait(name="example", WaiterConfig={"Delay": 1})
-    eks.create_nodegroup(clusterName="example", nodegroupName="nodes", nodeRole=f"{role}eks-node", subnets=subnet_ids)
-    eks.get_waiter("nodegroup_active").wait(clusterName="example", nodegroupName="nodes", WaiterConfig={"Delay": 1})
 
 
 @pytest.mark.parametrize("path", PLUGINS, ids=lambda path: path.stem)
@@ -83,7 +46,7 @@ def test_examples_run_as_they_stand(
     if "# Needs:" in text:
         sandbox.reset()
         variables["subnet_ids"] = make_account(sandbox)
-        if path.stem != MAKES_THE_CLUSTER:
+        if NEEDS_THE_CLUSTER in text:
             make_cluster(sandbox, variables["subnet_ids"])
     story = tmp_path / "examples.yml"
     story.write_text(yaml.safe_dump([{**HEADER, "name": path.stem, "tasks": tasks}]), encoding="utf-8")

@@ -226,12 +226,24 @@ def test_a_right_declaration_has_no_problems() -> None:
         ({"target_role_arn": "x"}, "target_role_arn"),
         ({"policy": {"Statement": []}}, "disable_session_tags: true"),
         ({"serviceaccount": "x"}, "did you mean service_account?"),
+        ({"prove": {"alow": []}}, "the lists allow and deny"),
+        ({"prove": {"deny": [{"service": "s3"}]}}, "a service and an operation"),
     ],
 )
 def test_what_cannot_be_right_is_one_sentence(change: Mapping, sentence: str) -> None:
     problems = pod_identity_workload_problems([workload() | change], account="111122223333")
     assert len(problems) == 1, problems
     assert sentence in problems[0]
+
+
+def test_a_misspelt_key_is_told_once_and_its_value_is_still_checked() -> None:
+    given = workload() | {"role": {"nme": "a"}}
+    given["service_acount"] = given.pop("service_account")
+    unknown, unknown_of_role = pod_identity_workload_problems([given])
+    assert unknown.startswith("Workload default/") and unknown.endswith("did you mean service_account?")
+    assert unknown_of_role.endswith('the unknown key "nme": did you mean name?')
+    given["service_acount"] = "S3"
+    assert len(pod_identity_workload_problems([given])) == 3
 
 
 def test_all_workloads_are_checked_at_once() -> None:

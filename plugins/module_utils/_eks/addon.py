@@ -81,6 +81,8 @@ class AddonSpec:
     preserve: bool = False
     tags: t.Mapping[str, str] | None = None
     purge_tags: bool = True
+    #: Tags that it gets when it is made, and never later.
+    creation_tags: t.Mapping[str, str] | None = None
 
     def __str__(self) -> str:
         return f"add-on {self.name} of cluster {self.cluster_name}"
@@ -109,7 +111,8 @@ def spec_from(params: t.Mapping[str, t.Any]) -> AddonSpec:
     """The declaration in the options of the module ``eks_addon``."""
     fields = {field.name for field in dataclasses.fields(AddonSpec)}
     options = {option: value for option, value in params.items() if option in fields}
-    return AddonSpec(**{**options, "present": params["state"] == "present", "tags": common.text_tags(params["tags"])})
+    tags = {option: common.text_tags(params[option]) for option in ("tags", "creation_tags")}
+    return AddonSpec(**{**options, **tags, "present": params["state"] == "present"})
 
 
 # --- what is declared -------------------------------------------------------------------------------------------------
@@ -130,7 +133,7 @@ def problems(spec: AddonSpec) -> c.Iterator[str]:
         )
     if spec.service_account_role_arn is not None:
         yield from role_arn_problems(spec.service_account_role_arn, "service_account_role_arn", str(spec))
-    yield from tags_problems(spec.tags or {}, str(spec))
+    yield from tags_problems(common.first_tags(spec.tags, spec.creation_tags), str(spec))
 
 
 def symbolic(version: str) -> bool:
@@ -234,7 +237,7 @@ def _plan_creation(spec: AddonSpec, version: str | None, names: t.Mapping[str, s
             "configurationValues": json.dumps(spec.configuration) if spec.configuration else None,
             "serviceAccountRoleArn": spec.service_account_role_arn,
             "resolveConflicts": _conflicts(spec),
-            "tags": dict(spec.tags) if spec.tags else None,
+            "tags": common.first_tags(spec.tags, spec.creation_tags) or None,
         }
     )
     expected = normalized({**parameters, "status": "ACTIVE"})
@@ -247,7 +250,7 @@ def _plan_update(before: Addon, spec: AddonSpec, version: str | None, names: t.M
         "configuration": before["configuration"] if spec.configuration is None else dict(spec.configuration),
         "service_account_role_arn": spec.service_account_role_arn or before["service_account_role_arn"],
     }
-    tags, actions = common.plan_tags(before["arn"], before["tags"], spec.tags, spec.purge_tags)
+    tags, actions = common.plan_tags(before["arn"], before["tags"], spec.tags, spec.purge_tags, spec.creation_tags)
     after = {**before, "tags": tags}
     if before["status"] in REPAIRED_BY_UPDATE or any(before[key] != value for key, value in wanted.items()):
         parameters = {**names, **_update_parameters(before, wanted), "resolveConflicts": _conflicts(spec)}

@@ -17,6 +17,7 @@ TAGS: ArgumentSpec = {
     "tags": {"type": "dict", "aliases": ["resource_tags"]},
     "purge_tags": {"type": "bool", "default": True},
 }
+CREATION_TAGS: ArgumentSpec = {"creation_tags": {"type": "dict"}}
 WAIT: ArgumentSpec = {
     "wait": {"type": "bool", "default": True},
     "wait_timeout": {"type": "int", "default": 1200},

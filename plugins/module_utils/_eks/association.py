@@ -23,6 +23,9 @@ from ansible_collections.amazon.aws.plugins.module_utils.arn import parse_aws_ar
 from ansible_collections.amazon.aws.plugins.module_utils.policy import compare_policies
 
 from . import common
+from .validation import NAMESPACE
+from .validation import SERVICE_ACCOUNT
+from .validation import SERVICE_ACCOUNT_LIMIT
 from .validation import cluster_name_problems
 from .validation import quoted
 from .validation import role_arn_problems
@@ -45,9 +48,6 @@ UPDATABLE = {
 FEATURES = {"target_role_arn": "1.38.35", "disable_session_tags": "1.38.35", "policy": "1.42.46"}
 #: The API's limit on the text of a session policy, in characters (CreatePodIdentityAssociation, ``policy``).
 POLICY_LIMIT = 2048
-SERVICE_ACCOUNT_LIMIT = 253
-NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-SERVICE_ACCOUNT = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 #: The largest page that ListPodIdentityAssociations gives.
 PAGE_SIZE = 100
@@ -84,6 +84,8 @@ class AssociationSpec:
     policy: str | None = None
     tags: t.Mapping[str, str] | None = None
     purge_tags: bool = True
+    #: Tags that it gets when it is made, and never later.
+    creation_tags: t.Mapping[str, str] | None = None
     #: Whether an association that belongs to an add-on may be changed or deleted.
     force_owned: bool = False
 
@@ -173,9 +175,8 @@ def spec_from(params: t.Mapping[str, t.Any]) -> AssociationSpec:
     """The declaration in the options of the module ``eks_pod_identity_association``."""
     fields = {field.name for field in dataclasses.fields(AssociationSpec)}
     options = {option: value for option, value in params.items() if option in fields}
-    return AssociationSpec(
-        **{**options, "present": params["state"] == "present", "tags": common.text_tags(params["tags"])}
-    )
+    tags = {option: common.text_tags(params[option]) for option in ("tags", "creation_tags")}
+    return AssociationSpec(**{**options, **tags, "present": params["state"] == "present"})
 
 
 def problems(specs: c.Sequence[AssociationSpec]) -> list[str]:
@@ -187,7 +188,7 @@ def problems(specs: c.Sequence[AssociationSpec]) -> list[str]:
     ]
     for spec in specs:
         found += [*key_problems(spec), *role_problems(spec), *policy_problems(spec)]
-        found += tags_problems(spec.tags or {}, str(spec))
+        found += tags_problems(common.first_tags(spec.tags, spec.creation_tags), str(spec))
     counts = collections.Counter(str(spec) for spec in specs)
     found += [
         f"{name} is declared {count} times: a service account has one association at most, declare it once."
@@ -309,6 +310,7 @@ def owned(association: Association) -> str:
 
 def creation(spec: AssociationSpec) -> Step:
     """The step that makes an association that is not there."""
+    tags = common.first_tags(spec.tags, spec.creation_tags)
     after = Association(
         cluster_name=spec.cluster_name,
         namespace=spec.namespace,
@@ -317,7 +319,7 @@ def creation(spec: AssociationSpec) -> Step:
         target_role_arn=spec.target_role_arn or None,
         disable_session_tags=bool(spec.disable_session_tags),
         policy=spec.policy or None,
-        tags=dict(spec.tags or {}),
+        tags=tags,
     )
     parameters: dict[str, t.Any] = {
         "clusterName": spec.cluster_name,
@@ -326,8 +328,8 @@ def creation(spec: AssociationSpec) -> Step:
         # An empty string removes; there is nothing to remove yet.
         **{UPDATABLE[name]: value for name, value in declared_fields(spec).items() if value != ""},
     }
-    if spec.tags:
-        parameters["tags"] = dict(spec.tags)
+    if tags:
+        parameters["tags"] = tags
     call = common.Action("create_pod_identity_association", parameters)
     return Step(action="create", spec=spec, before=None, after=after, calls=(call,))
 
@@ -344,7 +346,8 @@ def difference(before: Association, spec: AssociationSpec) -> Step:
     fields = {
         name: value for name, value in declared_fields(spec).items() if differs(name, getattr(before, name), value)
     }
-    tags, calls = common.plan_tags(str(before.association_arn), before.tags, spec.tags, spec.purge_tags)
+    arn = str(before.association_arn)
+    tags, calls = common.plan_tags(arn, before.tags, spec.tags, spec.purge_tags, spec.creation_tags)
     if fields:
         parameters = {
             "clusterName": before.cluster_name,

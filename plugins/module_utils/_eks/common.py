@@ -219,23 +219,34 @@ def perform(client: EKSClient, action: Action) -> dict[str, t.Any]:
 
 
 def plan_tags(
-    arn: str, before: t.Mapping[str, str], desired: t.Mapping[str, str] | None, purge: bool
+    arn: str,
+    before: t.Mapping[str, str],
+    desired: t.Mapping[str, str] | None,
+    purge: bool,
+    creation: t.Mapping[str, str] | None = None,
 ) -> tuple[dict[str, str], tuple[Action, ...]]:
     """The tags that a resource will have, and the calls that bring it there.
 
     :param desired: None leaves all tags alone.
     :param purge: whether tags that are not desired go; those of AWS (``aws:``) always stay.
+    :param creation: tags that a new resource gets. One that exists keeps what it has of them, and gets none.
     """
     if desired is None:
         return dict(before), ()
-    to_set, to_remove = compare_aws_tags(dict(before), dict(desired), purge_tags=purge)
+    kept = {key: before[key] for key in creation or {} if key in before}
+    to_set, to_remove = compare_aws_tags(dict(before), {**kept, **desired}, purge_tags=purge)
     actions = []
     if to_remove:
         actions.append(Action("untag_resource", {"resourceArn": arn, "tagKeys": sorted(to_remove)}))
     if to_set:
         actions.append(Action("tag_resource", {"resourceArn": arn, "tags": dict(sorted(to_set.items()))}))
-    kept = {key: value for key, value in before.items() if key not in to_remove}
-    return {**kept, **to_set}, tuple(actions)
+    left = {key: value for key, value in before.items() if key not in to_remove}
+    return {**left, **to_set}, tuple(actions)
+
+
+def first_tags(desired: t.Mapping[str, str] | None, creation: t.Mapping[str, str] | None) -> dict[str, str]:
+    """The tags that a new resource gets."""
+    return {**(creation or {}), **(desired or {})}
 
 
 # --- results ----------------------------------------------------------------------------------------------------------

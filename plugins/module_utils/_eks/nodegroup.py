@@ -18,6 +18,7 @@ from .cluster import require
 from .common import Action
 from .common import Change
 from .common import finding
+from .common import first_tags
 from .common import plan_tags
 from .common import refuse
 from .common import text_tags
@@ -80,6 +81,8 @@ class NodegroupSpec:
     launch_template: t.Mapping[str, str] | None = None
     tags: t.Mapping[str, str] | None = None
     purge_tags: bool = True
+    #: Tags that it gets when it is made, and never later.
+    creation_tags: t.Mapping[str, str] | None = None
 
     def __str__(self) -> str:
         return f"node group {self.name} of cluster {self.cluster_name}"
@@ -90,6 +93,7 @@ def spec_from(params: t.Mapping[str, t.Any]) -> NodegroupSpec:
     nested = {"scaling", "update_config", "launch_template"}
     changed: dict[str, t.Any] = {
         "tags": text_tags(params["tags"]),
+        "creation_tags": text_tags(params["creation_tags"]),
         "labels": _text_labels(params["labels"]),
         "taints": None if params["taints"] is None else [without_none(taint) for taint in params["taints"]],
         **{option: without_none(params[option]) for option in nested if params[option] is not None},
@@ -112,11 +116,7 @@ def _text_labels(labels: t.Mapping[str, t.Any] | None) -> dict[str, str] | None:
 def problems(spec: NodegroupSpec) -> c.Iterator[str]:
     """Everything that cannot be right about what is declared, one sentence each, without asking AWS."""
     yield from cluster_name_problems(spec.cluster_name)
-    if not NODEGROUP_NAME.fullmatch(spec.name):
-        yield (
-            f"name {quoted(spec.name)} is no name of a node group: use 1 to 63 letters, digits, hyphens and "
-            "underscores, the first one a letter or digit."
-        )
+    yield from _name_problems(spec.name)
     if spec.node_role_arn is not None:
         yield from role_arn_problems(spec.node_role_arn, "node_role_arn", str(spec))
     if spec.disk_size is not None and spec.launch_template is not None:
@@ -129,7 +129,15 @@ def problems(spec: NodegroupSpec) -> c.Iterator[str]:
             f"launch_template.version {quoted(version)} of {spec} is no number: EKS keeps a version's number, "
             "so nothing else could be compared."
         )
-    yield from tags_problems(spec.tags or {}, str(spec))
+    yield from tags_problems(first_tags(spec.tags, spec.creation_tags), str(spec))
+
+
+def _name_problems(name: str) -> c.Iterator[str]:
+    if not NODEGROUP_NAME.fullmatch(name):
+        yield (
+            f"name {quoted(name)} is no name of a node group: use 1 to 63 letters, digits, hyphens and "
+            "underscores, the first one a letter or digit."
+        )
 
 
 def _scaling_problems(spec: NodegroupSpec) -> c.Iterator[str]:
@@ -160,6 +168,24 @@ def _taint_problems(spec: NodegroupSpec) -> c.Iterator[str]:
 def describe(client: EKSClient, cluster_name: str, name: str) -> t.Mapping[str, t.Any]:
     """The node group as EKS answers it, or None."""
     return client.describe_nodegroup(clusterName=cluster_name, nodegroupName=name)["nodegroup"]
+
+
+@finding("list the node groups")
+def names(client: EKSClient, cluster_name: str) -> list[str]:
+    """The names of all node groups of a cluster, None where there is no such cluster."""
+    pages = client.get_paginator("list_nodegroups").paginate(clusterName=cluster_name)
+    return [name for page in pages for name in page["nodegroups"]]
+
+
+def look_up(client: EKSClient, cluster_name: str, name: str | None) -> list[dict[str, t.Any]]:
+    """The node group of that name, or all of the cluster by name; what is not there, or no longer, is left out.
+
+    :raises AnsibleEKSError: also when a name cannot be one.
+    """
+    refuse([*cluster_name_problems(cluster_name), *(() if name is None else _name_problems(name))])
+    wanted = sorted(names(client, cluster_name) or ()) if name is None else [name]
+    found = [_normalized(describe(client, cluster_name, each)) for each in wanted]
+    return [nodegroup for nodegroup in found if nodegroup is not None]
 
 
 def normalized(nodegroup: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -205,7 +231,7 @@ def _plan_creation(spec: NodegroupSpec, names: t.Mapping[str, str]) -> Change:
             "labels": dict(spec.labels) if spec.labels else None,
             "taints": [dict(taint) for taint in spec.taints] if spec.taints else None,
             "launchTemplate": dict(spec.launch_template) if spec.launch_template else None,
-            "tags": dict(spec.tags) if spec.tags else None,
+            "tags": first_tags(spec.tags, spec.creation_tags) or None,
         }
     )
     expected = {"labels": {}, "taints": [], "tags": {}, **to_ansible(parameters), "status": "ACTIVE"}
@@ -265,7 +291,8 @@ def _plan_update(before: Nodegroup, spec: NodegroupSpec, names: t.Mapping[str, s
         "taints": _taints(before, spec),
     }
     parameters = _config_parameters(before, wanted)
-    tags, tag_actions = plan_tags(before["nodegroup_arn"], before["tags"], spec.tags, spec.purge_tags)
+    arn, declared = before["nodegroup_arn"], spec.tags
+    tags, tag_actions = plan_tags(arn, before["tags"], declared, spec.purge_tags, spec.creation_tags)
     actions: tuple[Action, ...] = tag_actions
     if parameters:
         actions += (Action("update_nodegroup_config", {**names, **parameters}),)

@@ -13,7 +13,12 @@ import json
 import re
 import typing as t
 
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declaration import DeclarationError
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declaration import read_workload
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.validation import NAMESPACE
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.validation import ROLE_ARN
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.validation import SERVICE_ACCOUNT
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.validation import SERVICE_ACCOUNT_LIMIT
 
 if t.TYPE_CHECKING:
     import collections.abc as c
@@ -43,9 +48,6 @@ ROLE_KEYS = (
     "trust",
 )
 TRUSTS = ("scoped", "open")
-NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-SERVICE_ACCOUNT = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-SERVICE_ACCOUNT_LIMIT = 253
 ROLE_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 ROLE_PATH = re.compile(r"/([!-~]{1,510}/)?")
 POLICY = re.compile(r"(arn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/([!-~]+/)?)?[\w+=,.@-]{1,128}", re.ASCII)
@@ -64,33 +66,47 @@ def workload_problems(workloads: object, account: str = "") -> list[str]:
     if not isinstance(workloads, (list, tuple)):
         return [f"The workloads are {shown(workloads)}: give a list, one item for each service account."]
     problems: list[str] = []
-    for number, workload in enumerate(workloads, start=1):
-        where = place(workload, number)
-        if not isinstance(workload, t.Mapping):
-            problems.append(f"{where} is {shown(workload)}: give a mapping with namespace, service_account and role.")
+    readable: list[Workload] = []
+    for number, declared in enumerate(workloads, start=1):
+        if not isinstance(declared, t.Mapping):
+            where = f"Workload number {number}"
+            problems.append(f"{where} is {shown(declared)}: give a mapping with namespace, service_account and role.")
             continue
-        problems += unknown_keys(workload, WORKLOAD_KEYS, where)
+        workload = as_meant(declared, WORKLOAD_KEYS)
+        where = place(workload, number)
+        problems += unknown_keys(declared, WORKLOAD_KEYS, where)
         problems += key_problems(workload, where)
         problems += role_problems(workload.get("role"), where, account)
         problems += association_problems(workload, where)
-    valid = [workload for workload in workloads if isinstance(workload, t.Mapping)]
-    return [*problems, *duplicate_problems(valid), *shared_role_problems(valid)]
+        problems += prove_problems(workload)
+        readable.append(workload)
+    return [*problems, *duplicate_problems(readable), *shared_role_problems(readable)]
 
 
-def place(workload: object, number: int) -> str:
+def place(workload: Workload, number: int) -> str:
     """What a message calls a workload: its names where it has both, its place in the list otherwise."""
-    if isinstance(workload, t.Mapping) and workload.get("namespace") and workload.get("service_account"):
+    if workload.get("namespace") and workload.get("service_account"):
         return f"Workload {workload['namespace']}/{workload['service_account']}"
     return f"Workload number {number}"
 
 
+def misspelt(given: t.Mapping[str, t.Any], known: t.Sequence[str]) -> dict[str, str | None]:
+    """Keys that nothing reads, each with the one that was probably meant."""
+    unknown = [key for key in given if key not in known]
+    return {key: next(iter(difflib.get_close_matches(str(key), known, n=1)), None) for key in unknown}
+
+
+def as_meant(given: t.Mapping[str, t.Any], known: t.Sequence[str]) -> dict[str, t.Any]:
+    """A mapping with misspelt keys put right, so that a typing error is told once and not as a missing key again."""
+    meant = {key: right for key, right in misspelt(given, known).items() if right and right not in given}
+    return {meant.get(key, key): value for key, value in given.items()}
+
+
 def unknown_keys(given: t.Mapping[str, t.Any], known: t.Sequence[str], where: str) -> c.Iterator[str]:
-    """Keys that nothing reads, with the one that was probably meant."""
-    for key in given:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            right = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
-            yield f"{where} has the unknown key {shown(key)}: {right}"
+    """Keys that nothing reads."""
+    for key, meant in misspelt(given, known).items():
+        right = f"did you mean {meant}?" if meant else f"known are {', '.join(known)}."
+        yield f"{where} has the unknown key {shown(key)}: {right}"
 
 
 def key_problems(workload: Workload, where: str) -> c.Iterator[str]:
@@ -114,11 +130,12 @@ def key_problems(workload: Workload, where: str) -> c.Iterator[str]:
 
 def role_problems(role: object, where: str, account: str) -> c.Iterator[str]:
     """A role that is neither to be made here (by name) nor given (by ARN), or both."""
-    if not isinstance(role, t.Mapping) or bool(role.get("name")) == bool(role.get("arn")):
+    declared = role if isinstance(role, t.Mapping) else {}
+    role = as_meant(declared, ROLE_KEYS)
+    yield from unknown_keys(declared, ROLE_KEYS, f"The role of {where[0].lower()}{where[1:]}")
+    if bool(role.get("name")) == bool(role.get("arn")):
         yield f"{where} needs a role: either role.name (made here) or role.arn (an existing one, used as it is)."
-        return
-    yield from unknown_keys(role, ROLE_KEYS, f"The role of {where[0].lower()}{where[1:]}")
-    if role.get("arn"):
+    elif role.get("arn"):
         yield from given_role_problems(role, where, account)
     else:
         yield from made_role_problems(role, where)
@@ -178,6 +195,16 @@ def association_problems(workload: Workload, where: str) -> c.Iterator[str]:
         yield f"{where} has target_role_arn {shown(target)}: give an IAM role's ARN in full."
     if workload.get("policy") and not workload.get("disable_session_tags"):
         yield f"{where} has a session policy: EKS takes one only with disable_session_tags: true."
+
+
+def prove_problems(workload: Workload) -> c.Iterator[str]:
+    """Calls to prove that cannot be read; the role ``verify`` would say the same, but after everything was written."""
+    if not all(isinstance(workload.get(key), str) and workload[key] for key in ("namespace", "service_account")):
+        return  # told as such already
+    try:
+        read_workload(workload, "")
+    except DeclarationError as error:
+        yield f"Workload {error}"
 
 
 def duplicate_problems(workloads: t.Sequence[Workload]) -> c.Iterator[str]:

@@ -1,0 +1,215 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Bad input and bad days, as a user meets them: one sentence says what, where and what would be right.
+
+The tests are one day: first an empty account, then one with a cluster that somebody else has made.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+import typing as t
+
+import pytest
+from playbooks.account import ROLE_PREFIX
+from playbooks.account import make_account
+from playbooks.account import make_cluster
+from playbooks.account import make_role
+from playbooks.account import writes
+from playbooks.conftest import Playbooks
+from playbooks.conftest import Run
+from sandbox_process import SandboxProcess
+
+SITE = "playbooks/site.yml"
+VERIFY = "playbooks/verify.yml"
+AGENT = "eks-pod-identity-agent"
+#: What Ansible shows of a failed task: our words, and then where in the files they come from.
+ERROR = re.compile(r"^\[ERROR\]: Task failed: (?:Action|Module) failed: (.*?)\nOrigin: ", re.M | re.S)
+WORKLOAD: dict[str, t.Any] = {
+    "namespace": "default",
+    "service_account": "s3-access-sa",
+    "role": {"name": "EKS-S3-Access-Role", "managed_policies": ["AmazonS3ReadOnlyAccess"]},
+    "prove": {"allow": [{"service": "s3", "operation": "list_buckets"}]},
+}
+NAMESPACE_RULE = "use 1 to 63 lower-case letters, digits and hyphens, a letter or digit at both ends."
+SERVICE_ACCOUNT_RULE = (
+    "use 1 to 253 lower-case letters, digits, hyphens and dots, a letter or digit at both ends of each part between "
+    "dots."
+)
+WRONG_WORKLOADS = [
+    WORKLOAD | {"namespace": "Default"},
+    WORKLOAD | {"service_account": "s3_access"},
+    WORKLOAD | {"service_account": "reports", "role": {"arn": "arn:aws:iam::1111:role/reports"}},
+    {
+        "namespace": "team-a",
+        "service_acount": "app",
+        "role": {"name": "App", "managed_polices": ["AmazonS3ReadOnlyAccess"]},
+        "prove": {"alow": []},
+    },
+]
+WRONG_DECLARATION = [
+    'Host eks-pod-identity-boto3 has the agent_version "1.3": give default, latest, or an exact version such as '
+    "v1.0.0-eksbuild.1.",
+    f'Workload Default/s3-access-sa has the namespace "Default": {NAMESPACE_RULE}',
+    f'Workload default/s3_access has the service_account "s3_access": {SERVICE_ACCOUNT_RULE}',
+    'Workload default/reports has role.arn "arn:aws:iam::1111:role/reports": give an IAM role\'s ARN in full, such as '
+    "arn:aws:iam::111122223333:role/name.",
+    'Workload team-a/app has the unknown key "service_acount": did you mean service_account?',
+    'The role of workload team-a/app has the unknown key "managed_polices": did you mean managed_policies?',
+    "Workload team-a/app: prove is to be a mapping with the lists allow and deny, nothing else.",
+]
+
+
+def the_error(run: Run) -> str:
+    """What the only failed task of a run says."""
+    assert run.code != 0
+    [error] = ERROR.findall(run.output)
+    return str(error)
+
+
+@pytest.fixture(scope="module")
+def inventory(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The cluster "example" as a user declares it first: without a region."""
+    path = tmp_path_factory.mktemp("inventory") / "hosts.json"
+    connection = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+    path.write_text(json.dumps({"eks_clusters": {"hosts": {"example": connection}}}), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def example(sandbox: SandboxProcess, inventory: str) -> dict[str, t.Any]:
+    """The cluster "example" is there; returns what a run for it is given."""
+    make_cluster(sandbox, make_account(sandbox))
+    return {"inventory": inventory, "eks_region": "eu-west-1"}
+
+
+@pytest.fixture(autouse=True)
+def new_log(sandbox: SandboxProcess) -> None:
+    sandbox.clear_calls()
+
+
+def test_a_declaration_is_refused_with_all_its_problems_at_once(playbook: Playbooks, sandbox: SandboxProcess) -> None:
+    run = playbook(SITE, podidentity_workloads=WRONG_WORKLOADS, agent_version="1.3")
+    assert the_error(run).splitlines() == WRONG_DECLARATION
+    assert sandbox.calls() == {}
+
+
+def test_without_credentials(playbook: Playbooks, sandbox: SandboxProcess) -> None:
+    run = playbook(SITE, env={"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None})
+    assert the_error(run) == (
+        "No AWS credentials were found; set access_key and secret_key, or profile, or the environment variables "
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+    )
+    assert sandbox.calls() == {}
+
+
+def test_without_a_region(playbook: Playbooks, sandbox: SandboxProcess, inventory: str) -> None:
+    run = playbook(SITE, inventory=inventory)
+    assert the_error(run) == (
+        'Host example has the eks_region "": give the AWS region of the cluster, such as eu-west-1, as a host variable.'
+    )
+    assert sandbox.calls() == {}
+
+
+def test_the_proof_on_a_cluster_that_does_not_exist(playbook: Playbooks, sandbox: SandboxProcess) -> None:
+    assert the_error(playbook(VERIFY)) == (
+        "There is no EKS cluster eks-pod-identity-boto3 in eu-west-1 for these credentials: correct eks_cluster_name "
+        "or eks_region of host eks-pod-identity-boto3, or make the cluster with the playbook podidentity.eks.site."
+    )
+    assert writes(sandbox) == []
+
+
+def test_no_workloads_prove_nothing_and_that_is_said(
+    playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]
+) -> None:
+    sandbox.clear_calls()
+    run = playbook(VERIFY, **example, podidentity_workloads=[])
+    assert run.code == 0
+    said = (
+        "Host example declares no podidentity_workloads: there is no pod whose role could be made, proven or removed."
+    )
+    assert said in " ".join(run.output.split())
+    assert writes(sandbox) == []
+
+
+def test_an_addon_version_that_does_not_exist(
+    playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]
+) -> None:
+    run = playbook(SITE, "--tags", "agent", **example, agent_version="v9.9.9-eksbuild.1")
+    error = the_error(run)
+    assert error.startswith(f'version "v9.9.9-eksbuild.1" of add-on {AGENT} of cluster example does not exist: ')
+    assert re.search(r"the nearest for Kubernetes \S+ are v\S+, .*; default means v\S+ and latest means v\S+\.$", error)
+    assert writes(sandbox) == []
+
+
+def test_a_given_role_that_does_not_trust_pods(
+    playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any], tmp_path: pathlib.Path
+) -> None:
+    make_role(sandbox, "of-a-guide", "eks.amazonaws.com")
+    play = {
+        "name": "Associations with the patience of a test",
+        "hosts": "eks_clusters",
+        "gather_facts": False,
+        "module_defaults": {
+            "group/podidentity.eks.aws": {"region": "{{ eks_region }}"},
+            "podidentity.eks.eks_pod_identity_association": {"iam_propagation_timeout": 2},
+        },
+        "roles": ["podidentity.eks.association"],
+    }
+    (tmp_path / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
+    workload = WORKLOAD | {"role": {"arn": f"{ROLE_PREFIX}of-a-guide"}}
+    run = playbook(str(tmp_path / "play.yml"), **example, podidentity_workloads=[workload])
+    assert the_error(run).startswith(
+        f'EKS refuses the trust policy of the role {ROLE_PREFIX}of-a-guide of association "default/s3-access-sa" in '
+        'cluster "example", after 2 seconds; it must allow the principal pods.eks.amazonaws.com both sts:AssumeRole '
+        "and sts:TagSession: "
+    )
+    assert sandbox.client("eks").list_pod_identity_associations(clusterName="example")["associations"] == []
+
+
+def test_an_addon_that_cannot_be_installed(
+    playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]
+) -> None:
+    sandbox.knobs(addon_outcomes={AGENT: "CREATE_FAILED"}, addon_issues={AGENT: "ConfigurationConflict"})
+    run = playbook(SITE, "--tags", "agent", **example)
+    assert the_error(run).startswith(
+        f"Waited for the add-on {AGENT} of cluster example to become ACTIVE, but it is CREATE_FAILED "
+        "(ConfigurationConflict: "
+    )
+    sandbox.knobs(addon_outcomes={}, addon_issues={})
+
+
+def secrets_in(run: Run, sandbox: SandboxProcess) -> list[str]:
+    """What no output may show: tokens of the Kubernetes API, their signatures, the caller's key."""
+    secrets = ["k8s-aws-v1.", "X-Amz-Signature", sandbox.env["AWS_SECRET_ACCESS_KEY"]]
+    return [secret for secret in secrets if secret in run.output]
+
+
+def test_the_most_talkative_output_holds_no_secret(
+    playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]
+) -> None:
+    # The cluster is somebody else's and its add-on has failed: the run uses the one and repairs the other.
+    good = playbook(SITE, "-vvv", **example, podidentity_workloads=[WORKLOAD])
+    assert good.code == 0
+    assert "api_key: VALUE_SPECIFIED_IN_NO_LOG_PARAMETER" in good.output, "the output is as talkative as it gets"
+    assert secrets_in(good, sandbox) == []
+
+    too_much = WORKLOAD | {"prove": {"allow": [{"service": "iam", "operation": "list_users"}]}}
+    failing = playbook(VERIFY, "-vvv", **example, podidentity_workloads=[too_much], verify_grace=0)
+    assert failing.code != 0
+    assert "permission_missing" in failing.output
+    assert secrets_in(failing, sandbox) == []
+
+
+def test_an_addon_that_stays_degraded(playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]) -> None:
+    addon = {"clusterName": "example", "addonName": AGENT}
+    sandbox.client("eks").delete_addon(**addon)
+    sandbox.client("eks").get_waiter("addon_deleted").wait(**addon, WaiterConfig={"Delay": 1})
+    sandbox.knobs(addon_outcomes={AGENT: "DEGRADED"}, addon_issues={AGENT: "InsufficientNumberOfReplicas"})
+    run = playbook(SITE, "--tags", "agent", **example, agent_timeout=2)
+    assert the_error(run).startswith(
+        f"Waited 2 seconds for the add-on {AGENT} of cluster example to become ACTIVE, but it is still DEGRADED "
+        "(InsufficientNumberOfReplicas: "
+    )
