@@ -133,12 +133,14 @@ def report(seconds: float) -> int:
 
 
 def interrupt(_number: int, _frame: object) -> t.NoReturn:
-    """End as Ctrl-C does, so that the sandbox is stopped on SIGTERM as well."""
+    """End in the same way on Ctrl-C and on SIGTERM: the sandbox is stopped."""
     raise KeyboardInterrupt
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, interrupt)
+    # SIGINT as well: a shell that starts us in the background has it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
     DEMO.mkdir(parents=True, exist_ok=True)
     PROOF.unlink(missing_ok=True)
     started = time.monotonic()
