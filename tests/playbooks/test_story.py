@@ -12,6 +12,7 @@ import pathlib
 import typing as t
 
 import pytest
+from playbooks.account import writes
 from playbooks.conftest import Playbooks
 from sandbox_process import SandboxProcess
 
@@ -20,17 +21,6 @@ ROLE = "EKS-S3-Access-Role"
 READ_ONLY = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
 ACCOUNT = "111122223333"
 BUCKETS = ["customer-invoices", "customer-reports"]
-#: Operations that only look; everything else in the call log is a write.
-LOOKS = ("Describe", "List", "Get", "Head", "AssumeRoleForPodIdentity", "Simulate")
-
-
-def writes(sandbox: SandboxProcess) -> list[str]:
-    """The operations of the play since the log was cleared that could change something; pods and nodes are others."""
-    return [
-        call["operation"]
-        for call in sandbox.call_log()
-        if ":user/" in call["caller"] and not call["operation"].split(":", 1)[1].startswith(LOOKS)
-    ]
 
 
 def guide_trust(principal: str) -> str:
