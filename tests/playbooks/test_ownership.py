@@ -13,8 +13,8 @@ import typing as t
 
 import kubernetes
 import pytest
+from playbooks.account import writes
 from playbooks.conftest import Playbooks
-from playbooks.test_story import writes
 from sandbox_process import SandboxProcess
 
 CLUSTER = "eks-pod-identity-boto3"
