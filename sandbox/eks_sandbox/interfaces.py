@@ -26,6 +26,8 @@ class ClusterSpec:
     version: str
     #: The issuer of service account tokens, ``https://oidc.eks.<region>.amazonaws.com/id/<ID>``.
     issuer: str
+    #: How its pods run: ``namespaces`` (user, mount, network and process namespaces of their own) or ``processes``.
+    pod_mode: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +82,15 @@ class AwsSide(t.Protocol):
         ...
 
 
+class ApplyConflict(Exception):
+    """Somebody else manages fields of an object that is to be applied."""
+
+    def __init__(self, fields: t.Mapping[tuple[str, str, str], t.Sequence[str]]) -> None:
+        super().__init__("Somebody else manages fields of these objects.")
+        #: By kind, namespace and name of the object, paths such as ``.spec.template.spec.containers[name="a"].image``.
+        self.fields = dict(fields)
+
+
 class ClusterRuntime(t.Protocol):
     """One running Kubernetes cluster."""
 
@@ -98,8 +109,11 @@ class ClusterRuntime(t.Protocol):
         """Make exactly these nodes exist: new ones join (Ready within a second), missing ones leave with their pods."""
         ...
 
-    async def apply(self, manifests: t.Sequence[dict[str, t.Any]]) -> None:
-        """Create or update these objects, as the owner of an add-on (EKS) does."""
+    async def apply(self, manifests: t.Sequence[dict[str, t.Any]], *, force: bool = True) -> None:
+        """Create or update these objects, as the owner of an add-on (EKS) does.
+
+        Raises ApplyConflict when ``force`` is off and others manage some of the fields: those objects are unchanged.
+        """
         ...
 
     async def remove(self, manifests: t.Sequence[dict[str, t.Any]]) -> None:
@@ -119,8 +133,8 @@ class ClusterRuntime(t.Protocol):
 class StartCluster(t.Protocol):
     """How the AWS side starts a cluster; provided by the chosen control plane.
 
-    The module that provides it may also hold ``pod_mode() -> str``, how pods run on this machine, for the start line,
-    and ``preload() -> None``, called once in a thread after the start, so that the first cluster starts faster.
+    The module that provides it may also hold ``preload() -> None``, called once in a thread after the start, so that
+    the first cluster starts faster.
     """
 
     async def __call__(self, cluster: ClusterSpec, aws: AwsSide, directory: pathlib.Path) -> ClusterRuntime: ...

@@ -18,6 +18,7 @@ import http.server
 import json
 import os
 import pathlib
+import signal
 import sys
 import threading
 import time
@@ -340,8 +341,14 @@ def _address(text: str | None, host: str, port: int) -> tuple[str, int]:
     return listen_host, int(listen_port)
 
 
+def _end(number: int, frame: object) -> t.NoReturn:
+    """Connections are short: nothing is lost."""
+    del number, frame
+    sys.exit(0)
+
+
 def main(arguments: t.Sequence[str] | None = None) -> int:
-    """Serve until killed."""
+    """Serve until SIGTERM."""
     options = parse(sys.argv[1:] if arguments is None else arguments)
     if options.command == "initialize":
         # The real one makes a network link with the two addresses; here the kubelet has seen to that.
@@ -358,6 +365,8 @@ def main(arguments: t.Sequence[str] | None = None) -> int:
     probe_address = _address(options.probe_listen, "127.0.0.1", options.probe_port)
     probes = Probes(probe_address, ProbeHandler)
     threading.Thread(target=probes.serve_forever, daemon=True).start()
+    # As the first process of its container it would not hear the signal otherwise.
+    signal.signal(signal.SIGTERM, _end)
     sys.stdout.write(json.dumps({"level": "info", "msg": f"Starting server on {address[0]}:{address[1]}"}) + "\n")
     sys.stdout.flush()
     agent.serve_forever()

@@ -24,7 +24,19 @@ MERGE_PATCH = "application/merge-patch+json"
 #: Seconds between attempts to follow a kind again.
 RETRY_DELAY = 0.2
 #: Reasons of events that are no warnings.
-NORMAL_EVENTS = ("Scheduled", "Pulled", "Created", "Started", "Killing", "SuccessfulCreate", "Completed")
+NORMAL_EVENTS = (
+    "Completed",
+    "Created",
+    "Killing",
+    "Pulled",
+    "Pulling",
+    "ScalingReplicaSet",
+    "Scheduled",
+    "Started",
+    "SuccessfulCreate",
+    "SuccessfulDelete",
+    "TaintManagerEviction",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +70,9 @@ EVENTS = Collection("api/v1", "events")
 JOBS = Collection("apis/batch/v1", "jobs")
 DEPLOYMENTS = Collection("apis/apps/v1", "deployments")
 REPLICA_SETS = Collection("apis/apps/v1", "replicasets")
+STATEFUL_SETS = Collection("apis/apps/v1", "statefulsets")
+CONTROLLER_REVISIONS = Collection("apis/apps/v1", "controllerrevisions")
+DISRUPTION_BUDGETS = Collection("apis/policy/v1", "poddisruptionbudgets")
 DAEMON_SETS = Collection("apis/apps/v1", "daemonsets")
 MUTATING_WEBHOOKS = Collection(
     "apis/admissionregistration.k8s.io/v1", "mutatingwebhookconfigurations", namespaced=False
@@ -68,10 +83,12 @@ TOKEN_REVIEWS = Collection("apis/authentication.k8s.io/v1", "tokenreviews", name
 class KubernetesError(Exception):
     """The API refused."""
 
-    def __init__(self, code: int, reason: str, message: str) -> None:
+    def __init__(self, code: int, reason: str, message: str, causes: t.Sequence[Object] = ()) -> None:
         super().__init__(message)
         self.code = code
         self.reason = reason
+        #: ``details.causes`` of the API's answer.
+        self.causes = causes
 
 
 class Client:
@@ -79,7 +96,8 @@ class Client:
 
     def __init__(self, endpoint: str, certificate_authority: str, token: str, agent: str) -> None:
         context = ssl.create_default_context(cadata=certificate_authority)
-        self._endpoint = endpoint
+        #: ``https://127.0.0.1:<port>``
+        self.endpoint = endpoint
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=context, limit=0),
             headers={"Authorization": f"Bearer {token}", "User-Agent": f"{agent}/sandbox"},
@@ -106,12 +124,13 @@ class Client:
         """
         data = None if body is None else json.dumps(body)
         headers = {"Content-Type": content_type} if data is not None else {}
-        url = self._endpoint + path
+        url = self.endpoint + path
         async with self._session.request(method, url, params=query, data=data, headers=headers) as answer:
             document: Object = await answer.json(content_type=None)
         if answer.status >= 400:
             reason, message = str(document.get("reason", "")), str(document.get("message", ""))
-            raise KubernetesError(answer.status, reason, message)
+            causes = (document.get("details") or {}).get("causes", ())
+            raise KubernetesError(answer.status, reason, message, causes)
         return document
 
     async def get(self, collection: Collection, namespace: str, name: str) -> Object | None:
@@ -163,7 +182,7 @@ class Client:
         """
         parameters = {**query, "watch": "true", "resourceVersion": version}
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
-        url = self._endpoint + collection.path()
+        url = self.endpoint + collection.path()
         # A line is one object, which may be larger than aiohttp's default limit for lines.
         async with self._session.get(url, params=parameters, timeout=timeout, read_bufsize=2**22) as answer:
             if answer.status >= 400:

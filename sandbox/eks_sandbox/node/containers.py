@@ -7,34 +7,32 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import pathlib
-import re
 import typing as t
 
 from eks_sandbox.control_plane.objects import Object
 from eks_sandbox.control_plane.objects import timestamp
 from eks_sandbox.node import logs
 from eks_sandbox.node.environment import ConfigurationError
-from eks_sandbox.node.environment import Translation
 from eks_sandbox.node.environment import expand
 from eks_sandbox.node.images import Image
 from eks_sandbox.node.images import ImagePullError
 from eks_sandbox.node.images import Images
-from eks_sandbox.node.probes import PortMap
+from eks_sandbox.node.images import InvalidImageNameError
+from eks_sandbox.node.places import Place
+from eks_sandbox.node.places import Run
 from eks_sandbox.node.probes import Prober
-from eks_sandbox.node.processes import Command
 from eks_sandbox.node.processes import Process
 from eks_sandbox.node.processes import StartError
+from eks_sandbox.node.terminal import Screen
+from eks_sandbox.node.terminal import Terminal
 
 #: Seconds before a container starts again: at once after its first end, then doubling from ten up to five minutes.
 FIRST_DELAY, LONGEST_DELAY = 10.0, 300.0
 #: Seconds between ErrImagePull and ImagePullBackOff, and between attempts at a configuration that is not there yet.
 PULL_DELAY, CONFIGURATION_DELAY = 1.0, 1.0
-#: A process needs more address space than the memory a container would be charged for.
-MEMORY_ALLOWANCE = 256 * 2**20
 #: What kubelet takes of a termination message, in bytes, and of a log in its place, in lines and bytes.
 TERMINATION_LIMIT, FALLBACK_LINES, FALLBACK_LIMIT = 4096, 80, 2048
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
-_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,15 +41,12 @@ class Sandbox:
 
     directory: pathlib.Path
     images: Images
-    #: Where a volume is, by its name.
-    volume: t.Callable[[str], pathlib.Path]
-    #: Addresses of the node, and what they are for a process of this machine.
-    addresses: t.Mapping[str, str]
-    ports: PortMap
+    #: Names of the images that the node has by now.
+    present_images: set[str]
+    place: Place
     #: Variables of the container, as its specification says them, from the API.
     variables: t.Callable[[Object], t.Awaitable[dict[str, str]]]
-    #: Variables and arguments that every process of this image gets from the node.
-    node_environment: t.Callable[[Image], t.Awaitable[dict[str, str]]]
+    #: More arguments for containers of an image, from the node.
     node_arguments: t.Callable[[Image], list[str]]
     #: Called after each change of a status.
     changed: t.Callable[[], t.Awaitable[None]]
@@ -65,9 +60,11 @@ class Container:
         self.spec = spec
         self.name: str = spec["name"]
         self._sandbox = sandbox
-        self._translate = self._translation()
         self._restart_policy = restart_policy
         self._process: Process | None = None
+        #: Where the container has a terminal: what it shows, and who keeps that.
+        self._screen: Screen | None = None
+        self._recording: asyncio.Task[None] | None = None
         self._state: Object = {"waiting": {"reason": "ContainerCreating"}}
         self._last: Object = {}
         self._restarts = 0
@@ -128,32 +125,43 @@ class Container:
         if self._process is not None and self._process.is_running:
             await self._process.stop(grace)
 
-    async def execute(self, command: t.Sequence[str], *, with_input: bool) -> Process:
+    async def execute(
+        self, command: t.Sequence[str], *, with_input: bool = False, terminal: int | None = None
+    ) -> Process:
         """Start another command in the container.
 
         :raises StartError: the container does not run, or there is no such program.
         """
-        if not self.is_running:
+        running = self._process
+        if not self.is_running or running is None:
             raise StartError(f'container not found ("{self.name}")')
+        translate = self._sandbox.place.translation(self.spec)
         own = await self._sandbox.variables(self.spec)
-        arguments = [self._translate(text) for text in command]
-        return await Process.start(await self._in_container(arguments, own, self._image()), with_input=with_input)
+        image = self._sandbox.images.pull(self.spec["image"])
+        wanted = self._sandbox.place.command(Run(self.spec, image, [translate(text) for text in command], own))
+        with self._sandbox.place.beside(wanted, running.pid) as beside:
+            return await Process.start(beside, with_input=with_input, terminal=terminal)
+
+    def output(self) -> t.AsyncGenerator[bytes, None]:
+        """What the container writes from now on, until it ends."""
+        if self._screen is not None:
+            return self._screen.watch()
+        return logs.read(self.log_path(), logs.LogOptions(follow=True, tail=0), self._is_alive)
+
+    def _is_alive(self) -> bool:
+        return self.is_running
 
     @property
-    def _termination_log(self) -> pathlib.Path:
-        return self._sandbox.directory / "termination" / self.name
+    def keyboard(self) -> asyncio.StreamWriter | None:
+        """The container's input, if its specification asks for one."""
+        if not self.spec.get("stdin") or self._process is None:
+            return None
+        return self._screen.terminal.keyboard if self._screen is not None else self._process.input
 
-    def _translation(self) -> Translation:
-        """From paths and addresses of this container to those of this machine."""
-        paths = {}
-        for mount in self.spec.get("volumeMounts") or []:
-            folder = self._sandbox.volume(mount["name"]) / (mount.get("subPath") or "")
-            paths[mount["mountPath"].rstrip("/")] = str(folder)
-        paths[self.spec.get("terminationMessagePath") or ""] = str(self._termination_log)
-        return Translation.of({**self._sandbox.addresses, **{path: real for path, real in paths.items() if path}})
-
-    def _image(self) -> Image:
-        return self._sandbox.images.pull(self.spec["image"])
+    @property
+    def terminal(self) -> Terminal | None:
+        """The container's terminal, if its specification asks for one."""
+        return self._screen.terminal if self._screen is not None else None
 
     async def _run_once(self) -> None:
         image = await self._pulled()
@@ -168,14 +176,15 @@ class Container:
         await self._sandbox.changed()
         probes = [asyncio.create_task(self._probe(kind)) for kind in _PROBES if kind in self.spec]
         try:
-            streams = {"stdout": process.output, "stderr": process.errors}
-            await logs.record(self.log_path(), streams)
             code = await process.wait()
+            if self._recording is not None:
+                await self._recording
         finally:
             for probe in probes:
                 probe.cancel()
             await process.stop(0)
-        await self._ended(code, message=self._last_words(code))
+        reason = "OOMKilled" if process.is_out_of_memory else ""
+        await self._ended(code, reason, self._last_words(code))
 
     def _last_words(self, code: int) -> str:
         """The termination message, or the end of a failed container's log where its policy says so.
@@ -184,7 +193,7 @@ class Container:
         """
         path = self.spec.get("terminationMessagePath")
         try:
-            text = self._termination_log.read_bytes()[-TERMINATION_LIMIT:] if path else b""
+            text = self._sandbox.place.termination_log(self.spec).read_bytes()[-TERMINATION_LIMIT:] if path else b""
         except OSError as error:
             return f"Error on reading termination log {path}: {error.strerror}"
         if not text and code != 0 and self.spec.get("terminationMessagePolicy") == "FallbackToLogsOnError":
@@ -203,30 +212,50 @@ class Container:
         await self._sandbox.changed()
 
     async def _pulled(self) -> Image:
+        """The image, once it is there: where nothing stands for its name, this never returns."""
+        name = self.spec["image"]
         try:
-            return self._image()
+            image = self._sandbox.images.pull(name)
+        except InvalidImageNameError as error:
+            await self._sandbox.event("InspectFailed", str(error))
+            await self._fail_forever("InvalidImageName", str(error))
         except ImagePullError as error:
-            self._waiting("ErrImagePull", str(error))
-            await self._sandbox.event("Failed", f'Failed to pull image "{self.spec["image"]}": {error}')
-            await self._sandbox.changed()
-        await asyncio.sleep(PULL_DELAY)
-        self._waiting("ImagePullBackOff", f'Back-off pulling image "{self.spec["image"]}"')
+            if self.spec.get("imagePullPolicy") == "Never":
+                await self._fail_forever(*_never_pulled(name))
+            await self._sandbox.event("Pulling", f'Pulling image "{name}"')
+            await self._sandbox.event("Failed", f'Failed to pull image "{name}": {error}')
+            await self._fail("ErrImagePull", str(error))
+            await asyncio.sleep(PULL_DELAY)
+            await self._sandbox.event("BackOff", f'Back-off pulling image "{name}"')
+            await self._fail_forever("ImagePullBackOff", f'Back-off pulling image "{name}": ErrImagePull: {error}')
+        present = self._sandbox.present_images
+        if name not in present and self.spec.get("imagePullPolicy") == "Never":
+            await self._fail_forever(*_never_pulled(name))
+        if name in present and self.spec.get("imagePullPolicy") != "Always":
+            await self._sandbox.event("Pulled", f'Container image "{name}" already present on machine')
+        else:
+            await self._sandbox.event("Pulled", f'Successfully pulled image "{name}"')
+        present.add(name)
+        return image
+
+    async def _fail(self, reason: str, message: str) -> None:
+        self._waiting(reason, message)
+        await self._sandbox.event("Failed", f"Error: {reason}")
         await self._sandbox.changed()
-        # Nothing that this pod could wait for would bring the image.
+
+    async def _fail_forever(self, reason: str, message: str) -> t.NoReturn:
+        """Nothing that this pod could wait for would mend it."""
+        await self._fail(reason, message)
         await asyncio.Event().wait()
         raise AssertionError("unreachable")
 
     async def _begun(self, image: Image) -> Process | None:
         while True:
             try:
-                command = await self._command(image)
-                if not command.arguments:
-                    raise StartError("no command specified")
-                self._termination_log.parent.mkdir(parents=True, exist_ok=True)
-                self._termination_log.write_bytes(b"")
-                return await Process.start(command)
+                return await self._begin(image)
             except ConfigurationError as error:
                 self._waiting("CreateContainerConfigError", str(error))
+                await self._sandbox.event("Failed", f"Error: {error}")
                 await self._sandbox.changed()
                 await asyncio.sleep(CONFIGURATION_DELAY)
             except StartError as error:
@@ -234,25 +263,35 @@ class Container:
                 await self._ended(128, "StartError", f"failed to create containerd task: {error}")
                 return None
 
-    async def _command(self, image: Image) -> Command:
-        """What the container runs. Only what its specification says is translated: our own paths are real already."""
+    async def _begin(self, image: Image) -> Process:
+        """Start the container.
+
+        Only what its specification says is translated: our own paths are real already.
+        """
+        translate = self._sandbox.place.translation(self.spec)
         own = await self._sandbox.variables(self.spec)
         said = {
-            field: [self._translate(expand(text, own)) for text in self.spec.get(field) or ()]
+            field: [translate(expand(text, own)) for text in self.spec.get(field) or ()]
             for field in ("command", "args")
         }
         arguments = [*image.arguments(said), *self._sandbox.node_arguments(image)]
-        return await self._in_container(arguments, own, image)
-
-    async def _in_container(self, arguments: t.Sequence[str], own: t.Mapping[str, str], image: Image) -> Command:
-        variables = {name: self._translate(value) for name, value in own.items()}
-        work = self._sandbox.directory / "work"
-        work.mkdir(parents=True, exist_ok=True)
-        base = {"PATH": image.path, "HOME": str(work), "TMPDIR": str(work), "LANG": "C.UTF-8", **image.environment}
-        environment = {**base, **await self._sandbox.node_environment(image), **variables}
-        said = self.spec.get("workingDir")
-        directory = pathlib.Path(self._translate(said)) if said else work
-        return Command(image.resolve(arguments), environment, directory, _limits(self.spec))
+        if not arguments:
+            raise StartError("no command specified")
+        for path in (last := self._sandbox.place.termination_log(self.spec), self.log_path()):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        last.write_bytes(b"")
+        command = self._sandbox.place.command(Run(self.spec, image, arguments, own))
+        if not self.spec.get("tty"):
+            logged = dataclasses.replace(command, log=self.log_path())
+            return await Process.start(logged, with_input=bool(self.spec.get("stdin")))
+        self._screen = Screen(Terminal())
+        try:
+            process = await Process.start(command, terminal=self._screen.terminal.slave)
+        except BaseException:
+            self._screen.terminal.close()
+            raise
+        self._recording = asyncio.create_task(self._screen.record(self.log_path()))
+        return process
 
     async def _back_off(self, ends: int) -> None:
         self._last = self._state
@@ -269,7 +308,7 @@ class Container:
         async def execute(command: t.Sequence[str]) -> int:
             # Of a probe's command, kubelet expands what the specification itself knows.
             known = {entry["name"]: entry["value"] for entry in self.spec.get("env") or [] if "value" in entry}
-            process = await self.execute([expand(text, known) for text in command], with_input=False)
+            process = await self.execute([expand(text, known) for text in command])
             await asyncio.gather(process.output.read(), process.errors.read())
             return await process.wait()
 
@@ -284,24 +323,11 @@ class Container:
                 await self._process.stop(1)
             await self._sandbox.changed()
 
-        await Prober(self.spec[kind], self.spec, self._sandbox.ports, execute).run(report)
+        await Prober(self.spec[kind], self.spec, self._sandbox.place.connection, execute).run(report)
 
     def _waiting(self, reason: str, message: str = "") -> None:
         self._state = {"waiting": {"reason": reason, **({"message": message} if message else {})}}
 
 
-def quantity(text: str) -> int:
-    """A quantity of memory in bytes; 0 for what cannot be read."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([A-Za-z]*)", str(text))
-    if not found or found[2] not in _UNITS:
-        return 0
-    return int(float(found[1]) * _UNITS[found[2]])
-
-
-def _limits(container: Object) -> dict[str, int]:
-    """Resource limits of the process: no core files, and a bound for memory that runs away."""
-    limits = {"RLIMIT_CORE": 0}
-    memory = quantity(((container.get("resources") or {}).get("limits") or {}).get("memory", ""))
-    if memory:
-        limits["RLIMIT_DATA"] = memory + MEMORY_ALLOWANCE
-    return limits
+def _never_pulled(name: str) -> tuple[str, str]:
+    return "ErrImageNeverPull", f'Container image "{name}" is not present with pull policy of Never'

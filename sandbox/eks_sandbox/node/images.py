@@ -9,24 +9,34 @@ would let it fail.
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import pathlib
 import re
 import sys
 import typing as t
 import venv
 
-SANDBOX_SOURCES = pathlib.Path(__file__).resolve().parents[2]
+from eks_sandbox.node.processes import SOURCES
+
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 AGENT_REPOSITORY = "eks-pod-identity-agent"
 
-_PYTHON = re.compile(r"(public\.ecr\.aws/(lambda|docker/library)/|docker\.io/(library/)?|library/)?python")
-_AMAZON_LINUX = re.compile(r"(public\.ecr\.aws/amazonlinux/|docker\.io/(library/)?|library/)?amazonlinux")
-_AGENT = re.compile(rf"(.+/)?{AGENT_REPOSITORY}")
 _PYTHON_NAMES = re.compile(r"python(3(\.\d+)?)?")
+_DOCKER_HUB = r"(docker\.io/)?"
+_LIBRARY = rf"({_DOCKER_HUB}(library/)?|public\.ecr\.aws/docker/library/)"
+#: The grammar of an image's name (distribution/reference): host, path, tag, digest.
+_HOST = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*(?::\d+)?/)?"
+_PATH = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_TAG, _DIGEST = r"(?::[\w][\w.-]{0,127})?", r"(?:@[\w+.-]+:[0-9a-fA-F]{32,})?"
+_REFERENCE = re.compile(rf"({_HOST}{_PATH}(?:/{_PATH})*){_TAG}{_DIGEST}", re.ASCII)
 
 
 class ImagePullError(Exception):
     """No such image."""
+
+
+class InvalidImageNameError(ImagePullError):
+    """The name is none of an image."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,15 +44,22 @@ class Image:
     """What a container of this image has before its own settings."""
 
     name: str
-    #: Folders of programs.
-    path: str
-    #: The interpreter that ``python`` stands for, whatever folder a command names.
-    python: pathlib.Path
-    #: What the image itself runs; None where a pod must say it.
+    #: The interpreter that ``python`` stands for, whatever folder a command names; None: the image has none.
+    python: pathlib.Path | None = None
+    #: The folder ``lib`` in which that interpreter finds packages, where it has more than its standard library.
+    packages: pathlib.Path | None = None
+    #: More folders of this machine that it consists of.
+    folders: tuple[pathlib.Path, ...] = ()
+    #: What the image itself runs; empty where a pod must say it.
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     environment: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     is_agent: bool = False
+
+    @property
+    def path(self) -> str:
+        """Folders of programs, for a process of this machine."""
+        return f"{self.python.parent}:{SYSTEM_PATH}" if self.python else SYSTEM_PATH
 
     def arguments(self, container: t.Mapping[str, t.Any]) -> list[str]:
         """The command line: ``command`` replaces the entry point, and ``args`` what follows it."""
@@ -54,13 +71,13 @@ class Image:
             return [*command, *(arguments or ())]
         return [*self.entrypoint, *(arguments or self.command)]
 
-    def resolve(self, arguments: t.Sequence[str]) -> list[str]:
-        """The command line with the image's Python in place of a path that only the image would have."""
+    def resolve(self, arguments: t.Sequence[str], python: pathlib.PurePath | None) -> list[str]:
+        """The command line with this interpreter in place of a path that only the true image would have."""
         if not arguments:
             return []
         program = arguments[0]
-        if "/" in program and _PYTHON_NAMES.fullmatch(program.rpartition("/")[2]):
-            program = str(self.python)
+        if python and "/" in program and _PYTHON_NAMES.fullmatch(program.rpartition("/")[2]):
+            program = str(python)
         return [program, *arguments[1:]]
 
 
@@ -69,60 +86,70 @@ class Images:
 
     def __init__(self, directory: pathlib.Path) -> None:
         self._directory = directory
+        #: Repository -> what makes its image.
+        self._makers: tuple[tuple[re.Pattern[str], t.Callable[[str], Image]], ...] = (
+            (re.compile(rf"{_LIBRARY}python"), _python),
+            (re.compile(r"public\.ecr\.aws/lambda/python"), _lambda),
+            (re.compile(rf"({_LIBRARY}|public\.ecr\.aws/amazonlinux/)amazonlinux"), self._amazon_linux),
+            (re.compile(rf"({_DOCKER_HUB}amazon|public\.ecr\.aws/aws-cli)/aws-cli"), _aws_cli),
+            (re.compile(rf"{_LIBRARY}busybox"), _busybox),
+            (re.compile(rf"(.+/)?{AGENT_REPOSITORY}"), _agent),
+        )
 
     def pull(self, reference: str) -> Image:
         """The image of this name.
 
         :raises ImagePullError: nothing here stands for it.
         """
-        repository = _repository(reference)
-        if _PYTHON.fullmatch(repository):
-            return self._with_boto3(reference)
-        if _AMAZON_LINUX.fullmatch(repository):
-            return self._plain(reference)
-        if _AGENT.fullmatch(repository):
-            return self._agent(reference)
+        named = _REFERENCE.fullmatch(reference)
+        if named is None:
+            why = f'couldn\'t parse image name "{reference}": invalid reference format'
+            raise InvalidImageNameError(f'Failed to apply default image tag "{reference}": {why}')
+        for pattern, make in self._makers:
+            if pattern.fullmatch(named[1]):
+                return make(reference)
+        whole = f"docker.io/library/{reference}" if "/" not in named[1] else reference
+        known = "python, public.ecr.aws/lambda/python, amazonlinux, amazon/aws-cli, busybox and eks-pod-identity-agent"
         raise ImagePullError(
-            f'failed to pull and unpack image "{reference}": failed to resolve reference "{reference}": not found '
-            "(the sandbox has the images python, public.ecr.aws/lambda/python, amazonlinux and eks-pod-identity-agent)"
+            f'rpc error: code = NotFound desc = failed to pull and unpack image "{whole}": failed to resolve reference '
+            f'"{whole}": {whole}: not found (the sandbox has the images {known})'
         )
 
-    @staticmethod
-    def _with_boto3(reference: str) -> Image:
-        """The sandbox's own interpreter, whose packages hold boto3, as those of the Lambda image do."""
-        folder = pathlib.Path(sys.executable).parent
-        is_lambda = "lambda/" in reference
-        return Image(
-            name=reference,
-            path=f"{folder}:{SYSTEM_PATH}",
-            python=pathlib.Path(sys.executable),
-            entrypoint=("/lambda-entrypoint.sh",) if is_lambda else (),
-            command=() if is_lambda else ("python3",),
-        )
-
-    def _plain(self, reference: str) -> Image:
+    def _amazon_linux(self, reference: str) -> Image:
         """A shell, and a Python that has its standard library and nothing else."""
-        folder = self._directory / "amazonlinux"
-        if not (folder / "bin" / "python3").exists():
-            venv.create(folder, symlinks=True, with_pip=False)
-        path = f"{folder / 'bin'}:{SYSTEM_PATH}"
-        return Image(name=reference, path=path, python=folder / "bin" / "python3", command=("/bin/bash",))
-
-    @staticmethod
-    def _agent(reference: str) -> Image:
-        python = pathlib.Path(sys.executable)
-        return Image(
-            name=reference,
-            path=f"{python.parent}:{SYSTEM_PATH}",
-            python=python,
-            entrypoint=(str(python), "-m", "eks_sandbox.node.agent"),
-            environment={"PYTHONPATH": str(SANDBOX_SOURCES)},
-            is_agent=True,
-        )
+        python = self._directory / "amazonlinux" / "bin" / "python3"
+        if not python.exists():
+            venv.create(python.parents[1], symlinks=True, with_pip=False)
+        return Image(reference, python, command=("/bin/bash",))
 
 
-def _repository(reference: str) -> str:
-    """The reference without tag and digest; the host of a private registry of AWS stays."""
-    name = reference.partition("@")[0]
-    folder, slash, last = name.rpartition("/")
-    return f"{folder}{slash}{last.partition(':')[0]}"
+def _python(reference: str) -> Image:
+    """The sandbox's own interpreter, whose packages hold boto3."""
+    return Image(reference, pathlib.Path(sys.executable), pathlib.Path(sys.prefix) / "lib", command=("python3",))
+
+
+def _lambda(reference: str) -> Image:
+    """boto3 is in its packages, as in those of AWS's image; the entry point of AWS Lambda is not."""
+    return dataclasses.replace(_python(reference), entrypoint=("/lambda-entrypoint.sh",), command=())
+
+
+def _aws_cli(reference: str) -> Image:
+    if importlib.util.find_spec("awscli") is None:
+        raise ImagePullError(f'failed to pull image "{reference}": the sandbox runs without the aws CLI')
+    return dataclasses.replace(_python(reference), entrypoint=("aws",), command=())
+
+
+def _agent(reference: str) -> Image:
+    return dataclasses.replace(
+        _python(reference),
+        folders=(SOURCES / "eks_sandbox",),
+        entrypoint=("python3", "-m", "eks_sandbox.node.agent"),
+        command=(),
+        environment={"PYTHONPATH": str(SOURCES)},
+        is_agent=True,
+    )
+
+
+def _busybox(reference: str) -> Image:
+    """A shell and the usual commands: this machine's."""
+    return Image(reference, command=("sh",))

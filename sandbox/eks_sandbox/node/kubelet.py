@@ -6,34 +6,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import pathlib
-import platform
 import typing as t
-import uuid
+import urllib.parse
+
+import aiohttp
 
 from eks_sandbox.control_plane.objects import Object
 from eks_sandbox.control_plane.objects import identity
-from eks_sandbox.control_plane.objects import timestamp
 from eks_sandbox.control_plane.serving import Server
 from eks_sandbox.interfaces import NodeSpec
 from eks_sandbox.node.client import NODES
 from eks_sandbox.node.client import PODS
 from eks_sandbox.node.client import Client
+from eks_sandbox.node.client import Collection
 from eks_sandbox.node.client import Informer
+from eks_sandbox.node.client import KubernetesError
 from eks_sandbox.node.images import Images
 from eks_sandbox.node.kubelet_server import KubeletServer
+from eks_sandbox.node.machine import ADDRESS
 from eks_sandbox.node.machine import Machine
-from eks_sandbox.node.pods import ADDRESS
 from eks_sandbox.node.pods import PodWorker
 from eks_sandbox.node.pods import is_finished
+from eks_sandbox.node.registration import Registration
 
 log = logging.getLogger(__name__)
 
-#: Pods per node of the instance types that the sandbox knows (the limit of network interfaces on AWS).
-POD_CAPACITY = {"t3.medium": 17, "t3.large": 35, "m5.large": 29, "m5.xlarge": 58}
-#: vCPUs and GiB of the same.
-SIZES = {"t3.medium": (2, 4), "t3.large": (2, 8), "m5.large": (2, 8), "m5.xlarge": (4, 16)}
+#: Seconds between signs of life, as kubelet gives them.
+HEARTBEAT_PERIOD = 10.0
+LEASES = Collection("apis/coordination.k8s.io/v1", "leases")
 
 
 class Kubelet:
@@ -53,9 +54,11 @@ class Kubelet:
         self._machine = machine
         self._images = images
         self._directory = directory
-        self._version = version
         self._workers: dict[str, PodWorker] = {}
+        parts = urllib.parse.urlsplit(client.endpoint)
+        machine.api_server = (parts.hostname or ADDRESS, parts.port or 443)
         self._server = Server(KubeletServer(self._worker), tls, client_authority=client_authority)
+        self._registration = Registration(machine.node, version, machine.pod_mode, self._server.port)
         self._informer = Informer(client, PODS, fieldSelector=f"spec.nodeName={self.node.name}")
         self._informer.listen(self._observe)
         self._tasks: list[asyncio.Task[None]] = []
@@ -69,7 +72,7 @@ class Kubelet:
         """Serve logs and exec, join the cluster, follow the pods."""
         self._server.start()
         await self._register()
-        following = (self._informer.run(), self._machine.refresh())
+        following = (self._informer.run(), self._machine.refresh(), self._beat())
         self._tasks = [asyncio.create_task(work) for work in following]
 
     async def stop(self) -> None:
@@ -116,76 +119,30 @@ class Kubelet:
         task.add_done_callback(self._tasks.remove)
 
     async def _register(self) -> None:
-        node = self._node()
-        await self._client.create_if_missing(NODES, {key: node[key] for key in ("metadata", "spec")})
-        await self._client.patch(NODES, node, {"status": node["status"]}, "status")
+        await self._client.create_if_missing(NODES, self._registration.node())
+        await self._report()
 
-    def _node(self) -> Object:
-        spec = self.node
-        machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-        labels = {
-            "beta.kubernetes.io/arch": machine,
-            "beta.kubernetes.io/os": "linux",
-            "eks.amazonaws.com/nodegroup": spec.nodegroup,
-            "kubernetes.io/arch": machine,
-            "kubernetes.io/hostname": spec.name,
-            "kubernetes.io/os": "linux",
-            "node.kubernetes.io/instance-type": spec.instance_type,
-            "topology.kubernetes.io/region": spec.zone.rstrip("abcdef"),
-            "topology.kubernetes.io/zone": spec.zone,
-            **spec.labels,
-        }
-        taints = [dict(taint) for taint in spec.taints]
-        provider = f"aws:///{spec.zone}/{spec.instance_id}"
-        return {
-            "apiVersion": "v1",
-            "kind": "Node",
-            "metadata": {"name": spec.name, "labels": labels},
-            "spec": {"providerID": provider, **({"taints": taints} if taints else {})},
-            "status": self._status(machine),
-        }
+    async def _report(self) -> None:
+        node = {"metadata": {"name": self.node.name}}
+        await self._client.patch(NODES, node, {"status": self._registration.status(self._machine.images)}, "status")
 
-    def _status(self, machine: str) -> Object:
-        processors, memory = SIZES.get(self.node.instance_type, (2, 8))
-        capacity = {
-            "cpu": str(processors),
-            "memory": f"{memory}Gi",
-            "pods": str(POD_CAPACITY.get(self.node.instance_type, 29)),
-            "ephemeral-storage": "20Gi",
-        }
-        return {
-            "addresses": [
-                {"type": "InternalIP", "address": ADDRESS},
-                {"type": "Hostname", "address": self.node.name},
-                {"type": "InternalDNS", "address": self.node.name},
-            ],
-            "allocatable": capacity,
-            "capacity": capacity,
-            "conditions": _conditions(),
-            "daemonEndpoints": {"kubeletEndpoint": {"Port": self._server.port}},
-            "nodeInfo": {
-                "architecture": machine,
-                "bootID": str(uuid.uuid4()),
-                "containerRuntimeVersion": "process://1.0",
-                "kernelVersion": os.uname().release,
-                "kubeProxyVersion": "",
-                "kubeletVersion": f"v{self._version}.0-eks-sandbox",
-                "machineID": self.node.instance_id,
-                "operatingSystem": "linux",
-                "osImage": "EKS sandbox (local processes)",
-                "systemUUID": self.node.instance_id,
-            },
-        }
+    async def _beat(self) -> None:
+        """Tell again and again that the node is well, until cancelled: without it the node counts as lost."""
+        while True:
+            await self._try(self._renew_lease)
+            await asyncio.sleep(HEARTBEAT_PERIOD)
+            await self._try(self._report)
 
+    async def _try(self, work: t.Callable[[], t.Awaitable[None]]) -> None:
+        """What fails now is tried again with the next heartbeat."""
+        try:
+            await work()
+        except (KubernetesError, aiohttp.ClientError, TimeoutError) as error:
+            log.debug("heartbeat of node %s: %s", self.node.name, error)
 
-def _conditions() -> list[Object]:
-    now = timestamp()
-    pressures: t.Sequence[tuple[str, str]] = (
-        ("MemoryPressure", "KubeletHasSufficientMemory"),
-        ("DiskPressure", "KubeletHasNoDiskPressure"),
-        ("PIDPressure", "KubeletHasSufficientPID"),
-    )
-    times = {"lastHeartbeatTime": now, "lastTransitionTime": now}
-    conditions = [{"type": kind, "status": "False", "reason": reason, **times} for kind, reason in pressures]
-    ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "kubelet is posting ready status"}
-    return [*conditions, {**ready, **times}]
+    async def _renew_lease(self) -> None:
+        lease = self._registration.lease()
+        if await self._client.get(LEASES, *identity(lease)) is None:
+            await self._client.create(LEASES, lease)
+        else:
+            await self._client.patch(LEASES, lease, {"spec": lease["spec"]})

@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The kubelet's own HTTPS server: logs and exec, asked by the API server only."""
+"""The kubelet's own HTTPS server: logs, exec and attach, asked by the API server only."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from eks_sandbox.node import logs
 from eks_sandbox.node.containers import Container
 from eks_sandbox.node.processes import Process
 from eks_sandbox.node.processes import StartError
+from eks_sandbox.node.terminal import Terminal
 
 PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 #: Channels of the exec protocol; 255 closes another channel (v5).
-STDIN, STDOUT, STDERR, ERROR, CLOSE = 0, 1, 2, 3, 255
+STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 CHUNK = 16 * 1024
 #: How the kubelet tells these reasons to somebody who wants a log.
 _PULL_REASONS = {
@@ -53,10 +54,11 @@ class KubeletServer:
         container = self._container(parts)
         if scope["type"] == "websocket":
             await receive()
-            if container is None or parts[0] != "exec":
+            serve = {"exec": _execute, "attach": _attach}.get(parts[0])
+            if container is None or serve is None:
                 await _refuse(send, 404, "no such container")
                 return
-            await _execute(container, query, scope, receive, send)
+            await serve(container, query, scope, receive, send)
         elif container is None or parts[0] != "containerLogs":
             await respond(send, 404, b"no such container\n", _TEXT)
         else:
@@ -89,7 +91,7 @@ async def _log(container: Container, pod: str, query: t.Mapping[str, str], send:
     def is_running() -> bool:
         return container.is_running and not previous
 
-    async with contextlib.aclosing(t.cast(t.Any, logs.read(path, options, is_running))) as pieces:
+    async with contextlib.aclosing(logs.read(path, options, is_running)) as pieces:
         async for piece in pieces:
             if piece:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
@@ -106,27 +108,84 @@ async def _refuse(send: Send, status: int, reason: str) -> None:
 async def _execute(
     container: Container, query: t.Mapping[str, list[str]], scope: Scope, receive: Receive, send: Send
 ) -> None:
-    protocol = next((name for name in PROTOCOLS if name in scope["subprotocols"]), None)
-    if protocol is None or not query.get("command"):
+    if not query.get("command") or not await _accept(scope, send):
         await _refuse(send, 400, "you must specify a command and one of the protocols " + ", ".join(PROTOCOLS))
         return
-    await send({"type": "websocket.accept", "subprotocol": protocol})
+    terminal = Terminal() if _asked(query, "tty") else None
     try:
-        process = await container.execute(query["command"], with_input="input" in query)
+        status = await _converse(container, query, terminal, receive, send)
+        outcome = {"metadata": {}, "status": "Success"} if status == 0 else _exit_failure(status)
     except StartError as error:
-        await _send(send, ERROR, json.dumps(_failure("InternalError", str(error))).encode())
-        await send({"type": "websocket.close", "code": 1000})
+        outcome = _failure("InternalError", str(error))
+    finally:
+        if terminal is not None:
+            terminal.close()
+    await _end(send, outcome)
+
+
+async def _attach(
+    container: Container, query: t.Mapping[str, list[str]], scope: Scope, receive: Receive, send: Send
+) -> None:
+    """The client at the streams of the container itself, until one of them ends."""
+    if not container.is_running:
+        await _refuse(send, 400, f"container {container.name} not found in pod")
         return
-    feeding = asyncio.create_task(_feed(process, receive))
+    if not await _accept(scope, send):
+        await _refuse(send, 400, "you must specify one of the protocols " + ", ".join(PROTOCOLS))
+        return
+    keyboard = container.keyboard if _asked(query, "input") else None
+    typing = asyncio.create_task(_type(keyboard, container.terminal, receive))
+    showing = asyncio.create_task(_show(container, send))
+    done, left = await asyncio.wait({typing, showing}, return_when=asyncio.FIRST_COMPLETED)
+    for task in left:
+        task.cancel()
+    if showing in done:
+        await _end(send, {"metadata": {}, "status": "Success"})
+
+
+async def _show(container: Container, send: Send) -> None:
+    async with contextlib.aclosing(container.output()) as pieces:
+        async for piece in pieces:
+            if piece:
+                await _send(send, STDOUT, piece)
+
+
+async def _accept(scope: Scope, send: Send) -> bool:
+    """Agree on a protocol, if there is one."""
+    protocol = next((name for name in PROTOCOLS if name in scope["subprotocols"]), None)
+    if protocol is not None:
+        await send({"type": "websocket.accept", "subprotocol": protocol})
+    return protocol is not None
+
+
+async def _end(send: Send, outcome: Object) -> None:
+    await _send(send, ERROR, json.dumps(outcome).encode())
+    await send({"type": "websocket.close", "code": 1000})
+
+
+def _asked(query: t.Mapping[str, list[str]], option: str) -> bool:
+    return query.get(option, [""])[0] in ("1", "true")
+
+
+async def _converse(
+    container: Container, query: t.Mapping[str, list[str]], terminal: Terminal | None, receive: Receive, send: Send
+) -> int:
+    """Run the command with the client at its streams; returns its exit status."""
+    if terminal is None:
+        process = await container.execute(query["command"], with_input=_asked(query, "input"))
+        streams = {STDOUT: process.output, STDERR: process.errors}
+        keyboard = process.input
+    else:
+        process = await container.execute(query["command"], terminal=terminal.slave)
+        streams = {STDOUT: await terminal.opened()}
+        keyboard = terminal.keyboard
+    feeding = asyncio.create_task(_feed(process, keyboard, terminal, receive))
     try:
-        await asyncio.gather(_drain(process.output, STDOUT, send), _drain(process.errors, STDERR, send))
-        status = await process.wait()
+        await asyncio.gather(*(_drain(stream, channel, send) for channel, stream in streams.items()))
+        return await process.wait()
     finally:
         feeding.cancel()
         await process.stop(0)
-    outcome = {"metadata": {}, "status": "Success"} if status == 0 else _exit_failure(status)
-    await _send(send, ERROR, json.dumps(outcome).encode())
-    await send({"type": "websocket.close", "code": 1000})
 
 
 async def _send(send: Send, channel: int, content: bytes) -> None:
@@ -134,23 +193,35 @@ async def _send(send: Send, channel: int, content: bytes) -> None:
 
 
 async def _drain(stream: asyncio.StreamReader, channel: int, send: Send) -> None:
-    while content := await stream.read(CHUNK):
-        await _send(send, channel, content)
+    # A terminal whose last process has ended answers with an error.
+    with contextlib.suppress(OSError):
+        while content := await stream.read(CHUNK):
+            await _send(send, channel, content)
 
 
-async def _feed(process: Process, receive: Receive) -> None:
-    """From the client to the command's standard input; a client that goes away ends the command."""
+async def _feed(
+    process: Process, keyboard: asyncio.StreamWriter | None, terminal: Terminal | None, receive: Receive
+) -> None:
+    """From the client to the command; a client that goes away ends it."""
+    await _type(keyboard, terminal, receive)
+    process.kill()
+
+
+async def _type(keyboard: asyncio.StreamWriter | None, terminal: Terminal | None, receive: Receive) -> None:
+    """From the client to an input, until the client goes away."""
     while (message := await receive())["type"] == "websocket.receive":
-        content = message.get("bytes") or b""
-        if process.input is None or not content:
+        # The official Python client sends what is typed as text.
+        content = message.get("bytes") or (message.get("text") or "").encode()
+        if content[:1] == bytes([RESIZE]) and terminal is not None:
+            terminal.resize(content[1:])
+        if keyboard is None or not content:
             continue
         with contextlib.suppress(ConnectionError):
             if content[0] == STDIN:
-                process.input.write(content[1:])
-                await process.input.drain()
+                keyboard.write(content[1:])
+                await keyboard.drain()
             elif content[0] == CLOSE and content[1:2] == bytes([STDIN]):
-                process.input.close()
-    process.kill()
+                keyboard.close()
 
 
 def _failure(reason: str, message: str) -> Object:

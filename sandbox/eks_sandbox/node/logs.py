@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Container logs in the format of the container runtime interface: time stamp, stream, F or P, text."""
+"""Reads container logs in the format of the container runtime interface, as ``shim/log.py`` writes them."""
 
 from __future__ import annotations
 
@@ -8,37 +8,12 @@ import asyncio
 import contextlib
 import dataclasses
 import datetime
+import os
 import pathlib
 import typing as t
 
 #: Seconds between looks at a log that is followed.
 FOLLOW_PERIOD = 0.05
-CHUNK = 16 * 1024
-
-
-async def record(path: pathlib.Path, streams: t.Mapping[str, asyncio.StreamReader]) -> None:
-    """Write what comes from a container's streams until they end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab", buffering=0) as file:
-        await asyncio.gather(*(_copy(file, name, stream) for name, stream in streams.items()))
-
-
-async def _copy(file: t.BinaryIO, name: str, stream: asyncio.StreamReader) -> None:
-    rest = b""
-    while part := await stream.read(CHUNK):
-        *lines, rest = (rest + part).split(b"\n")
-        for line in lines:
-            _write(file, name, b"F", line)
-        if len(rest) >= CHUNK:
-            _write(file, name, b"P", rest)
-            rest = b""
-    if rest:
-        _write(file, name, b"P", rest)
-
-
-def _write(file: t.BinaryIO, stream: str, tag: bytes, text: bytes) -> None:
-    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
-    file.write(b" ".join((now.encode(), stream.encode(), tag, text)) + b"\n")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,16 +57,17 @@ class LogOptions:
         return (moment + b" " if self.timestamps else b"") + text + ending
 
 
-async def read(path: pathlib.Path, options: LogOptions, is_running: t.Callable[[], bool]) -> t.AsyncIterator[bytes]:
+async def read(
+    path: pathlib.Path, options: LogOptions, is_running: t.Callable[[], bool]
+) -> t.AsyncGenerator[bytes, None]:
     """Pieces of a log; one that is followed ends after the container has ended."""
     left = options.limit
-    with path.open("rb") as file:
-        async with contextlib.aclosing(_lines(file, options, is_running)) as pieces:
-            async for piece in pieces:
-                yield piece[:left]
-                left = None if left is None else left - len(piece)
-                if left is not None and left <= 0:
-                    return
+    async with contextlib.aclosing(_lines(path, options, is_running)) as pieces:
+        async for piece in pieces:
+            yield piece[:left]
+            left = None if left is None else left - len(piece)
+            if left is not None and left <= 0:
+                return
 
 
 def ending(path: pathlib.Path, lines: int) -> bytes:
@@ -101,19 +77,32 @@ def ending(path: pathlib.Path, lines: int) -> bytes:
 
 
 async def _lines(
-    file: t.BinaryIO, options: LogOptions, is_running: t.Callable[[], bool]
+    path: pathlib.Path, options: LogOptions, is_running: t.Callable[[], bool]
 ) -> t.AsyncGenerator[bytes, None]:
-    first = file.readlines()
-    begun = first.pop() if first and not first[-1].endswith(b"\n") else b""
-    if options.tail is not None:
-        first = first[-options.tail :] if options.tail else []
-    yield b"".join(options.shown(line) for line in first)
-    while options.follow:
-        # Asked before reading, so that nothing written in between is lost.
-        running = is_running()
-        *lines, begun = (begun + file.read()).split(b"\n")
-        if lines:
-            yield b"".join(options.shown(line) for line in lines)
-        if not running:
-            return
-        await asyncio.sleep(FOLLOW_PERIOD)
+    file = path.open("rb")
+    try:
+        first = file.readlines()
+        begun = first.pop() if first and not first[-1].endswith(b"\n") else b""
+        if options.tail is not None:
+            first = first[-options.tail :] if options.tail else []
+        yield b"".join(options.shown(line) for line in first)
+        while options.follow:
+            # Asked before reading, so that nothing written in between is lost.
+            running, is_old = is_running(), _is_old(file, path)
+            *lines, begun = (begun + file.read()).split(b"\n")
+            if lines:
+                yield b"".join(options.shown(line) for line in lines)
+            if is_old:
+                file.close()
+                file = path.open("rb")
+            elif not running:
+                return
+            else:
+                await asyncio.sleep(FOLLOW_PERIOD)
+    finally:
+        file.close()
+
+
+def _is_old(file: t.BinaryIO, path: pathlib.Path) -> bool:
+    """Whether the log has begun anew since the file was opened."""
+    return os.fstat(file.fileno()).st_ino != path.stat().st_ino

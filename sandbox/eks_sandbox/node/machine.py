@@ -8,6 +8,7 @@ import asyncio
 import logging
 import pathlib
 import socket
+import urllib.parse
 
 from eks_sandbox.control_plane.certificates import write_private
 from eks_sandbox.interfaces import AwsSide
@@ -17,9 +18,17 @@ from eks_sandbox.node.images import Image
 
 log = logging.getLogger(__name__)
 
+Address = tuple[str, int]
+
 #: Where the agent answers on a real node, by IPv4 and IPv6.
-AGENT_ADDRESSES = ("169.254.170.23", "[fd00:ec2::23]")
+AGENT_ADDRESSES = ("169.254.170.23", "fd00:ec2::23")
 AGENT_PORT, PROBE_PORT = 80, 2703
+#: This machine, for its processes.
+ADDRESS = "127.0.0.1"
+#: What a pod in a network of its own reaches beyond the sandbox: the Python packages that a guide's pod installs. The
+#: addresses are of the range for benchmarks, which nobody has.
+OUTSIDE = {"pypi.org": "198.18.0.1", "files.pythonhosted.org": "198.18.0.2"}
+HTTPS_PORT = 443
 #: Seconds between writes of the node role's credentials.
 CREDENTIALS_PERIOD = 900.0
 
@@ -33,7 +42,7 @@ class ReservedPort:
     def __init__(self) -> None:
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        self._socket.bind(("127.0.0.1", 0))
+        self._socket.bind((ADDRESS, 0))
         self.number: int = self._socket.getsockname()[1]
 
     def release(self) -> None:
@@ -51,14 +60,44 @@ class Machine:
         self._agent = ReservedPort()
         self._agent_probe = ReservedPort()
         self._closed = ReservedPort()
-        self._credentials_file = directory / "node-role"
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._credentials_file = directory / "role" / "credentials"
+        self._credentials_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        #: The API server, as host and port; the kubelet knows them.
+        self.api_server = (ADDRESS, 0)
+        #: Names of the images that pods of this node have used.
+        self.images: set[str] = set()
 
-    def addresses(self) -> dict[str, str]:
-        """What link-local addresses are for a process of this machine."""
-        here = f"http://127.0.0.1:{self._agent.number}"
-        plain = {f"http://{address}": here for address in AGENT_ADDRESSES}
-        return plain | {f"http://{address}:{AGENT_PORT}": here for address in AGENT_ADDRESSES}
+    @property
+    def pod_mode(self) -> str:
+        """``namespaces`` or ``processes``."""
+        return self._cluster.pod_mode
+
+    def translated_addresses(self) -> dict[str, str]:
+        """What the agent's addresses are for a process in this machine's network."""
+        here = f"http://{ADDRESS}:{self._agent.number}"
+        hosts = [f"[{address}]" if ":" in address else address for address in AGENT_ADDRESSES]
+        return {f"http://{host}{port}": here for host in hosts for port in ("", f":{AGENT_PORT}")}
+
+    def forwards(self) -> dict[Address, Address]:
+        """What a pod in a network of its own can connect to, and where that is."""
+        agent = {(address, AGENT_PORT): (ADDRESS, self._agent.number) for address in AGENT_ADDRESSES}
+        here = (self._aws_endpoint, self.api_server)
+        outside = {(address, HTTPS_PORT): (name, HTTPS_PORT) for name, address in OUTSIDE.items()}
+        return {**agent, **{address: address for address in here}, **outside}
+
+    @staticmethod
+    def host_names() -> dict[str, str]:
+        """Names that such a pod can resolve."""
+        return dict(OUTSIDE)
+
+    def folders(self, image: Image) -> list[pathlib.Path]:
+        """Folders of the node that a container of this image sees."""
+        return [self._credentials_file.parent] if image.is_agent else []
+
+    @property
+    def _aws_endpoint(self) -> Address:
+        parts = urllib.parse.urlsplit(self._aws.endpoint)
+        return parts.hostname or ADDRESS, parts.port or HTTPS_PORT
 
     def port(self, number: int, *, host_network: bool) -> int:
         """The port of this machine for a port of a pod."""
@@ -71,18 +110,23 @@ class Machine:
             return []
         return [
             "--listen",
-            f"127.0.0.1:{self._agent.number}",
+            f"{ADDRESS}:{self._agent.number}",
             "--probe-listen",
-            f"127.0.0.1:{self._agent_probe.number}",
+            f"{ADDRESS}:{self._agent_probe.number}",
         ]
 
-    async def environment(self, image: Image) -> dict[str, str]:
-        """Variables of every process of this node: where AWS is, as if its names led there."""
+    def environment(self, image: Image, *, own_network: bool) -> dict[str, str]:
+        """Variables of every container of this node: where AWS is, as if its names led there, and the API server."""
+        host, port = self.api_server
         variables = {
             "AWS_ENDPOINT_URL": self._aws.endpoint,
-            # The instance metadata service is out of reach, as with a hop limit of 1; and never a real machine's.
-            "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://127.0.0.1:{self._closed.number}",
+            "KUBERNETES_SERVICE_HOST": host,
+            "KUBERNETES_SERVICE_PORT": str(port),
+            "KUBERNETES_SERVICE_PORT_HTTPS": str(port),
         }
+        if not own_network:
+            # The instance metadata service is out of reach, as with a hop limit of 1; and never a real machine's.
+            variables["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = f"http://{ADDRESS}:{self._closed.number}"
         if image.is_agent:
             self._write_credentials()
             variables |= {

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
 import pathlib
 import shutil
@@ -25,17 +24,20 @@ from eks_sandbox.node.containers import Container
 from eks_sandbox.node.containers import Sandbox
 from eks_sandbox.node.environment import ConfigurationError
 from eks_sandbox.node.environment import variables_of
-from eks_sandbox.node.images import Image
 from eks_sandbox.node.images import Images
+from eks_sandbox.node.machine import ADDRESS
 from eks_sandbox.node.machine import Machine
+from eks_sandbox.node.namespaces import NamespaceError
+from eks_sandbox.node.places import Namespaced
+from eks_sandbox.node.places import Place
 from eks_sandbox.node.volumes import Volumes
 
 log = logging.getLogger(__name__)
 
 #: Seconds between attempts at volumes that cannot be made yet.
 VOLUME_DELAY = 0.5
-#: Processes of this machine share its loopback address.
-ADDRESS = "127.0.0.1"
+#: Seconds between attempts at a place to run that the machine does not give.
+PLACE_DELAY = 2.0
 #: Seconds between attempts to tell the API a status that it did not take.
 STATUS_DELAY = 0.5
 
@@ -49,6 +51,8 @@ class PodWorker:
         self._machine = machine
         self._directory = directory
         self._volumes = Volumes(client, pod, directory / "volumes")
+        place = Namespaced if machine.pod_mode == "namespaces" else Place
+        self._place = place(pod, machine, directory, self._volumes.folder)
         self._started = timestamp()
         self._end: Object = {}
         self._publishing = asyncio.Lock()
@@ -86,33 +90,31 @@ class PodWorker:
         await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
 
     def _sandbox(self, images: Images) -> Sandbox:
-        spec = self._pod["spec"]
-        port = functools.partial(self._machine.port, host_network=bool(spec.get("hostNetwork")))
         return Sandbox(
             directory=self._directory,
             images=images,
-            volume=self._volumes.folder,
-            addresses=self._machine.addresses(),
-            ports=port,
+            present_images=self._machine.images,
+            place=self._place,
             variables=self._variables,
-            node_environment=self._environment,
             node_arguments=self._machine.agent_arguments,
             changed=self.publish,
             event=self._event,
         )
 
     async def _variables(self, container: Object) -> dict[str, str]:
-        status = {**(self._pod.get("status") or {}), "podIP": ADDRESS, "hostIP": ADDRESS}
+        status = {**(self._pod.get("status") or {}), **self._addresses()}
         return await variables_of(self._client, {**self._pod, "status": status}, container)
 
-    async def _environment(self, image: Image) -> dict[str, str]:
-        return {"HOSTNAME": self._pod["metadata"]["name"], **await self._machine.environment(image)}
+    def _addresses(self) -> Object:
+        here, own = ADDRESS, self._place.address
+        return {"hostIP": here, "hostIPs": [{"ip": here}], "podIP": own, "podIPs": [{"ip": own}]}
 
     async def _run(self) -> None:
         await self.publish()
         deadline = asyncio.create_task(self._deadline())
         refreshing: asyncio.Task[None] | None = None
         try:
+            await self._prepare_place()
             await self._prepare_volumes()
             refreshing = asyncio.create_task(self._refresh())
             for container in self.init_containers:
@@ -126,7 +128,17 @@ class PodWorker:
             deadline.cancel()
             if refreshing is not None:
                 refreshing.cancel()
+            self._place.end()
             await self.publish()
+
+    async def _prepare_place(self) -> None:
+        while True:
+            try:
+                await self._place.begin()
+                return
+            except NamespaceError as error:
+                await self._event("FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
+            await asyncio.sleep(PLACE_DELAY)
 
     async def _prepare_volumes(self) -> None:
         while True:
@@ -207,10 +219,7 @@ class PodWorker:
         reason = "PodCompleted" if self._end.get("phase") == "Succeeded" else "ContainersNotReady"
         status: Object = {
             "phase": "Pending",
-            "hostIP": ADDRESS,
-            "hostIPs": [{"ip": ADDRESS}],
-            "podIP": ADDRESS,
-            "podIPs": [{"ip": ADDRESS}],
+            **self._addresses(),
             "startTime": self._started,
             "conditions": [self._condition(kind, fact, reason) for kind, fact in facts.items()],
             "containerStatuses": [container.status() for container in self.containers],

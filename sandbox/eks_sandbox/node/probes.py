@@ -6,24 +6,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import ssl
 import typing as t
-
-import aiohttp
 
 from eks_sandbox.control_plane.objects import Object
 
-#: Turns a port of the pod into the port of this machine where it is served.
-PortMap = t.Callable[[int], int]
+#: Connects with a port of the pod; raises OSError.
+Connect = t.Callable[[int], t.Awaitable[socket.socket]]
 Execute = t.Callable[[t.Sequence[str]], t.Awaitable[int]]
 
 
 class Prober:
     """Runs one probe of one container."""
 
-    def __init__(self, probe: Object, container: Object, ports: PortMap, execute: Execute) -> None:
+    def __init__(self, probe: Object, container: Object, connect: Connect, execute: Execute) -> None:
         self._probe = probe
         self._container = container
-        self._ports = ports
+        self._connect = connect
         self._execute = execute
 
     async def run(self, report: t.Callable[[bool], t.Awaitable[None]]) -> None:
@@ -48,23 +48,41 @@ class Prober:
 
     async def _once(self) -> bool:
         timeout = self._probe.get("timeoutSeconds", 1)
-        with contextlib.suppress(TimeoutError, OSError, aiohttp.ClientError):
+        with contextlib.suppress(TimeoutError, OSError, ValueError, asyncio.IncompleteReadError):
             return await asyncio.wait_for(self._ask(), timeout)
         return False
 
     async def _ask(self) -> bool:
         if action := self._probe.get("httpGet"):
-            port = self._ports(self._number(action["port"]))
-            url = f"http://127.0.0.1:{port}{action.get('path', '/')}"
-            async with aiohttp.ClientSession() as session, session.get(url) as answer:
-                return 200 <= answer.status < 400
+            return await self._answers(action)
         if action := self._probe.get("tcpSocket"):
-            _, writer = await asyncio.open_connection("127.0.0.1", self._ports(self._number(action["port"])))
-            writer.close()
+            (await self._connect(self._number(action["port"]))).close()
             return True
         if action := self._probe.get("exec"):
             return await self._execute(action.get("command") or []) == 0
         return False
+
+    async def _answers(self, action: Object) -> bool:
+        """Whether a GET gets a status from 200 to 399."""
+        connection = await self._connect(self._number(action["port"]))
+        # As kubelet does, without a look at the certificate.
+        context = ssl._create_unverified_context() if action.get("scheme") == "HTTPS" else None
+        reader, writer = await asyncio.open_connection(
+            sock=connection, ssl=context, server_hostname="" if context else None
+        )
+        try:
+            said = {entry["name"]: entry["value"] for entry in action.get("httpHeaders") or []}
+            headers = {"Host": action.get("host") or "localhost", "User-Agent": "kube-probe/1", "Connection": "close"}
+            lines = [
+                f"GET {action.get('path') or '/'} HTTP/1.1",
+                *(f"{k}: {v}" for k, v in {**headers, **said}.items()),
+            ]
+            writer.write("\r\n".join([*lines, "", ""]).encode())
+            await writer.drain()
+            _, status, *_ = (await reader.readuntil(b"\n")).split()
+            return 200 <= int(status) < 400
+        finally:
+            writer.close()
 
     def _number(self, port: int | str) -> int:
         """A port by number or by name."""

@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Containers as process trees that never outlive the kubelet."""
+"""Processes that never outlive the sandbox: those of containers, and any other that the sandbox needs."""
 
 from __future__ import annotations
 
@@ -8,75 +8,112 @@ import asyncio
 import contextlib
 import dataclasses
 import json
-import os
 import pathlib
+import socket
+import struct
 import sys
 import typing as t
 
-LAUNCHER = pathlib.Path(__file__).with_name("launcher.py")
+SOURCES = pathlib.Path(__file__).resolve().parents[2]
+#: Starts quickly, and heeds nothing of the caller's environment.
+PYTHON = (sys.executable, "-I", "-S", "-c")
 
 
 class StartError(Exception):
     """The command cannot be started."""
 
 
+def shim(module: str, descriptor: int) -> list[str]:
+    """The command line of a program of ``shim/`` that talks over this descriptor."""
+    program = f"import sys; sys.path.append({str(SOURCES)!r}); from eks_sandbox.node.shim import {module} as program; "
+    return [*PYTHON, f"{program}sys.exit(program.main({descriptor}))"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Isolation:
+    """The namespaces that a command runs in."""
+
+    #: Descriptors of namespaces to enter, by their names below ``/proc/PID/ns``.
+    joined: t.Mapping[str, int]
+    #: The file system to make where ``mnt`` is not entered (``shim/root.py`` says what is in it).
+    root: t.Mapping[str, t.Any] | None = None
+    user: int = 0
+    group: int = 0
+    #: Numbers of the capabilities that it may have.
+    capabilities: t.Sequence[int] = ()
+    no_new_privileges: bool = False
+    #: How many processes there may be.
+    processes: int = 0
+
+
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """What a container runs."""
+    """What to run."""
 
     arguments: t.Sequence[str]
     environment: t.Mapping[str, str]
-    directory: pathlib.Path
+    directory: pathlib.PurePath
     #: Names of ``resource.RLIMIT_…`` and their values.
     limits: t.Mapping[str, int] = dataclasses.field(default_factory=dict)
+    #: Bytes of memory after which it is killed.
+    memory: int | None = None
+    #: Where its output goes as a container's log; None: to :attr:`Process.output` and :attr:`Process.errors`.
+    log: pathlib.Path | None = None
+    isolation: Isolation | None = None
+
+    def specification(self, *, terminal: bool) -> bytes:
+        """For the launcher."""
+        fields = dataclasses.asdict(self)
+        if self.isolation is not None:
+            fields["isolation"]["user"] = (self.isolation.user, self.isolation.group)
+        document = {**fields, "command": list(self.arguments), "terminal": terminal}
+        return json.dumps(document, default=str).encode()
 
 
 class Process:
     """One running command, under its launcher."""
 
-    def __init__(self, process: asyncio.subprocess.Process, control: int) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, channel: socket.socket) -> None:
         self._process = process
-        self._control: int | None = control
+        self._channel = channel
+        #: The command's own process id, as this machine knows it.
+        self.pid = 0
+        #: Whether it was killed because it used more memory than it may.
+        self.is_out_of_memory = False
 
     @classmethod
-    async def start(cls, command: Command, *, with_input: bool = False) -> Process:
-        """Start a command; its standard output and error come by pipes.
+    async def start(cls, command: Command, *, with_input: bool = False, terminal: int | None = None) -> Process:
+        """Start a command; ``terminal`` is the descriptor of one that it gets for input, output and errors.
 
         :raises StartError: there is no such program, or it may not be run.
         """
-        control_read, control_write = os.pipe()
-        report_read, report_write = os.pipe()
-        spec = {"command": command.arguments, "directory": str(command.directory), "limits": command.limits}
-        arguments = [str(LAUNCHER), str(control_read), str(report_write), json.dumps(spec)]
+        ours, theirs = socket.socketpair()
         pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+        streams = (pipe, pipe) if command.log is None else (null, None)
+        joined = command.isolation.joined.values() if command.isolation else ()
         try:
             process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-I",
-                "-S",
-                *arguments,
-                env=dict(command.environment),
-                stdin=pipe if with_input else null,
-                stdout=pipe,
-                stderr=pipe,
-                pass_fds=(control_read, report_write),
+                *shim("launcher", theirs.fileno()),
+                env={},
+                stdin=terminal or (pipe if with_input else null),
+                stdout=terminal or streams[0],
+                stderr=terminal or streams[1],
+                pass_fds=(theirs.fileno(), *joined),
                 start_new_session=True,
                 limit=2**20,
             )
         except BaseException:
-            os.close(control_write)
-            os.close(report_read)
+            ours.close()
             raise
         finally:
-            os.close(control_read)
-            os.close(report_write)
-        started = cls(process, control_write)
-        # The report ends when the command has replaced the launcher's child, or says why it could not.
-        reason = await asyncio.to_thread(_read_all, report_read)
-        if reason:
-            await started.wait()
-            program = command.arguments[0]
-            raise StartError(f'exec: "{program}": {reason.decode(errors="replace")}')
+            theirs.close()
+        ours.setblocking(False)
+        started = cls(process, ours)
+        try:
+            await started._specify(command.specification(terminal=terminal is not None))
+        except BaseException:
+            started._channel.close()
+            raise
         return started
 
     @property
@@ -95,11 +132,6 @@ class Process:
         return self._process.stdin
 
     @property
-    def pid(self) -> int:
-        """The launcher's process id."""
-        return self._process.pid
-
-    @property
     def is_running(self) -> bool:
         """Whether it has not ended yet."""
         return self._process.returncode is None
@@ -107,8 +139,10 @@ class Process:
     async def wait(self) -> int:
         """The exit status, 128 and the signal's number for a killed command."""
         status = await self._process.wait()
-        self._close_control()
-        return status
+        with contextlib.suppress(BlockingIOError, ConnectionError, OSError):
+            self.is_out_of_memory |= b"out_of_memory" in self._channel.recv(4096)
+        self._channel.close()
+        return status if status >= 0 else 128 - status
 
     def terminate(self) -> None:
         """Ask the command to end (SIGTERM)."""
@@ -127,17 +161,22 @@ class Process:
         self.kill()
         return await self.wait()
 
+    async def _specify(self, specification: bytes) -> None:
+        """Say what to run, and hear whether it does."""
+        loop = asyncio.get_running_loop()
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            await loop.sock_sendall(self._channel, struct.pack("!I", len(specification)) + specification)
+            while not answer.endswith(b"\n") and (part := await loop.sock_recv(self._channel, 4096)):
+                answer += part
+        told = json.loads(answer or b'{"failed": "the launcher has ended"}')
+        if "failed" in told:
+            await self.wait()
+            program = json.loads(specification)["command"][0]
+            raise StartError(f'exec: "{program}": {told["failed"]}')
+        self.pid = told["pid"]
+
     def _order(self, letter: bytes) -> None:
-        if self._control is not None and self.is_running:
-            with contextlib.suppress(BrokenPipeError):
-                os.write(self._control, letter)
-
-    def _close_control(self) -> None:
-        if self._control is not None:
-            os.close(self._control)
-            self._control = None
-
-
-def _read_all(descriptor: int) -> bytes:
-    with os.fdopen(descriptor, "rb") as stream:
-        return stream.read()
+        if self.is_running:
+            with contextlib.suppress(OSError):
+                self._channel.send(letter)

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import base64
 import copy
+import csv
 import dataclasses
 import json
 import random
+import re
 import typing as t
 
 from eks_sandbox.control_plane.objects import Object
@@ -23,11 +25,13 @@ SKIP_CONTAINERS = "eks.amazonaws.com/skip-containers"
 TOKEN_EXPIRATION = "eks.amazonaws.com/token-expiration"
 ROLE_ARN = "eks.amazonaws.com/role-arn"
 AUDIENCE_ANNOTATION = "eks.amazonaws.com/audience"
+REGIONAL_ENDPOINTS = "eks.amazonaws.com/sts-regional-endpoints"
 
 CREDENTIALS_URI = "http://169.254.170.23/v1/credentials"
 #: Seconds; the longest life of a token, the least that somebody may ask for, and how far lives are spread.
 LONGEST, SHORTEST, JITTER = 86400, 600, 7200
 _FILE_MODE = 0o644
+_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,74 +94,95 @@ class Webhook:
         if operations:
             patch = base64.b64encode(json.dumps(operations).encode()).decode()
             response |= {"patchType": "JSONPatch", "patch": patch}
-        return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}
+        return {"apiVersion": body["apiVersion"], "kind": "AdmissionReview", "response": response}
 
     async def operations(self, namespace: str, pod: Object) -> list[Object]:
         """The JSON patch that gives the pod its identity; empty when it gets none."""
         account = pod["spec"].get("serviceAccountName") or "default"
-        if self._is_associated(namespace, account):
-            return self._patch(pod, pod_identity(), is_pod_identity=True)
         annotations = await self._annotations_of(namespace, account)
+        if self._is_associated(namespace, account):
+            return self._patch(pod, pod_identity(), annotations, is_pod_identity=True)
         if not annotations.get(ROLE_ARN):
             return []
         audience = annotations.get(AUDIENCE_ANNOTATION, "sts.amazonaws.com")
-        return self._patch(pod, web_identity(annotations[ROLE_ARN], audience), is_pod_identity=False)
+        return self._patch(pod, web_identity(annotations[ROLE_ARN], audience), annotations, is_pod_identity=False)
 
-    def _patch(self, pod: Object, injection: Injection, *, is_pod_identity: bool) -> list[Object]:
+    def _patch(
+        self, pod: Object, injection: Injection, account: t.Mapping[str, str], *, is_pod_identity: bool
+    ) -> list[Object]:
+        """``account`` are the annotations of the service account; the pod's own come first."""
         spec, metadata = pod["spec"], pod["metadata"]
         annotations = metadata.get("annotations") or {}
-        skipped = [name.strip() for name in annotations.get(SKIP_CONTAINERS, "").split(",")]
         operations: list[Object] = []
         if is_pod_identity:
             labels = {**(metadata.get("labels") or {}), ASSOCIATED_LABEL: "enabled"}
             operations.append({"op": "add", "path": "/metadata/labels", "value": labels})
-        volumes = list(spec.get("volumes") or [])
+        volumes = spec.get("volumes") or []
         if all(volume["name"] != injection.volume for volume in volumes):
-            volumes.append(_volume(injection, _expiration(annotations)))
-            operations.append({"op": "add", "path": "/spec/volumes", "value": volumes})
-        is_windows = (spec.get("nodeSelector") or {}).get("kubernetes.io/os") == "windows"
+            added = _volume(injection, _expiration(annotations, account))
+            operations.append({"op": "add", "path": "/spec/volumes", "value": [added, *volumes]})
+        skipped = _skipped(annotations)
+        settings = self._settings(injection, spec.get("nodeSelector") or {}, account)
         for field in ("initContainers", "containers"):
             containers = spec.get(field) or []
             changed = [
-                container
-                if container["name"] in skipped
-                else self._container(container, injection, is_windows=is_windows)
+                container if container["name"] in skipped else _with_identity(container, injection, settings)
                 for container in containers
             ]
             if changed != containers:
                 operations.append({"op": "add", "path": f"/spec/{field}", "value": changed})
         return operations
 
-    def _container(self, container: Object, injection: Injection, *, is_windows: bool) -> Object:
-        changed = copy.deepcopy(container)
-        variables = list(container.get("env") or [])
-        present = {variable["name"] for variable in variables}
-        if "AWS_STS_REGIONAL_ENDPOINTS" not in present:
-            variables.append({"name": "AWS_STS_REGIONAL_ENDPOINTS", "value": "regional"})
-        # A region that the container names itself, by either variable, is left alone.
-        if not present & {"AWS_REGION", "AWS_DEFAULT_REGION"}:
-            variables.append({"name": "AWS_DEFAULT_REGION", "value": self._region})
-            variables.append({"name": "AWS_REGION", "value": self._region})
-        name, value = injection.companion
-        if not present & {name, injection.token_variable}:
-            path = f"{injection.mount_path}/{injection.file_name}"
-            path = "C:" + path.replace("/", "\\") if is_windows else path
-            variables.append({"name": name, "value": value})
-            variables.append({"name": injection.token_variable, "value": path})
-        changed["env"] = variables
-        mounts = list(container.get("volumeMounts") or [])
-        if all(mount["name"] != injection.volume for mount in mounts):
-            mounts.append({"name": injection.volume, "readOnly": True, "mountPath": injection.mount_path})
-        changed["volumeMounts"] = mounts
-        return changed
+    def _settings(
+        self, injection: Injection, selector: t.Mapping[str, str], account: t.Mapping[str, str]
+    ) -> list[tuple[str, ...]]:
+        """Groups of variables and their values; a container that names one of a group keeps its own."""
+        path = f"{injection.mount_path}/{injection.file_name}"
+        if "windows" in (selector.get("beta.kubernetes.io/os"), selector.get("kubernetes.io/os")):
+            path = "C:" + path.replace("/", "\\")
+        regional = ("AWS_STS_REGIONAL_ENDPOINTS", "regional") if _is_regional(account) else ()
+        region = ("AWS_DEFAULT_REGION", self._region, "AWS_REGION", self._region)
+        return [regional, region, (*injection.companion, injection.token_variable, path)]
 
 
-def _expiration(annotations: t.Mapping[str, str]) -> int:
-    """Seconds that the token lives: the annotation's, at least 600; by default a day, spread over two hours."""
-    asked = annotations.get(TOKEN_EXPIRATION)
-    if asked is None or not asked.lstrip("-").isdigit():
-        return LONGEST - random.randint(0, JITTER)
-    return max(int(asked), SHORTEST)
+def _with_identity(container: Object, injection: Injection, settings: list[tuple[str, ...]]) -> Object:
+    """A copy of the container with the variables and the mount, or the container where it has all settings itself."""
+    variables = list(container.get("env") or [])
+    present = {variable["name"] for variable in variables}
+    known = (*settings[1:], ("AWS_STS_REGIONAL_ENDPOINTS",))
+    if all(present & set(group[::2]) for group in known):
+        return container
+    for group in settings:
+        if not present & set(group[::2]):
+            variables += [{"name": name, "value": value} for name, value in zip(group[::2], group[1::2], strict=True)]
+    changed = {**copy.deepcopy(container), "env": variables}
+    mounts = list(container.get("volumeMounts") or [])
+    if all(mount["name"] != injection.volume for mount in mounts):
+        mounts.append({"name": injection.volume, "readOnly": True, "mountPath": injection.mount_path})
+    return {**changed, "volumeMounts": mounts}
+
+
+def _skipped(annotations: t.Mapping[str, str]) -> set[str]:
+    """Names of the containers that are left alone: one line of CSV, whose spaces count; a broken one names nobody."""
+    try:
+        return set(next(csv.reader([annotations.get(SKIP_CONTAINERS, "")], strict=True), []))
+    except csv.Error:
+        return set()
+
+
+def _is_regional(account: t.Mapping[str, str]) -> bool:
+    """Whether the SDK shall use the regional endpoint of STS; EKS says yes unless the service account says no."""
+    return account.get(REGIONAL_ENDPOINTS) not in ("0", "f", "F", "FALSE", "false", "False")
+
+
+def _expiration(pod: t.Mapping[str, str], account: t.Mapping[str, str]) -> int:
+    """Seconds that the token lives: the pod's word, else the service account's, at least 600.
+
+    What is no number is not heard. A day, which is the default, is spread over two hours.
+    """
+    asked = [annotations.get(TOKEN_EXPIRATION, "") for annotations in (pod, account)]
+    seconds = next((max(int(text), SHORTEST) for text in asked if _NUMBER.fullmatch(text)), LONGEST)
+    return LONGEST - random.randint(0, JITTER) if seconds == LONGEST else seconds
 
 
 def _volume(injection: Injection, expiration: int) -> Object:
