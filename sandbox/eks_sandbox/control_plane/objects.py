@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import typing as t
 
 #: A Kubernetes object, or a part of one, as JSON.
@@ -80,7 +81,7 @@ def matches_expression(expression: Object, labels: t.Mapping[str, str]) -> bool:
         return key in labels
     if operator == "DoesNotExist":
         return key not in labels
-    if operator in ("Gt", "Lt") and value is not None and values:
+    if operator in ("Gt", "Lt") and values and value and re.fullmatch(r"-?\d+", value):
         return int(value) > int(values[0]) if operator == "Gt" else int(value) < int(values[0])
     return False
 

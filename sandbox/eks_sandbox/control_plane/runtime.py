@@ -17,6 +17,7 @@ from eks_sandbox.control_plane.objects import Object
 from eks_sandbox.control_plane.objects import identity
 from eks_sandbox.control_plane.objects import is_owned_by
 from eks_sandbox.control_plane.serving import Server
+from eks_sandbox.interfaces import ApplyConflict
 from eks_sandbox.interfaces import AwsSide
 from eks_sandbox.interfaces import ClusterSpec
 from eks_sandbox.interfaces import NodeSpec
@@ -28,6 +29,7 @@ from eks_sandbox.node.authenticator import Authenticator
 from eks_sandbox.node.client import Client
 from eks_sandbox.node.client import Collection
 from eks_sandbox.node.client import KubernetesError
+from eks_sandbox.node.controller import Controller
 from eks_sandbox.node.controller import Informers
 from eks_sandbox.node.images import Images
 from eks_sandbox.node.kubelet import Kubelet
@@ -44,11 +46,18 @@ ADDON_MANAGER = "eks"
 _APPLY = "application/apply-patch+yaml"
 
 
+class PreparationError(Exception):
+    """A control plane cannot be started on this machine; the text says why, for the user."""
+
+
 class ControlPlane(t.Protocol):
-    """An API server that runs."""
+    """An API server that runs, perhaps with controllers and a scheduler of its own."""
 
     endpoint: str
     admin_token: str
+    #: Whether it brings these itself; else the sandbox's own take their place.
+    has_controllers: bool
+    has_scheduler: bool
 
     async def stop(self) -> None:
         """End it."""
@@ -141,16 +150,26 @@ class Runtime:
         self._reviewer.use(self._admin)
         configuration = webhook.configuration(self._reviewer.admission_url, self._authority.pem)
         await self._admin.create_if_missing(api.MUTATING_WEBHOOKS, configuration)
-        issue = self._reviewer.authenticator.issue
-        manager = self._client(issue("system:kube-controller-manager"), controllers.MANAGER)
-        informers, workers = controllers.create(manager, self._authority.pem)
-        scheduling = self._client(issue("system:kube-scheduler"), Scheduler.name)
-        pods_and_nodes = Informers(scheduling)
-        workers.append(Scheduler(scheduling, pods_and_nodes))
-        work = [informers.run(), pods_and_nodes.run(), *(worker.run() for worker in workers)]
-        self._tasks = [asyncio.create_task(entry) for entry in work]
-        await asyncio.gather(informers.synced(), pods_and_nodes.synced())
+        if not self._plane.has_controllers:
+            await self._start_controllers()
+        if not self._plane.has_scheduler:
+            await self._start_scheduler()
         await self._wait_for(self._has_service_accounts)
+
+    async def _start_controllers(self) -> None:
+        token = self._reviewer.authenticator.issue("system:kube-controller-manager")
+        informers, workers = controllers.create(self._client(token, controllers.MANAGER), self._authority.pem)
+        await self._run(informers, workers)
+
+    async def _start_scheduler(self) -> None:
+        client = self._client(self._reviewer.authenticator.issue("system:kube-scheduler"), Scheduler.name)
+        informers = Informers(client)
+        await self._run(informers, [Scheduler(client, informers)])
+
+    async def _run(self, informers: Informers, workers: t.Sequence[Controller]) -> None:
+        """Begin the work, once everything that it looks at is known."""
+        self._tasks += [asyncio.create_task(work) for work in (informers.run(), *(worker.run() for worker in workers))]
+        await informers.synced()
 
     async def stop(self) -> None:
         """End pods, components and the API server; returns when all processes are gone."""
@@ -170,15 +189,24 @@ class Runtime:
         joining = [node for name, node in wanted.items() if name not in self._kubelets]
         await asyncio.gather(*(self._leave(kubelet) for kubelet in leaving), *(self._join(node) for node in joining))
 
-    async def apply(self, manifests: t.Sequence[dict[str, t.Any]]) -> None:
+    async def apply(self, manifests: t.Sequence[dict[str, t.Any]], *, force: bool = True) -> None:
         """Create or update these objects, as the owner of an add-on (EKS) does.
 
         :raises KubernetesError: the API refuses one of them.
+        :raises ApplyConflict: others manage some of the fields, and ``force`` is off.
         """
+        conflicts: dict[tuple[str, str, str], list[str]] = {}
         for manifest in manifests:
             path = collection_of(manifest).path(*identity(manifest))
-            query = {"fieldManager": ADDON_MANAGER, "force": "true"}
-            await self._admin.request("PATCH", path, manifest, query=query, content_type=_APPLY)
+            query = {"fieldManager": ADDON_MANAGER, "force": str(force).lower()}
+            try:
+                await self._admin.request("PATCH", path, manifest, query=query, content_type=_APPLY)
+            except KubernetesError as error:
+                if error.code != 409 or not error.causes:
+                    raise
+                conflicts[(manifest["kind"], *identity(manifest))] = [cause["field"] for cause in error.causes]
+        if conflicts:
+            raise ApplyConflict(conflicts)
 
     async def remove(self, manifests: t.Sequence[dict[str, t.Any]]) -> None:
         """Delete these objects, missing ones included; waits until dependent pods are gone."""

@@ -8,6 +8,7 @@ import asyncio
 import pathlib
 import socket
 import ssl
+import struct
 import typing as t
 
 from hypercorn.app_wrappers import ASGIWrapper
@@ -55,8 +56,17 @@ def _is_abrupt_end(error: BaseException | None) -> bool:
     return isinstance(error, ssl.SSLError | ConnectionError)
 
 
+def listen(port: int = 0) -> socket.socket:
+    """A socket that listens on a loopback port, or on any free one; raises OSError."""
+    # Read back by its number, the socket knows that it is TCP: only then asyncio switches Nagle's algorithm off.
+    return socket.socket(fileno=socket.create_server(("127.0.0.1", port)).detach())
+
+
 class Server:
-    """One application on one loopback port, over TLS where a certificate is given."""
+    """One application on one loopback port, over TLS where a certificate is given.
+
+    A request's ``extensions`` hold ``sandbox.reset``, a function without arguments that resets its connection.
+    """
 
     def __init__(
         self,
@@ -64,12 +74,12 @@ class Server:
         tls: tuple[pathlib.Path, pathlib.Path] | None = None,
         *,
         client_authority: pathlib.Path | None = None,
+        listener: socket.socket | None = None,
     ) -> None:
         self._application = application
         #: Where given, only clients with a certificate of this authority are served.
         self._client_authority = client_authority
-        # Read back by its number, the socket knows that it is TCP: only then asyncio switches Nagle's algorithm off.
-        self._socket = socket.socket(fileno=socket.create_server(("127.0.0.1", 0)).detach())
+        self._socket = listener or listen()
         self.port: int = self._socket.getsockname()[1]
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self._tls = tls
@@ -105,11 +115,11 @@ class Server:
         waits for ever on 3.12.
         """
         loop = asyncio.get_running_loop()
-        application = ASGIWrapper(t.cast(t.Any, self._application))
         config = self._config()
 
         # Not a coroutine: the task that Python 3.11 would make of it reports its own cancellation as an error.
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            application = ASGIWrapper(t.cast(t.Any, self._with_reset(writer)))
             task = loop.create_task(TCPServer(application, loop, config, self._context, {}, reader, writer).run())
             self._connections[task] = writer
             task.add_done_callback(self._disconnected)
@@ -119,6 +129,21 @@ class Server:
         return await asyncio.start_server(
             connected, sock=self._socket, ssl=context, ssl_shutdown_timeout=patience, backlog=config.backlog
         )
+
+    def _with_reset(self, writer: asyncio.StreamWriter) -> Application:
+        """The application for one connection, which its requests can reset."""
+
+        def reset() -> None:
+            # With nothing to linger for, the kernel says RST instead of an orderly end.
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            writer.transport.abort()
+
+        async def application(scope: Scope, receive: Receive, send: Send) -> None:
+            scope.setdefault("extensions", {})["sandbox.reset"] = reset
+            await self._application(scope, receive, send)
+
+        return application
 
     def _disconnected(self, task: asyncio.Task[None]) -> None:
         del self._connections[task]

@@ -1,0 +1,91 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Where the programs of the real control plane come from; a script stands in for the Go compiler."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+
+import pytest
+from sandbox_process import PYTHON
+from sandbox_process import ROOT
+
+PROGRAMS = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"]
+COMPILES = 'for last; do [ "$previous" = -o ] && echo program > "$last"; previous=$last; done'
+FAILS = "echo go: downloading k8s.io/api >&2; echo 'dial tcp: no route to host' >&2; exit 1"
+
+
+def prepare(**environment: str) -> subprocess.CompletedProcess[str]:
+    """``eks_sandbox control-plane`` with these variables."""
+    kept = {name: value for name, value in os.environ.items() if name != "KUBEBUILDER_ASSETS"}
+    env = {**kept, "PYTHONPATH": str(ROOT / "sandbox"), **environment}
+    return subprocess.run(
+        [PYTHON, "-m", "eks_sandbox", "control-plane"], env=env, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture
+def machine(tmp_path: pathlib.Path) -> dict[str, str]:
+    """The environment of a machine with an empty cache, and with a Go of the test's own on its path."""
+    (tmp_path / "bin").mkdir()
+    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    return {"SANDBOX_CONTROL_PLANE_CACHE": str(tmp_path / "cache"), "PATH": path}
+
+
+def compiler(machine: dict[str, str], behaviour: str) -> None:
+    """A Go that is new enough, and behaves like this when it is to build."""
+    script = f'#!/bin/sh\nif [ "$1" = version ]; then echo go version go1.99.0 linux/amd64; exit; fi\n{behaviour}\n'
+    path = pathlib.Path(machine["PATH"].partition(os.pathsep)[0]) / "go"
+    path.write_text(script, encoding="utf-8")
+    path.chmod(0o755)
+
+
+def test_the_named_folder_is_used_as_it_is(tmp_path: pathlib.Path) -> None:
+    for name in ("etcd", "kube-apiserver"):
+        (tmp_path / name).touch()
+    done = prepare(KUBEBUILDER_ASSETS=str(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert str(tmp_path) in done.stdout
+
+
+def test_a_named_folder_without_the_programs_is_refused(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "etcd").touch()
+    done = prepare(KUBEBUILDER_ASSETS=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr == f"eks-sandbox: KUBEBUILDER_ASSETS names {tmp_path}, where there is no kube-apiserver.\n"
+
+
+def test_what_is_built_once_is_found_again(machine: dict[str, str]) -> None:
+    compiler(machine, COMPILES)
+    first = prepare(**machine)
+    assert first.returncode == 0, first.stderr
+    assert [f"Building {name} ..." in first.stdout for name in PROGRAMS] == [True] * 4
+    cache = pathlib.Path(machine["SANDBOX_CONTROL_PLANE_CACHE"])
+    [folder] = [path for path in cache.iterdir() if path.is_dir()]
+    assert folder.name.startswith("v1.35.")
+    assert sorted(path.name for path in folder.iterdir()) == PROGRAMS
+    second = prepare(**machine)
+    assert "Building" not in second.stdout
+    assert str(folder) in second.stdout
+
+
+def test_a_build_that_fails_says_why_and_begins_again(machine: dict[str, str]) -> None:
+    compiler(machine, FAILS)
+    failed = prepare(**machine)
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("eks-sandbox: etcd cannot be built; ")
+    assert failed.stderr.endswith("dial tcp: no route to host\n")
+    compiler(machine, COMPILES)
+    assert prepare(**machine).returncode == 0
+
+
+def test_two_that_build_at_the_same_time_build_once(machine: dict[str, str], tmp_path: pathlib.Path) -> None:
+    compiler(machine, f"echo built >> {tmp_path / 'count'}; sleep 0.2; {COMPILES}")
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "sandbox"), **machine}
+    env.pop("KUBEBUILDER_ASSETS", None)
+    command = [str(PYTHON), "-m", "eks_sandbox", "control-plane"]
+    both = [subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait(60) for process in both] == [0, 0]
+    assert len((tmp_path / "count").read_text(encoding="utf-8").splitlines()) == len(PROGRAMS)
