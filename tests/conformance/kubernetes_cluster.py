@@ -6,10 +6,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import pathlib
+import ssl
 import tempfile
 import time
 import typing as t
+import urllib.error
+import urllib.request
 
 import kubernetes
 import pytest
@@ -86,6 +90,25 @@ def eventually(look: t.Callable[[], t.Any], seconds: float = PATIENCE) -> t.Any:
         assert time.monotonic() < deadline, f"nothing after {seconds} s"
         time.sleep(0.05)
     return found
+
+
+def send(
+    cluster: Cluster, method: str, path: str, body: t.Any = None, *, known: bool = True, **headers: str
+) -> tuple[int, bytes, t.Any]:
+    """A request that the official client would not make: status, body and headers of the answer."""
+    configuration = cluster.api.configuration
+    if known:
+        headers["Authorization"] = configuration.get_api_key_with_prefix("BearerToken")
+    data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
+    sent = {name.replace("_", "-"): value for name, value in {"Content_Type": "application/json", **headers}.items()}
+    request = urllib.request.Request(configuration.host + path, data, sent, method=method)
+    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+    handlers = (urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+    try:
+        with urllib.request.build_opener(*handlers).open(request, timeout=10) as answer:
+            return answer.status, answer.read(), answer.headers
+    except urllib.error.HTTPError as error:
+        return error.code, error.read(), error.headers
 
 
 @contextlib.contextmanager

@@ -20,6 +20,8 @@ import urllib3
 from sandbox_process import PYTHON
 from sandbox_process import ROOT
 
+pytestmark = pytest.mark.client("http")
+
 CASES = json.loads((ROOT / "tests" / "data" / "agent-cases.json").read_text(encoding="utf-8"))
 #: What the scripted service says to a token, by the name in the token.
 REFUSALS = {

@@ -7,12 +7,14 @@ from __future__ import annotations
 import pathlib
 import subprocess
 
+import pytest
 from conformance.kubernetes_cluster import Cluster
 from conformance.kubernetes_cluster import cluster
 from environment import ROOT
 from environment import clean_environment
 
 __all__ = ["cluster"]
+pytestmark = pytest.mark.client("kubernetes.core")
 
 PLAY = pathlib.Path(__file__).with_name("kubernetes_core.yml")
 

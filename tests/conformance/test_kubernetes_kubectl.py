@@ -19,7 +19,10 @@ from conformance.kubernetes_cluster import eventually
 __all__ = ["cluster"]
 
 KUBECTL = shutil.which("kubectl")
-pytestmark = pytest.mark.skipif(KUBECTL is None, reason="there is no kubectl on PATH")
+pytestmark = [
+    pytest.mark.client("kubectl"),
+    pytest.mark.skipif(KUBECTL is None, reason="there is no kubectl on PATH"),
+]
 
 MANIFEST = """
 apiVersion: v1
@@ -83,6 +86,8 @@ def test_a_manifest_is_applied_twice_waited_for_and_deleted(kubectl: Kubectl) ->
     changed = MANIFEST.replace("echo tick", "echo tock")
     assert "deployment.apps/web configured" in kubectl.run("apply", "-f", "-", text=changed)
     kubectl.run("rollout", "status", "deployment/web", "--timeout=40s")
+    # Pods of the old template go on for a moment after the rollout.
+    eventually(lambda: kubectl.run("get", "pods", "-l", "app=web", "--no-headers").count("\n") == 2)
     assert "tock" in kubectl.run("logs", "deployment/web", "--tail=1")
     assert "2" in kubectl.run("get", "deployment", "web", "-o", "jsonpath={.status.availableReplicas}")
     kubectl.run("scale", "deployment/web", "--replicas=1")
@@ -164,3 +169,185 @@ def test_kubectl_s_own_commands_create_things(kubectl: Kubectl) -> None:
     kubectl.run("rollout", "status", "deployment/many", "--timeout=40s")
     assert "ServiceAccount" in kubectl.run("api-resources")
     assert "system:masters" in kubectl.run("auth", "whoami")
+
+
+def script(code: str) -> list[str]:
+    """A command that ends when it is asked to."""
+    return ["python3", "-c", f"import signal, time; signal.signal(15, lambda *_: exit()); {code}; time.sleep(600)"]
+
+
+def sleeper(kind: str, name: str, **spec: t.Any) -> str:
+    """A manifest of a workload whose pods sleep."""
+    labels = {"app": name}
+    container = {"name": "main", "image": "python:3.12", "command": script("print('first', flush=True)")}
+    template = {"metadata": {"labels": labels}, "spec": {"terminationGracePeriodSeconds": 1, "containers": [container]}}
+    whole = {"selector": {"matchLabels": labels}, "template": template, **spec}
+    return json.dumps({"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name}, "spec": whole})
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec"),
+    [("Deployment", {"replicas": 1}), ("StatefulSet", {"replicas": 1, "serviceName": "x"}), ("DaemonSet", {})],
+)
+def test_rollouts(kubectl: Kubectl, kind: str, spec: dict[str, t.Any]) -> None:
+    name = f"rolls-{kind.lower()}"
+    target = f"{kind.lower()}/{name}"
+
+    def variables() -> str:
+        return kubectl.run("get", target, "-o", "jsonpath={.spec.template.spec.containers[0].env}")
+
+    def finished() -> None:
+        assert kubectl.run("rollout", "status", target, "--timeout=60s")
+
+    kubectl.run("apply", "-f", "-", text=sleeper(kind, name, **spec))
+    finished()
+    assert "env updated" in kubectl.run("set", "env", target, "A=1")
+    finished()
+    assert "restarted" in kubectl.run("rollout", "restart", target)
+    finished()
+    annotations = kubectl.run("get", target, "-o", "jsonpath={.spec.template.metadata.annotations}")
+    assert "kubectl.kubernetes.io/restartedAt" in annotations
+    history = kubectl.run("rollout", "history", target)
+    assert [line.split()[0] for line in history.splitlines()[2:] if line] == ["1", "2", "3"]
+    assert "rolled back" in kubectl.run("rollout", "undo", target, "--to-revision=1")
+    finished()
+    assert variables() == ""
+    kubectl.run("delete", target, "--timeout=60s")
+
+
+def test_paused_and_resumed(kubectl: Kubectl) -> None:
+    kubectl.run("apply", "-f", "-", text=sleeper("Deployment", "pauses", replicas=1))
+    assert "paused" in kubectl.run("rollout", "pause", "deployment/pauses")
+    assert "image updated" in kubectl.run("set", "image", "deployment/pauses", "main=python:3.13")
+    assert "resumed" in kubectl.run("rollout", "resume", "deployment/pauses")
+    kubectl.run("rollout", "status", "deployment/pauses", "--timeout=60s")
+    images = kubectl.run("get", "rs", "-l", "app=pauses", "-o", "wide", "--no-headers")
+    assert "python:3.12" in images and "python:3.13" in images
+    kubectl.run("delete", "deployment/pauses", "--timeout=60s")
+
+
+def test_labels_annotations_and_resources(kubectl: Kubectl) -> None:
+    kubectl.run("create", "configmap", "marked")
+    assert "labeled" in kubectl.run("label", "configmap/marked", "tier=web")
+    assert "annotated" in kubectl.run("annotate", "configmap/marked", "note=x")
+    assert kubectl.run("get", "configmap", "-l", "tier=web", "-o", "name") == "configmap/marked\n"
+    assert "--overwrite" in kubectl.run("label", "configmap/marked", "tier=db", status=1)
+    assert "unlabeled" in kubectl.run("label", "configmap/marked", "tier-")
+    kubectl.run("apply", "-f", "-", text=sleeper("Deployment", "sized", replicas=0))
+    kubectl.run("set", "resources", "deployment/sized", "--limits=cpu=1500m,memory=1024Mi")
+    limits = kubectl.run(
+        "get", "deployment/sized", "-o", "jsonpath={.spec.template.spec.containers[0].resources.limits}"
+    )
+    assert json.loads(limits) == {"cpu": "1500m", "memory": "1Gi"}
+    kubectl.run("set", "serviceaccount", "deployment/sized", "default")
+    assert "patched" in kubectl.run("patch", "deployment", "sized", "-p", '{"spec":{"minReadySeconds":1}}')
+    replaced = json.loads(kubectl.run("get", "deployment", "sized", "-o", "json"))
+    replaced["spec"]["minReadySeconds"] = 0
+    assert "replaced" in kubectl.run("replace", "-f", "-", text=json.dumps(replaced))
+
+
+def test_a_difference_is_shown_and_not_made(kubectl: Kubectl) -> None:
+    manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "compared"}, "data": {"a": "1"}}
+    kubectl.run("apply", "-f", "-", text=json.dumps(manifest))
+    assert kubectl.run("diff", "-f", "-", text=json.dumps(manifest)) == ""
+    manifest["data"] = {"a": "2"}
+    shown = kubectl.run("diff", "-f", "-", text=json.dumps(manifest), status=1)
+    assert '-  a: "1"' in shown and '+  a: "2"' in shown
+    assert "configured (server dry run)" in kubectl.run(
+        "apply", "--dry-run=server", "-f", "-", text=json.dumps(manifest)
+    )
+    assert kubectl.run("get", "configmap", "compared", "-o", "jsonpath={.data.a}") == "1"
+
+
+def test_server_side_apply_takes_fields_away(kubectl: Kubectl) -> None:
+    manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "owned"}, "data": {"a": "1", "b": "2"}}
+    apply = ("apply", "--server-side", "-f", "-")
+    assert "serverside-applied" in kubectl.run(*apply, text=json.dumps(manifest))
+    manifest["data"] = {"a": "1"}
+    kubectl.run(*apply, text=json.dumps(manifest))
+    assert json.loads(kubectl.run("get", "configmap", "owned", "-o", "jsonpath={.data}")) == {"a": "1"}
+    managers = kubectl.run("get", "configmap", "owned", "-o", "json", "--show-managed-fields")
+    [entry] = json.loads(managers)["metadata"]["managedFields"]
+    assert (entry["manager"], entry["operation"]) == ("kubectl", "Apply")
+    assert entry["fieldsV1"] == {"f:data": {"f:a": {}}}
+
+
+def test_nodes_are_cordoned_tainted_and_drained(kubectl: Kubectl) -> None:
+    kubectl.run("apply", "-f", "-", text=sleeper("Deployment", "moves", replicas=1))
+    kubectl.run("rollout", "status", "deployment/moves", "--timeout=60s")
+    budget = ("create", "poddisruptionbudget", "moves", "--selector=app=moves", "--max-unavailable=1")
+    assert "created" in kubectl.run(*budget)
+    # A drain asks the budget, whose controller must have seen it.
+    eventually(lambda: kubectl.run("get", "pdb", "moves", "-o", "jsonpath={.status.disruptionsAllowed}") == "1")
+    node = kubectl.run("get", "pods", "-l", "app=moves", "-o", "jsonpath={.items[0].spec.nodeName}")
+    try:
+        assert "cordoned" in kubectl.run("cordon", node)
+        assert "SchedulingDisabled" in kubectl.run("get", "node", node)
+        taints = ("get", "node", node, "-o", "jsonpath={.spec.taints[*].key}")
+        eventually(lambda: "node.kubernetes.io/unschedulable" in kubectl.run(*taints))
+        selected = ("--pod-selector=app=moves", "--timeout=60s", "--ignore-daemonsets")
+        assert "evicted" in kubectl.run("drain", node, *selected)
+        kubectl.run("rollout", "status", "deployment/moves", "--timeout=60s")
+        running = ("get", "pods", "-l", "app=moves", "-o", "jsonpath={.items[*].spec.nodeName}")
+        eventually(lambda: node not in kubectl.run(*running).split())
+        assert "tainted" in kubectl.run("taint", "node", node, "special=yes:NoSchedule")
+        assert "untainted" in kubectl.run("taint", "node", node, "special-")
+        story = kubectl.run("describe", "node", node)
+        assert "Unschedulable:      true" in story and "Non-terminated Pods" in story
+    finally:
+        kubectl.run("uncordon", node)
+    kubectl.run("delete", "deployment/moves", "pdb/moves", "--timeout=60s")
+
+
+def test_logs_of_all_containers_follow_to_the_end(kubectl: Kubectl) -> None:
+    containers = [
+        {
+            "name": name,
+            "image": "python:3.12",
+            "command": ["python3", "-c", f"import time; time.sleep(1); print('{name}')"],
+        }
+        for name in ("one", "two")
+    ]
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "speaks"},
+        "spec": {"restartPolicy": "Never", "containers": containers},
+    }
+    kubectl.run("apply", "-f", "-", text=json.dumps(manifest))
+    kubectl.run("wait", "--for=jsonpath={.status.phase}=Running", "pod/speaks", "--timeout=60s")
+    told = kubectl.run("logs", "-f", "speaks", "--all-containers", "--prefix")
+    assert sorted(told.splitlines()) == ["[pod/speaks/one] one", "[pod/speaks/two] two"]
+    kubectl.run("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/speaks", "--timeout=60s")
+    refusal = kubectl.run("logs", "speaks", "-c", "three", status=1)
+    assert "container three is not valid for pod speaks" in refusal
+    assert "deleted" in kubectl.run("delete", "pod", "speaks", "--wait=true", "--timeout=60s")
+
+
+def test_who_may_do_what(kubectl: Kubectl) -> None:
+    assert kubectl.run("auth", "can-i", "delete", "nodes") == "yes\n"
+    kubectl.run("create", "serviceaccount", "powerless")
+    token = kubectl.run("create", "token", "powerless", "--duration=20m", "--audience=https://kubernetes.default.svc")
+    as_account = ("--token", token.strip())
+    user = f"system:serviceaccount:{kubectl.namespace}:powerless"
+    assert user in kubectl.run(*as_account, "auth", "whoami")
+    assert kubectl.run(*as_account, "auth", "can-i", "list", "pods", status=1).startswith("no")
+    refusal = kubectl.run(*as_account, "get", "pods", status=1)
+    assert f'pods is forbidden: User "{user}" cannot list resource "pods" in API group ""' in refusal
+
+
+def test_everything_can_be_described(kubectl: Kubectl) -> None:
+    kubectl.run("apply", "-f", "-", text=sleeper("Deployment", "told", replicas=1))
+    kubectl.run("rollout", "status", "deployment/told", "--timeout=60s")
+    assert "NewReplicaSet:" in kubectl.run("describe", "deployment", "told")
+    assert "Controlled By:  Deployment/told" in kubectl.run("describe", "rs", "-l", "app=told")
+    kubectl.run("expose", "deployment", "told", "--port=80")
+    assert "Session Affinity:" in kubectl.run("describe", "service", "told")
+    assert "Mountable secrets" in kubectl.run("describe", "serviceaccount", "default")
+    assert "ca.crt" in kubectl.run("describe", "configmap", "kube-root-ca.crt")
+    assert "Status:       Active" in kubectl.run("describe", "namespace", kubectl.namespace)
+    events = kubectl.run("get", "events", "--field-selector=reason=ScalingReplicaSet")
+    assert "Scaled up replica set told-" in events
+    kinds = {name.partition("/")[0] for name in kubectl.run("get", "all", "-o", "name").split()}
+    assert {"pod", "service", "deployment.apps", "replicaset.apps"} <= kinds
+    kubectl.run("delete", "service/told", "deployment/told", "--timeout=60s")

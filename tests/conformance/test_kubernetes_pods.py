@@ -5,16 +5,12 @@
 from __future__ import annotations
 
 import json
-import os
-import pathlib
+import re
 import subprocess
-import sys
 import typing as t
 
 import kubernetes
 import pytest
-from conformance.conftest import QUICK
-from conformance.conftest import Account
 from conformance.conftest import wait_for
 from conformance.kubernetes_cluster import CLUSTER
 from conformance.kubernetes_cluster import Cluster
@@ -23,15 +19,17 @@ from conformance.kubernetes_cluster import eventually
 from conformance.kubernetes_cluster import pod
 from conformance.kubernetes_cluster import refused
 from kubernetes.stream import stream
-from sandbox_process import SandboxProcess
+from sandbox_process import PYTHON
 
 __all__ = ["cluster"]
+
+pytestmark = pytest.mark.client("kubernetes client")
 
 
 @pytest.fixture
 def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> t.Iterator[str]:
     """A namespace of the test's own."""
-    name = request.node.name.replace("_", "-")[:63].rstrip("-")
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:63].strip("-")
     cluster.core.create_namespace({"metadata": {"name": name}})
     eventually(lambda: cluster.core.list_namespaced_service_account(name).items)
     yield name
@@ -69,7 +67,7 @@ def test_a_pod_sees_nothing_of_the_machine_s_user(cluster: Cluster, namespace: s
     assert environment["HOSTNAME"] == "env"
     known = {"AWS_ENDPOINT_URL", "AWS_EC2_METADATA_SERVICE_ENDPOINT", "HOME", "HOSTNAME", "LANG", "PATH", "TMPDIR"}
     assert {name for name in environment if not name.startswith("KUBERNETES_")} <= known
-    assert environment["HOME"] != os.environ.get("HOME")
+    assert environment["HOME"] == "/root" or environment["HOME"].startswith(str(cluster.sandbox.directory))
 
 
 def test_a_plain_amazon_linux_has_a_python_without_boto3(cluster: Cluster, namespace: str) -> None:
@@ -81,18 +79,78 @@ def test_a_plain_amazon_linux_has_a_python_without_boto3(cluster: Cluster, names
     assert "No module named 'boto3'" in cluster.log("none", namespace)
 
 
+def waiting(cluster: Cluster, namespace: str, name: str, reason: str) -> str:
+    """What the pod's container says, once it waits for this reason."""
+
+    def read() -> t.Any:
+        statuses = cluster.core.read_namespaced_pod(name, namespace).status.container_statuses
+        waiting = statuses[0].state.waiting if statuses else None
+        return waiting and waiting.reason == reason and (waiting.message or " ")
+
+    return str(eventually(read))
+
+
+def events(cluster: Cluster, namespace: str, name: str) -> dict[str, list[str]]:
+    """The messages of an object's events, by their reasons."""
+    found: dict[str, list[str]] = {}
+    for event in cluster.core.list_namespaced_event(namespace, field_selector=f"involvedObject.name={name}").items:
+        found.setdefault(event.reason, []).append(event.message)
+    return found
+
+
 def test_an_unknown_image_is_not_pulled(cluster: Cluster, namespace: str) -> None:
     cluster.core.create_namespaced_pod(namespace, pod("nginx", "true", image="nginx:1.27"))
-
-    def reason() -> t.Any:
-        statuses = cluster.core.read_namespaced_pod("nginx", namespace).status.container_statuses
-        waiting = statuses[0].state.waiting if statuses else None
-        return waiting and waiting.reason == "ImagePullBackOff"
-
-    eventually(reason)
+    assert "docker.io/library/nginx:1.27: not found" in waiting(cluster, namespace, "nginx", "ImagePullBackOff")
     with refused(400, 'in pod \\"nginx\\" is waiting to start: trying and failing to pull image'):
         cluster.log("nginx", namespace)
+    told = eventually(lambda: "BackOff" in (all := events(cluster, namespace, "nginx")) and all)
+    assert told["Pulling"] == ['Pulling image "nginx:1.27"']
+    assert told["BackOff"] == ['Back-off pulling image "nginx:1.27"']
+    assert "Error: ErrImagePull" in told["Failed"]
+    assert any(message.startswith('Failed to pull image "nginx:1.27": rpc error') for message in told["Failed"])
     cluster.core.delete_namespaced_pod("nginx", namespace)
+
+
+def test_an_image_must_have_a_name_and_be_there(cluster: Cluster, namespace: str) -> None:
+    cluster.core.create_namespaced_pod(namespace, pod("odd", "true", image="Python:3.12"))
+    assert "invalid reference format" in waiting(cluster, namespace, "odd", "InvalidImageName")
+    body = pod("never", "true", image="public.ecr.aws/docker/library/python:never-used")
+    body["spec"]["containers"][0]["imagePullPolicy"] = "Never"
+    cluster.core.create_namespaced_pod(namespace, body)
+    assert "is not present with pull policy of Never" in waiting(cluster, namespace, "never", "ErrImageNeverPull")
+    for name in ("odd", "never"):
+        cluster.core.delete_namespaced_pod(name, namespace)
+
+
+def test_a_busybox_has_a_shell(cluster: Cluster, namespace: str) -> None:
+    found = ended(cluster, namespace, pod("shell", "sh", "-c", "echo ok | wc -l", image="busybox"))
+    assert found.status.phase == "Succeeded"
+
+
+@pytest.mark.skipif(not list(PYTHON.parents[1].glob("lib/*/site-packages/awscli")), reason="runs without the aws CLI")
+def test_the_aws_cli_s_image_has_it_as_entry_point_and_as_command(cluster: Cluster, namespace: str) -> None:
+    body = pod("cli", image="amazon/aws-cli:2.31.0")
+    body["spec"]["containers"][0] |= {"command": None, "args": ["--version"]}
+    assert ended(cluster, namespace, body).status.phase == "Succeeded", cluster.log("cli", namespace)
+    assert cluster.log("cli", namespace).startswith("aws-cli/")
+    named = pod("named", "aws", "s3", "ls", image="public.ecr.aws/aws-cli/aws-cli")
+    assert ended(cluster, namespace, named).status.phase == "Failed"
+    assert "Unable to locate credentials" in cluster.log("named", namespace)
+
+
+def test_a_container_must_not_be_root_if_it_says_so(cluster: Cluster, namespace: str) -> None:
+    body = pod("root", "true", securityContext={"runAsNonRoot": True})
+    cluster.core.create_namespaced_pod(namespace, body)
+    why = waiting(cluster, namespace, "root", "CreateContainerConfigError")
+    assert why.startswith("container has runAsNonRoot and image will run as root")
+    cluster.core.delete_namespaced_pod("root", namespace)
+
+
+def test_a_container_that_takes_too_much_memory_is_killed(cluster: Cluster, namespace: str) -> None:
+    body = pod("hungry", "python3", "-c", "import time; x = bytearray(b'x') * 300_000_000; time.sleep(60)")
+    body["spec"]["containers"][0]["resources"] = {"limits": {"memory": "128Mi"}}
+    ended_so = ended(cluster, namespace, body).status.container_statuses[0].state.terminated
+    assert (ended_so.reason, ended_so.exit_code) == ("OOMKilled", 137)
 
 
 def test_a_program_that_is_not_there_says_so(cluster: Cluster, namespace: str) -> None:
@@ -130,39 +188,6 @@ def test_volumes_and_variables(cluster: Cluster, namespace: str) -> None:
     assert ended(cluster, namespace, body).status.phase == "Succeeded", cluster.log("all", namespace)
     expected = ["from-map", "secret", "all", "x", f"from-map secret {namespace} from-map-secret-$(K)"]
     assert cluster.log("all", namespace).splitlines() == expected
-
-
-def test_a_volume_at_tmp_leaves_other_paths_alone(cluster: Cluster, namespace: str) -> None:
-    # The sandbox's own folder is below /tmp, as pytest's tmp_path is: its paths must not be taken for the pod's.
-    assert cluster.sandbox.directory.is_relative_to("/tmp")
-    script = "echo $A > /tmp/a; cat /tmp/a; echo /tmpfoo /var/tmp /tmp-x /tmp; pwd; test -d /tmp/../tmp; echo $(B)"
-    volumes = [{"name": "tmp", "emptyDir": {}}, {"name": "deep", "emptyDir": {}}]
-    body = pod("tmp", "sh", "-c", script, volumes=volumes)
-    mounts = [{"name": "tmp", "mountPath": "/tmp"}, {"name": "deep", "mountPath": "/tmp/deep/"}]
-    variables = [{"name": "A", "value": "/tmp/x:/var/tmp:/tmp/deep/y"}, {"name": "B", "value": "--to=/tmp/deep"}]
-    body["spec"]["containers"][0] |= {"volumeMounts": mounts, "env": variables, "workingDir": "/tmp"}
-    assert ended(cluster, namespace, body).status.phase == "Succeeded"
-    listed, plain, folder, expanded = cluster.log("tmp", namespace).splitlines()
-    _, _, _, real = plain.split()
-    deep = str(pathlib.Path(real).with_name("deep"))
-    assert real.endswith("/volumes/tmp")
-    assert plain == f"/tmpfoo /var/tmp /tmp-x {real}"
-    assert listed == f"{real}/x:/var/tmp:{deep}/y"
-    assert folder == real
-    assert expanded == f"--to={deep}"
-
-
-def test_each_container_has_mounts_of_its_own(cluster: Cluster, namespace: str) -> None:
-    volumes: list[dict[str, t.Any]] = [{"name": name, "emptyDir": {}} for name in ("one", "two")]
-    body = pod("mounts", "sh", "-c", "echo /data", volumes=volumes)
-    [first] = body["spec"]["containers"]
-    body["spec"]["containers"] = [
-        {**first, "name": name, "volumeMounts": [{"name": name, "mountPath": "/data"}]} for name in ("one", "two")
-    ]
-    assert ended(cluster, namespace, body).status.phase == "Succeeded"
-    for name in ("one", "two"):
-        log = cluster.core.read_namespaced_pod_log("mounts", namespace, container=name)
-        assert log.endswith(f"/volumes/{name}\n")
 
 
 def test_a_container_leaves_a_last_message(cluster: Cluster, namespace: str) -> None:
@@ -260,6 +285,28 @@ def test_a_log_is_what_was_written_line_by_line(cluster: Cluster, namespace: str
     assert len(lines) == 123
 
 
+def test_a_log_without_end_stays_small(cluster: Cluster, namespace: str) -> None:
+    # 25 MB, which kubelet's containerLogMaxSize cuts to what came last.
+    program = "import sys\nfor i in range(250_000): sys.stdout.write(f'{i:098d}\\n')"
+    assert ended(cluster, namespace, pod("talks", "python3", "-c", program)).status.phase == "Succeeded"
+    log = cluster.log("talks", namespace)
+    assert len(log) < 11 * 2**20
+    assert log.splitlines()[-1] == f"{249_999:098d}"
+
+
+def test_a_command_in_a_pod_has_a_terminal_if_it_wants_one(cluster: Cluster, namespace: str) -> None:
+    cluster.core.create_namespaced_pod(namespace, pod("open", "sleep", "60"))
+    cluster.phase("open", "Running", namespace=namespace)
+    script = "test -t 0 && echo terminal; read size; stty size; exit 4"
+    session = execute(cluster, "open", namespace, "sh", "-c", script, stdin=True, tty=True)
+    session.write_channel(4, json.dumps({"Width": 123, "Height": 45}))
+    session.write_stdin("go\n")
+    session.run_forever(timeout=20)
+    shown = session.read_stdout()
+    assert "terminal" in shown and "45 123" in shown, shown
+    assert session.returncode == 4
+
+
 def test_commands_run_in_a_pod_over_a_websocket(cluster: Cluster, namespace: str) -> None:
     cluster.core.create_namespaced_pod(namespace, pod("open", "sleep", "60"))
     cluster.phase("open", "Running", namespace=namespace)
@@ -273,6 +320,24 @@ def test_commands_run_in_a_pod_over_a_websocket(cluster: Cluster, namespace: str
     big = execute(cluster, "open", namespace, "python3", "-c", "print('x' * 300_000)")
     big.run_forever(timeout=20)
     assert len(big.read_stdout()) == 300_001
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_client_attaches_to_a_container(cluster: Cluster, namespace: str, terminal: bool) -> None:
+    script = "test -t 0 && echo terminal; read name; echo hello $name"
+    body = pod("shell", "sh", "-c", script)
+    body["spec"]["containers"][0] |= {"stdin": True, "tty": terminal}
+    cluster.core.create_namespaced_pod(namespace, body)
+    cluster.phase("shell", "Running", namespace=namespace)
+    connect = cluster.core.connect_get_namespaced_pod_attach
+    settings = {"stdin": True, "stdout": True, "stderr": True, "tty": terminal, "_preload_content": False}
+    session = stream(connect, "shell", namespace, **settings)
+    session.write_stdin("you\n")
+    session.run_forever(timeout=20)
+    assert "hello you" in session.read_stdout()
+    assert cluster.phase("shell", "Succeeded", namespace=namespace)
+    log = cluster.log("shell", namespace)
+    assert ("terminal" in log, "hello you" in log) == (terminal, True)
 
 
 def test_a_pod_that_is_deleted_ends_with_everything_it_started(cluster: Cluster, namespace: str) -> None:
@@ -367,6 +432,22 @@ def test_a_deployment_rolls_without_losing_its_pods(cluster: Cluster, namespace:
     eventually(lambda: len(cluster.core.list_namespaced_pod(namespace).items) == 1)
 
 
+def test_a_node_is_what_eks_makes_of_its_instance(cluster: Cluster) -> None:
+    for node in cluster.core.list_node().items:
+        labels = node.metadata.labels
+        assert labels["eks.amazonaws.com/nodegroup"] == "nodes"
+        assert labels["node.kubernetes.io/instance-type"] == "t3.medium"
+        assert node.spec.provider_id.startswith(f"aws:///{labels['topology.kubernetes.io/zone']}/i-")
+        assert node.status.capacity["pods"] == "17"
+        # What EKS keeps for the node itself of 2 vCPUs and 4 GiB.
+        assert (node.status.allocatable["cpu"], node.status.allocatable["memory"]) == ("1930m", "3554Mi")
+        assert {entry.type: entry.status for entry in node.status.conditions}["Ready"] == "True"
+        lease = kubernetes.client.CoordinationV1Api(cluster.api).read_namespaced_lease(
+            node.metadata.name, "kube-node-lease"
+        )
+        assert lease.spec.holder_identity == node.metadata.name
+
+
 def test_a_daemon_runs_on_every_node_that_fits(cluster: Cluster, namespace: str) -> None:
     nodes = [node.metadata.name for node in cluster.core.list_node().items]
     assert len(nodes) == 2
@@ -427,22 +508,3 @@ def test_the_whole_chain_gives_a_pod_its_role(cluster: Cluster) -> None:
     lonely = pod("lonely", "python3", "-c", program, serviceAccountName="s3-access-sa")
     assert ended(cluster, "default", lonely).status.phase == "Failed"
     assert "CredentialRetrievalError" in cluster.log("lonely")
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux has them")
-def test_no_pod_outlives_a_killed_sandbox(tmp_path: pathlib.Path) -> None:
-    sandbox = SandboxProcess()
-    sandbox.start(tmp_path)
-    try:
-        sandbox.knobs(**QUICK)
-        account = Account(sandbox)
-        account.cluster("doomed")
-        account.nodegroup("doomed")
-        api = kubernetes.config.new_client_from_config(str(sandbox.kubeconfig))
-        core = kubernetes.client.CoreV1Api(api)
-        script = "(setsid sleep 4712.5 &); sleep 4713.5"
-        core.create_namespaced_pod("default", pod("doomed", "sh", "-c", script))
-        eventually(lambda: running("4712.5") and running("4713.5"))
-    finally:
-        sandbox.kill()
-    eventually(lambda: not running("4712.5") and not running("4713.5"), seconds=5)

@@ -13,10 +13,12 @@ import kubernetes
 import pytest
 from conformance.kubernetes_cluster import Cluster
 from conformance.kubernetes_cluster import cluster
+from conformance.kubernetes_cluster import eventually
 from conformance.kubernetes_cluster import pod
 from conformance.kubernetes_cluster import refused
 
 __all__ = ["cluster"]
+pytestmark = pytest.mark.client("kubernetes client")
 
 DATA = pathlib.Path(__file__).resolve().parents[1] / "data"
 CASES = json.loads((DATA / "webhook-cases.json").read_text(encoding="utf-8"))
@@ -102,6 +104,188 @@ def test_a_pod_is_admitted_without_identity_when_the_webhook_does_not_answer(clu
         with refused(500, "failed calling webhook"):
             admitted(cluster, pod("alone", "true", serviceAccountName="s3-access-sa"))
     finally:
-        original.metadata.resource_version = None
-        original.metadata.managed_fields = None
+        current = admission.read_mutating_webhook_configuration(name)
+        # These configurations are replaced only by who says which state they replace.
+        original.metadata.resource_version = current.metadata.resource_version
         admission.replace_mutating_webhook_configuration(name, original)
+
+
+CREDENTIALS = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
+POD_VOLUME, ROLE_VOLUME = "eks-pod-identity-token", "aws-iam-token"
+
+
+def container(name: str = "c", **more: t.Any) -> dict[str, t.Any]:
+    return {"name": name, "image": "amazonlinux", **more}
+
+
+def stored(
+    cluster: Cluster, account: str = "s3-access-sa", annotations: dict[str, str] | None = None, **spec: t.Any
+) -> dict[str, t.Any]:
+    """The summary of an admitted pod."""
+    metadata = {"name": "p", "namespace": "default", "annotations": annotations or {}}
+    whole = {"serviceAccountName": account, "containers": [container()], **spec}
+    return summary(admitted(cluster, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": whole}))
+
+
+def variables(result: dict[str, t.Any], name: str = "c") -> dict[str, str]:
+    return {entry["name"]: entry.get("value", "") for entry in result["containers"][name]["env"]}
+
+
+def expiration(result: dict[str, t.Any]) -> t.Any:
+    [token] = [source["serviceAccountToken"] for source in result["volumes"][0]["projected"]["sources"]]
+    return token["expirationSeconds"]
+
+
+def test_every_container_gets_the_identity_unless_it_is_named(cluster: Cluster) -> None:
+    several = [container("a"), container("b"), container("c")]
+    named = {"eks.amazonaws.com/skip-containers": "a,i"}
+    result = stored(cluster, annotations=named, containers=several, initContainers=[container("i"), container("j")])
+    assert {name for name in "abcij" if CREDENTIALS[0] in variables(result, name)} == {"b", "c", "j"}
+    # The list is CSV: a space is part of a name, which then is nobody's.
+    spaced = {"eks.amazonaws.com/skip-containers": "a, b"}
+    result = stored(cluster, annotations=spaced, containers=several)
+    assert CREDENTIALS[0] not in variables(result, "a")
+    assert CREDENTIALS[0] in variables(result, "b")
+
+
+@pytest.mark.parametrize("name", CREDENTIALS)
+def test_either_variable_of_its_own_keeps_a_container_as_it_is(cluster: Cluster, name: str) -> None:
+    result = stored(cluster, containers=[container(env=[{"name": name, "value": "own"}])])
+    found = variables(result)
+    assert {key: found.get(key) for key in CREDENTIALS} == {**dict.fromkeys(CREDENTIALS), name: "own"}
+    assert found["AWS_REGION"] == "us-west-2"
+    assert [mount["name"] for mount in result["containers"]["c"]["mounts"]] == [POD_VOLUME]
+
+
+def test_a_container_that_says_everything_itself_is_not_touched(cluster: Cluster) -> None:
+    own = [CREDENTIALS[0], "AWS_REGION", "AWS_STS_REGIONAL_ENDPOINTS"]
+    result = stored(cluster, containers=[container(env=[{"name": name, "value": "own"} for name in own])])
+    assert variables(result) == dict.fromkeys(own, "own")
+    assert result["containers"]["c"]["mounts"] == []
+
+
+def test_variables_from_elsewhere_are_not_looked_at(cluster: Cluster) -> None:
+    source = {"configMapRef": {"name": "settings", "optional": True}}
+    assert CREDENTIALS[0] in variables(stored(cluster, containers=[container(envFrom=[source])]))
+
+
+def test_a_token_of_the_pod_s_own_stays_beside_the_injected_one(cluster: Cluster) -> None:
+    token = {"audience": "pods.eks.amazonaws.com", "path": "own", "expirationSeconds": 3600}
+    own = {"name": "own", "projected": {"sources": [{"serviceAccountToken": token}]}}
+    mount = {"name": "own", "mountPath": "/own"}
+    result = stored(cluster, volumes=[own], containers=[container(volumeMounts=[mount])])
+    # The webhook puts its volume before all others.
+    assert [volume["name"] for volume in result["volumes"]] == [POD_VOLUME, "own"]
+    assert [entry["name"] for entry in result["containers"]["c"]["mounts"]] == ["own", POD_VOLUME]
+    assert CREDENTIALS[1] in variables(result)
+
+
+def test_a_mount_path_that_is_taken_makes_the_pod_invalid(cluster: Cluster) -> None:
+    path = "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount"
+    taken = container(volumeMounts=[{"name": "own", "mountPath": path}])
+    with refused(422, "must be unique"):
+        stored(cluster, volumes=[{"name": "own", "emptyDir": {}}], containers=[taken])
+
+
+@pytest.mark.parametrize(
+    ("asked", "seconds"),
+    [
+        ("3600", 3600),
+        ("599", 600),
+        ("-5", 600),
+        ("+700", 700),
+        ("200000", 200000),
+        ("", "default (79200..86400)"),
+        ("1h", "default (79200..86400)"),
+        ("86400", "default (79200..86400)"),
+    ],
+)
+def test_how_long_a_token_lives(cluster: Cluster, asked: str, seconds: int | str) -> None:
+    annotation = {"eks.amazonaws.com/token-expiration": asked}
+    assert expiration(stored(cluster, annotations=annotation)) == seconds
+
+
+def test_the_pod_s_word_on_expiration_comes_before_the_service_account_s(cluster: Cluster) -> None:
+    annotation = "eks.amazonaws.com/token-expiration"
+    cluster.core.patch_namespaced_service_account(
+        "exp-sa", "default", {"metadata": {"annotations": {annotation: "1800"}}}
+    )
+    assert expiration(eventually(lambda: _if(stored(cluster, "exp-sa"), 1800))) == 1800
+    assert expiration(stored(cluster, "exp-sa", {annotation: "900"})) == 900
+    assert expiration(stored(cluster, "exp-sa", {annotation: "soon"})) == 1800
+    cluster.core.patch_namespaced_service_account(
+        "exp-sa", "default", {"metadata": {"annotations": {annotation: None}}}
+    )
+
+
+def _if(result: dict[str, t.Any], seconds: int) -> dict[str, t.Any] | None:
+    return result if expiration(result) == seconds else None
+
+
+def test_a_service_account_may_ask_for_the_global_endpoint_of_sts(cluster: Cluster) -> None:
+    annotations = {"eks.amazonaws.com/sts-regional-endpoints": "false", "eks.amazonaws.com/role-arn": ROLE_ARN}
+    cluster.service_account("global-sa", **annotations)
+    assert "AWS_STS_REGIONAL_ENDPOINTS" not in variables(stored(cluster, "global-sa"))
+
+
+def test_pod_identity_wins_over_a_role_annotation(cluster: Cluster) -> None:
+    result = stored(cluster, "both-sa")
+    assert [volume["name"] for volume in result["volumes"]] == [POD_VOLUME]
+    assert "AWS_ROLE_ARN" not in variables(result)
+    alone = stored(cluster, "irsa-sa")
+    assert [volume["name"] for volume in alone["volumes"]] == [ROLE_VOLUME]
+    assert variables(alone)["AWS_ROLE_ARN"] == ROLE_ARN
+    assert variables(alone)["AWS_WEB_IDENTITY_TOKEN_FILE"].endswith("/eks.amazonaws.com/serviceaccount/token")
+    assert "eks.amazonaws.com/pod-identity" not in alone["labels"]
+
+
+@pytest.mark.parametrize("label", ["kubernetes.io/os", "beta.kubernetes.io/os"])
+def test_windows_has_paths_of_its_own(cluster: Cluster, label: str) -> None:
+    result = stored(cluster, nodeSelector={label: "windows"})
+    assert variables(result)[CREDENTIALS[1]].startswith("C:\\var\\run\\secrets\\pods.eks.amazonaws.com")
+
+
+def test_the_host_s_network_makes_no_difference(cluster: Cluster) -> None:
+    assert CREDENTIALS[0] in variables(stored(cluster, hostNetwork=True))
+
+
+@pytest.mark.parametrize("value", ["", "true", "false"])
+def test_the_skip_label_counts_whatever_it_says(cluster: Cluster, value: str) -> None:
+    body = pod("p", "true", serviceAccountName="s3-access-sa")
+    body["metadata"]["labels"] = {"eks.amazonaws.com/skip-pod-identity-webhook": value}
+    assert summary(admitted(cluster, body))["volumes"] == []
+
+
+def test_pods_of_workloads_are_injected_and_later_changes_are_not(cluster: Cluster) -> None:
+    spec = {"serviceAccountName": "s3-access-sa", "schedulerName": "nobody", "containers": [container()]}
+    labels = {"app": "injected"}
+    template = {"metadata": {"labels": labels}, "spec": spec}
+    workload = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
+    for create, more in (
+        (cluster.apps.create_namespaced_deployment, {}),
+        (cluster.apps.create_namespaced_stateful_set, {"serviceName": "injected"}),
+    ):
+        create("default", {"metadata": {"name": "injected"}, "spec": {**workload, **more}})
+    job = {
+        "metadata": {"name": "injected"},
+        "spec": {"template": {**template, "spec": {**spec, "restartPolicy": "Never"}}},
+    }
+    cluster.batch.create_namespaced_job("default", job)
+
+    def found() -> t.Any:
+        pods = cluster.core.list_namespaced_pod("default", label_selector="app=injected").items
+        return pods if len(pods) == 3 else None
+
+    try:
+        for made in eventually(found):
+            assert made.metadata.labels["eks.amazonaws.com/pod-identity"] == "enabled"
+            assert made.spec.volumes[0].name == POD_VOLUME
+        name = found()[0].metadata.name
+        change = {"metadata": {"labels": {"eks.amazonaws.com/pod-identity": None}}}
+        changed = cluster.core.patch_namespaced_pod(name, "default", change)
+        assert "eks.amazonaws.com/pod-identity" not in changed.metadata.labels, "updates do not pass the webhook"
+    finally:
+        background = {"propagation_policy": "Background"}
+        cluster.apps.delete_namespaced_deployment("injected", "default", **background)
+        cluster.apps.delete_namespaced_stateful_set("injected", "default", **background)
+        cluster.batch.delete_namespaced_job("injected", "default", **background)

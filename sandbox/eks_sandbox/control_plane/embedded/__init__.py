@@ -22,6 +22,7 @@ from eks_sandbox.control_plane.embedded.lifecycle import Lifecycle
 from eks_sandbox.control_plane.embedded.reads import Reader
 from eks_sandbox.control_plane.embedded.resources import NAMESPACES
 from eks_sandbox.control_plane.embedded.resources import SERVICES
+from eks_sandbox.control_plane.embedded.reviews import Reviews
 from eks_sandbox.control_plane.embedded.server import ApiServer
 from eks_sandbox.control_plane.embedded.store import Store
 from eks_sandbox.control_plane.embedded.streams import Kubelets
@@ -41,18 +42,20 @@ FIRST_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 class EmbeddedControlPlane:
     """One API server with its store."""
 
+    has_controllers = has_scheduler = False
+
     def __init__(self, cluster: ClusterSpec, authority: CertificateAuthority, store: Store, tokens: Tokens) -> None:
         self._store = store
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, sock_connect=5))
         self._authenticator = Authenticator(tokens, self._session, authority.client_context())
         self._lifecycle = Lifecycle(store)
-        writer = Writer(store, Webhooks(store, self._session), self._lifecycle.finish)
+        writer = Writer(store, Webhooks(store, self._session), self._lifecycle)
         application = ApiServer(
             authenticator=self._authenticator,
             discovery=Discovery(cluster.version, tokens),
             reader=Reader(store),
             writer=writer,
-            handlers=Handlers(store, writer, self._lifecycle, tokens, self._authenticator),
+            handlers=Handlers(store, writer, self._lifecycle, Reviews(store, tokens, self._authenticator)),
             kubelets=Kubelets(store, self._session, _kubelet_context(authority)),
         )
         certificate = authority.issue("kube-apiserver", ("localhost", "kubernetes", "kubernetes.default.svc"))
@@ -104,11 +107,6 @@ def _create_api_service(store: Store) -> None:
     service["spec"] = {"clusterIP": "10.100.0.1", "clusterIPs": ["10.100.0.1"], "ports": ports}
     set_defaults(SERVICES, service)
     store.put(SERVICES, service)
-
-
-def pod_mode() -> str:
-    """How pods run here, for the line that a sandbox prints at its start."""
-    return "local processes"
 
 
 def preload() -> None:

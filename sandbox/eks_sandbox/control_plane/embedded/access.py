@@ -20,6 +20,7 @@ from eks_sandbox.control_plane.embedded.errors import ApiError
 from eks_sandbox.control_plane.embedded.errors import details_of
 from eks_sandbox.control_plane.embedded.errors import unauthorized
 from eks_sandbox.control_plane.embedded.requests import Target
+from eks_sandbox.control_plane.embedded.resources import NAMESPACES
 from eks_sandbox.control_plane.embedded.tokens import Tokens
 from eks_sandbox.control_plane.objects import Object
 from eks_sandbox.interfaces import Identity
@@ -46,6 +47,9 @@ class Rule:
     verbs: tuple[str, ...]
 
 
+_WORKLOADS = ("daemonsets", "deployments", "jobs", "replicasets", "statefulsets")
+_OBSERVED = ("nodes", "poddisruptionbudgets", "pods")
+
 #: What the default cluster roles of the components allow, as far as the sandbox's components go.
 RULES: dict[str, tuple[Rule, ...]] = {
     "system:nodes": (
@@ -55,6 +59,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         Rule(("configmaps", "secrets", "services", "serviceaccounts"), _READ),
         Rule(("serviceaccounts/token",), ("create",)),
         Rule(("events",), ("create", "patch")),
+        Rule(("leases",), ("get", "create", "update", "patch")),
     ),
     "system:kube-scheduler": (
         Rule(("pods", "nodes", "namespaces"), _READ),
@@ -63,11 +68,10 @@ RULES: dict[str, tuple[Rule, ...]] = {
         Rule(("events",), ("create", "patch")),
     ),
     "system:kube-controller-manager": (
-        Rule(("namespaces", "nodes"), _READ),
-        Rule(("serviceaccounts", "configmaps", "pods"), _ALL),
-        Rule(("jobs", "deployments", "replicasets", "daemonsets"), _ALL),
-        Rule(("pods/status", "jobs/status", "deployments/status"), ("get", "patch", "update")),
-        Rule(("replicasets/status", "daemonsets/status"), ("get", "patch", "update")),
+        Rule(("namespaces",), _READ),
+        Rule(("serviceaccounts", "configmaps", "pods", "nodes"), _ALL),
+        Rule((*_WORKLOADS, "controllerrevisions", "poddisruptionbudgets"), _ALL),
+        Rule(tuple(f"{kind}/status" for kind in (*_WORKLOADS, *_OBSERVED)), ("get", "patch", "update")),
         Rule(("events",), ("create", "patch")),
     ),
 }
@@ -91,7 +95,7 @@ class Authenticator:
 
         :raises ApiError: 401 for a token that nobody knows.
         """
-        if token is None:
+        if not token:
             return ANONYMOUS
         if secrets.compare_digest(token.encode(), self.admin_token.encode()):
             return Identity("kubernetes-admin", (ADMINISTRATORS, AUTHENTICATED))
@@ -152,7 +156,9 @@ def ensure_may(identity: Identity, verb: str, target: Target) -> None:
         return
     resource = target.resource
     named = f"{resource.plural}/{target.subresource}" if target.subresource else resource.plural
-    where = f'in the namespace "{target.namespace}"' if target.namespace else "at the cluster scope"
+    # A namespace is asked for by name, but counts as being in itself.
+    namespace = target.name if resource is NAMESPACES else target.namespace
+    where = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
     subject = f'{resource.qualified} "{target.name}"' if target.name else resource.qualified
     message = (
         f'{subject} is forbidden: User "{identity.username}" cannot {verb} resource "{named}" '
@@ -171,7 +177,7 @@ def ensure_may_read_path(identity: Identity, path: str) -> None:
     allowed = DISCOVERY_PATHS if AUTHENTICATED in identity.groups else PUBLIC_PATHS
     if not any(path == prefix or path.startswith(f"{prefix}/") for prefix in allowed):
         message = f'forbidden: User "{identity.username}" cannot get path "{path}"'
-        raise ApiError(403, "Forbidden", message)
+        raise ApiError(403, "Forbidden", message, {})
 
 
 def user_info(identity: Identity) -> dict[str, t.Any]:

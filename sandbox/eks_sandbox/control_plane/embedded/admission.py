@@ -33,6 +33,8 @@ from eks_sandbox.interfaces import Identity
 TOKEN_MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 #: Seconds a token of the API lives; the odd number tells kube-apiserver that the projection is its own.
 TOKEN_LIFETIME = 3607
+_PRIORITIES = {"system-cluster-critical": 2000000000, "system-node-critical": 2000001000}
+_REVIEW_VERSIONS = ("v1", "v1beta1")
 _NOT_READY = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
@@ -91,12 +93,35 @@ def _mount_token(spec: Object) -> None:
     spec.setdefault("volumes", []).append({"name": name, "projected": {"sources": sources, "defaultMode": 420}})
 
 
-def admit_pod_basics(pod: Object) -> None:
-    """What the Priority and DefaultTolerationSeconds admission do."""
-    spec = pod["spec"]
-    spec.setdefault("priority", 2000001000 if spec.get("priorityClassName") == "system-node-critical" else 0)
+def admit_priority(resource: Resource, pod: Object) -> None:
+    """What the Priority and RuntimeClass admission do where there are no classes but the two that every cluster has.
+
+    :raises ApiError: 403 for a class that does not exist.
+    """
+    spec, name = pod["spec"], pod["metadata"].get("name", "")
+    priority_class = spec.get("priorityClassName", "")
+    if priority_class and priority_class not in _PRIORITIES:
+        raise forbidden(resource, name, f"no PriorityClass with name {priority_class} was found")
+    computed = _PRIORITIES.get(priority_class, 0)
+    if spec.setdefault("priority", computed) != computed:
+        why = "must not be provided in pod spec; priority admission controller computed"
+        given = f"the integer value of priority ({spec['priority']})"
+        raise forbidden(resource, name, f"{given} {why} {computed} from the given PriorityClass name")
     spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
-    tolerations = spec.setdefault("tolerations", [])
+    if runtime := spec.get("runtimeClassName"):
+        raise forbidden(resource, name, f'pod rejected: RuntimeClass "{runtime}" not found')
+
+
+def admit_node(node: Object) -> None:
+    """What the TaintNodesByCondition admission does: until it is known to be ready, a new node takes no pods."""
+    taints = node.setdefault("spec", {}).setdefault("taints", [])
+    if all(taint.get("key") != _NOT_READY[0] for taint in taints):
+        taints.append({"key": _NOT_READY[0], "effect": "NoSchedule"})
+
+
+def admit_tolerations(pod: Object) -> None:
+    """What the DefaultTolerationSeconds admission does, with new pods and with changed ones."""
+    tolerations = pod["spec"].setdefault("tolerations", [])
     for key in _NOT_READY:
         if not any(_tolerates_no_execute(entry, key) for entry in tolerations):
             tolerations.append({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300})
@@ -116,8 +141,8 @@ class AdmissionRequest:
     identity: Identity
     dry_run: bool
 
-    def review(self) -> Object:
-        """The AdmissionReview."""
+    def review(self, version: str) -> Object:
+        """The AdmissionReview, in a version that the webhook knows."""
         resource, metadata = self.resource, self.obj["metadata"]
         kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
         plural = {"group": resource.group, "version": resource.version, "resource": resource.plural}
@@ -136,7 +161,7 @@ class AdmissionRequest:
             "dryRun": self.dry_run,
             "options": {"apiVersion": "meta.k8s.io/v1", "kind": "CreateOptions"},
         }
-        return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
+        return {"apiVersion": f"admission.k8s.io/{version}", "kind": "AdmissionReview", "request": request}
 
 
 class Webhooks:
@@ -151,12 +176,25 @@ class Webhooks:
 
         :raises ApiError: a webhook refuses, or cannot be asked and its failurePolicy is Fail.
         """
-        for configuration in self._store.select(MUTATING_WEBHOOKS):
-            for webhook in configuration.get("webhooks") or []:
-                if self._matches(webhook, request):
-                    changed = await self._ask(webhook, request)
-                    request = dataclasses.replace(request, obj=changed)
+        webhooks = [
+            webhook
+            for configuration in self._store.select(MUTATING_WEBHOOKS)
+            for webhook in configuration.get("webhooks") or []
+        ]
+        request, last = await self._round(webhooks, request)
+        again = [webhook for webhook in webhooks[:last] if webhook.get("reinvocationPolicy") == "IfNeeded"]
+        request, _ = await self._round(again, request)
         return request.obj
+
+    async def _round(self, webhooks: list[Object], request: AdmissionRequest) -> tuple[AdmissionRequest, int]:
+        """Ask each once; also returns the place of the last one that changed something."""
+        last = 0
+        for place, webhook in enumerate(webhooks):
+            if self._matches(webhook, request):
+                changed = await self._ask(webhook, request)
+                last = last if changed == request.obj else place
+                request = dataclasses.replace(request, obj=changed)
+        return request, last
 
     def _matches(self, webhook: Object, request: AdmissionRequest) -> bool:
         if not any(_rule_matches(rule, request) for rule in webhook.get("rules") or []):
@@ -188,11 +226,15 @@ class Webhooks:
         bundle = base64.b64decode(configuration.get("caBundle") or "").decode()
         context = ssl.create_default_context(cadata=bundle) if bundle else ssl.create_default_context()
         timeout = aiohttp.ClientTimeout(total=webhook.get("timeoutSeconds") or 10)
-        review = request.review()
+        version = next((name for name in webhook["admissionReviewVersions"] if name in _REVIEW_VERSIONS), "v1")
+        review = request.review(version)
         async with self._session.post(configuration["url"], json=review, ssl=context, timeout=timeout) as answer:
             if answer.status != 200:
                 raise ValueError(f"the server answered with status {answer.status}")
-            response: Object = (await answer.json())["response"]
+            document = await answer.json()
+        if document.get("apiVersion") != review["apiVersion"]:
+            raise ValueError(f"expected webhook response of {review['apiVersion']}, Kind=AdmissionReview")
+        response: Object = document["response"]
         if response.get("uid") != review["request"]["uid"]:
             raise ValueError("expected response.uid to be that of the request")
         return response

@@ -9,7 +9,8 @@ import binascii
 import secrets
 import typing as t
 
-from eks_sandbox.control_plane.embedded.errors import bad_request
+from eks_sandbox.control_plane.embedded.errors import UndecodableError
+from eks_sandbox.control_plane.embedded.quantities import canonical
 from eks_sandbox.control_plane.embedded.resources import Resource
 from eks_sandbox.control_plane.objects import Object
 
@@ -34,7 +35,9 @@ def _nothing(obj: Object) -> None:
 
 def _fill(target: Object, **values: t.Any) -> None:
     for key, value in values.items():
-        target.setdefault(key, value)
+        # Go does not tell the empty text from one that is not there.
+        if target.get(key) in (None, ""):
+            target[key] = value
 
 
 def _namespace(obj: Object) -> None:
@@ -47,12 +50,20 @@ def _secret(obj: Object) -> None:
     _fill(obj, type="Opaque")
     for key, value in (obj.pop("stringData", None) or {}).items():
         obj.setdefault("data", {})[key] = base64.b64encode(str(value).encode()).decode()
-    for key, value in (obj.get("data") or {}).items():
-        try:
+    _ensure_base64("Secret", obj.get("data"))
+
+
+def _config_map(obj: Object) -> None:
+    _ensure_base64("ConfigMap", obj.get("binaryData"))
+
+
+def _ensure_base64(kind: str, data: t.Mapping[str, str] | None) -> None:
+    try:
+        for value in (data or {}).values():
             base64.b64decode(value, validate=True)
-        except (binascii.Error, ValueError) as error:
-            kind = 'Secret in version "v1" cannot be handled as a Secret'
-            raise bad_request(f"{kind}: illegal base64 data at input byte 0 (key {key})") from error
+    except (binascii.Error, ValueError) as error:
+        why = "illegal base64 data at input byte 0"
+        raise UndecodableError(f'{kind} in version "v1" cannot be handled as a {kind}: {why}') from error
 
 
 def _pod(obj: Object) -> None:
@@ -75,6 +86,9 @@ def set_pod_defaults(spec: Object) -> None:
         spec.setdefault("serviceAccount", spec["serviceAccountName"])
     for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]:
         _container(container)
+        if spec.get("hostNetwork"):
+            for port in container.get("ports") or []:
+                _fill(port, hostPort=port.get("containerPort"))
     for volume in spec.get("volumes") or []:
         _volume(volume)
 
@@ -96,24 +110,49 @@ def _container(container: Object) -> None:
         reference = (variable.get("valueFrom") or {}).get("fieldRef")
         if reference:
             _fill(reference, apiVersion="v1")
+    _resources(container["resources"])
+    for hook in (container.get("lifecycle") or {}).values():
+        _http(hook)
     for name in ("livenessProbe", "readinessProbe", "startupProbe"):
         if probe := container.get(name):
             _fill(probe, failureThreshold=3, periodSeconds=10, successThreshold=1, timeoutSeconds=1)
-            if action := probe.get("httpGet"):
-                _fill(action, path="/", scheme="HTTP")
+            _http(probe)
+
+
+def _http(handler: Object) -> None:
+    if action := handler.get("httpGet"):
+        _fill(action, path="/", scheme="HTTP")
+
+
+def _resources(resources: Object) -> None:
+    """Quantities are written in one way, and a limit is a request too unless another is named."""
+    for kind in ("limits", "requests"):
+        for name, quantity in (resources.get(kind) or {}).items():
+            resources[kind][name] = canonical(quantity)
+    if resources.get("limits"):
+        resources["requests"] = {**resources["limits"], **(resources.get("requests") or {})}
 
 
 def _volume(volume: Object) -> None:
     for name in ("configMap", "secret", "downwardAPI", "projected"):
         if source := volume.get(name):
             _fill(source, defaultMode=_FILE_MODE)
+    if set(volume) == {"name"}:
+        volume["emptyDir"] = {}
+    for item in (volume.get("downwardAPI") or {}).get("items") or []:
+        _field_reference(item)
     if host_path := volume.get("hostPath"):
         _fill(host_path, type="")
     for source in (volume.get("projected") or {}).get("sources") or []:
         if token := source.get("serviceAccountToken"):
             _fill(token, expirationSeconds=3600)
         for item in (source.get("downwardAPI") or {}).get("items") or []:
-            _fill(item.get("fieldRef") or {}, apiVersion="v1")
+            _field_reference(item)
+
+
+def _field_reference(item: Object) -> None:
+    if reference := item.get("fieldRef"):
+        _fill(reference, apiVersion="v1")
 
 
 def _template(obj: Object) -> Object:
@@ -145,15 +184,17 @@ def _job(obj: Object) -> None:
 def _job_selector(obj: Object, spec: Object, uid: str) -> None:
     """A job's pods are told apart by the job's uid (batch strategy of kube-apiserver)."""
     name = obj["metadata"].get("name", "")
-    labels = spec["template"].setdefault("metadata", {}).setdefault("labels", {})
-    labels.update(
-        {
-            "batch.kubernetes.io/controller-uid": uid,
-            "batch.kubernetes.io/job-name": name,
-            "controller-uid": uid,
-            "job-name": name,
-        }
-    )
+    generated = {
+        "batch.kubernetes.io/controller-uid": uid,
+        "batch.kubernetes.io/job-name": name,
+        "controller-uid": uid,
+        "job-name": name,
+    }
+    metadata = spec["template"].setdefault("metadata", {})
+    metadata["labels"] = {**(metadata.get("labels") or {}), **generated}
+    if not obj["metadata"].get("labels"):
+        # Where the job has no labels of its own, it gets those of its pods.
+        obj["metadata"]["labels"] = dict(metadata["labels"])
     spec.setdefault("selector", {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}})
 
 
@@ -177,16 +218,51 @@ def _daemon_set(obj: Object) -> None:
         _fill(spec["updateStrategy"].setdefault("rollingUpdate", {}), maxUnavailable=1, maxSurge=0)
 
 
+def _stateful_set(obj: Object) -> None:
+    spec = _template(obj)
+    _fill(
+        spec,
+        replicas=1,
+        podManagementPolicy="OrderedReady",
+        revisionHistoryLimit=10,
+        updateStrategy={},
+        persistentVolumeClaimRetentionPolicy={"whenDeleted": "Retain", "whenScaled": "Retain"},
+    )
+    _fill(spec["updateStrategy"], type="RollingUpdate")
+    if spec["updateStrategy"]["type"] == "RollingUpdate":
+        _fill(spec["updateStrategy"].setdefault("rollingUpdate", {}), partition=0)
+
+
 def _service(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
-    _fill(spec, type="ClusterIP", sessionAffinity="None", internalTrafficPolicy="Cluster")
-    if spec["type"] != "ExternalName" and not spec.get("clusterIP"):
-        # EKS's default service network; nothing routes to it here, as pods are processes.
-        spec["clusterIP"] = f"10.100.{secrets.randbelow(256)}.{1 + secrets.randbelow(254)}"
-        spec["clusterIPs"] = [spec["clusterIP"]]
-    _fill(spec, ipFamilies=["IPv4"], ipFamilyPolicy="SingleStack")
+    _fill(spec, type="ClusterIP", sessionAffinity="None")
     for port in spec.get("ports") or []:
         _fill(port, protocol="TCP", targetPort=port.get("port"))
+    if spec["type"] == "ExternalName":
+        return
+    _fill(spec, internalTrafficPolicy="Cluster", ipFamilies=["IPv4"], ipFamilyPolicy="SingleStack")
+    if not spec.get("clusterIP"):
+        # EKS's default service network; nothing routes to it here.
+        spec["clusterIP"] = f"10.100.{secrets.randbelow(256)}.{1 + secrets.randbelow(254)}"
+    _fill(spec, clusterIPs=[spec["clusterIP"]])
+    if spec["type"] in ("NodePort", "LoadBalancer"):
+        _fill(spec, externalTrafficPolicy="Cluster")
+        for port in spec.get("ports") or []:
+            _fill(port, nodePort=30000 + secrets.randbelow(2768))
+    if spec["type"] == "LoadBalancer":
+        _fill(spec, allocateLoadBalancerNodePorts=True)
+
+
+def _node(obj: Object) -> None:
+    status = obj.setdefault("status", {})
+    _fill(status, daemonEndpoints={"kubeletEndpoint": {"Port": 0}})
+    for field in ("capacity", "allocatable"):
+        for name, quantity in (status.get(field) or {}).items():
+            status[field][name] = canonical(quantity)
+
+
+def _event(obj: Object) -> None:
+    _fill(obj, source={}, reportingComponent="", reportingInstance="")
 
 
 def _mutating_webhooks(obj: Object) -> None:
@@ -206,12 +282,16 @@ def _mutating_webhooks(obj: Object) -> None:
 
 _DEFAULTS: dict[str, t.Callable[[Object], None]] = {
     "Namespace": _namespace,
+    "ConfigMap": _config_map,
     "Secret": _secret,
     "Pod": _pod,
     "Job": _job,
     "Deployment": _deployment,
     "ReplicaSet": _replica_set,
     "DaemonSet": _daemon_set,
+    "StatefulSet": _stateful_set,
+    "Node": _node,
+    "Event": _event,
     "Service": _service,
     "MutatingWebhookConfiguration": _mutating_webhooks,
 }

@@ -17,9 +17,11 @@ from eks_sandbox.control_plane.objects import timestamp
 _SUBRESOURCES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "token": ("TokenRequest", resources.AUTHENTICATION, ("create",)),
     "exec": ("PodExecOptions", "", ("create", "get")),
+    "attach": ("PodAttachOptions", "", ("create", "get")),
     "log": ("Pod", "", ("get",)),
     "scale": ("Scale", "autoscaling", ("get", "patch", "update")),
     "binding": ("Binding", "", ("create",)),
+    "eviction": ("Eviction", "policy", ("create",)),
     "finalize": ("Namespace", "", ("update",)),
 }
 _STATUS_VERBS = ("get", "patch", "update")

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import typing as t
 
 from eks_sandbox.control_plane.embedded.resources import Resource
@@ -44,9 +45,20 @@ class ApiError(Exception):
             "reason": self.reason,
             "code": self.code,
         }
-        if self.details:
+        if self.details is not None:
             body["details"] = self.details
         return body
+
+
+class UndecodableError(ApiError):
+    """400: an object does not have its kind's form."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(400, "BadRequest", message)
+
+
+class PageNotFoundError(Exception):
+    """A path outside of every API: answered with plain text, as Go's HTTP servers do."""
 
 
 def details_of(resource: Resource, name: str | None) -> Object:
@@ -56,7 +68,7 @@ def details_of(resource: Resource, name: str | None) -> Object:
 
 
 def unknown_resource() -> ApiError:
-    return ApiError(404, "NotFound", "the server could not find the requested resource")
+    return ApiError(404, "NotFound", "the server could not find the requested resource", {})
 
 
 def not_found(resource: Resource, name: str) -> ApiError:
@@ -92,19 +104,27 @@ def unsupported_media_type(accepted: t.Sequence[str]) -> ApiError:
     return ApiError(415, "UnsupportedMediaType", message)
 
 
+def too_large(why: str) -> ApiError:
+    return ApiError(413, "RequestEntityTooLarge", f"Request entity too large: {why}")
+
+
 def not_implemented(what: str) -> ApiError:
     """What only a real kube-apiserver does; never a convenient yes."""
-    message = f"{what} is not implemented by the sandbox's embedded control plane; use a real kube-apiserver for it"
+    message = (
+        f"{what} is not implemented by the sandbox's embedded control plane; start the sandbox with "
+        "--control-plane envtest, which runs a real kube-apiserver, to use it"
+    )
     return ApiError(501, "NotImplemented", message)
 
 
 def method_not_allowed() -> ApiError:
-    return ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+    return ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {})
 
 
 def invalid(resource: Resource, name: str, causes: t.Sequence[Cause]) -> ApiError:
     """422, with one cause for each field that is wrong."""
-    texts = [cause.text() for cause in causes]
+    # The message names each mistake once, the causes hold them all, as in kube-apiserver.
+    texts = list(dict.fromkeys(cause.text() for cause in causes))
     listed = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
     kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
     details = {
@@ -115,22 +135,40 @@ def invalid(resource: Resource, name: str, causes: t.Sequence[Cause]) -> ApiErro
     return ApiError(422, "Invalid", f'{kind} "{name}" is invalid: {listed}', details)
 
 
+def _shown(value: t.Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def invalid_patch(patched: Object, error: UndecodableError) -> ApiError:
+    """422: what a patch would make of an object has not its kind's form."""
+    cause = invalid_value("patch", _shown(patched), error.message)
+    listed = [{"reason": cause.reason, "message": cause.message, "field": cause.field}]
+    return ApiError(422, "Invalid", f' "" is invalid: {cause.text()}', {"causes": listed})
+
+
 def required(field: str, why: str = "") -> Cause:
     return Cause(field, f"Required value{': ' + why if why else ''}", "FieldValueRequired")
 
 
 def invalid_value(field: str, value: t.Any, why: str) -> Cause:
-    shown = f'"{value}"' if isinstance(value, str) else value
-    return Cause(field, f"Invalid value: {shown}: {why}", "FieldValueInvalid")
+    return Cause(field, f"Invalid value: {_shown(value)}: {why}", "FieldValueInvalid")
 
 
-def duplicate(field: str, value: str) -> Cause:
-    return Cause(field, f'Duplicate value: "{value}"', "FieldValueDuplicate")
+def duplicate(field: str, value: t.Any) -> Cause:
+    return Cause(field, f"Duplicate value: {_shown(value)}", "FieldValueDuplicate")
+
+
+def field_not_found(field: str, value: t.Any) -> Cause:
+    return Cause(field, f"Not found: {_shown(value)}", "FieldValueNotFound")
 
 
 def unsupported_value(field: str, value: t.Any, supported: t.Sequence[str]) -> Cause:
-    listed = ", ".join(f'"{choice}"' for choice in sorted(supported))
-    return Cause(field, f'Unsupported value: "{value}": supported values: {listed}', "FieldValueNotSupported")
+    listed = ", ".join(f'"{choice}"' for choice in supported)
+    return Cause(field, f"Unsupported value: {_shown(value)}: supported values: {listed}", "FieldValueNotSupported")
+
+
+def too_long(field: str, limit: int) -> Cause:
+    return Cause(field, f"Too long: may not be more than {limit} bytes", "FieldValueTooLong")
 
 
 def forbidden_field(field: str, why: str) -> Cause:

@@ -5,14 +5,13 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import datetime
-import typing as t
 
 from eks_sandbox.control_plane.embedded.errors import ApiError
-from eks_sandbox.control_plane.embedded.errors import bad_request
 from eks_sandbox.control_plane.embedded.errors import conflict
 from eks_sandbox.control_plane.embedded.errors import forbidden
+from eks_sandbox.control_plane.embedded.options import DeleteOptions
+from eks_sandbox.control_plane.embedded.resources import JOBS
 from eks_sandbox.control_plane.embedded.resources import NAMESPACES
 from eks_sandbox.control_plane.embedded.resources import PODS
 from eks_sandbox.control_plane.embedded.resources import REGISTRY
@@ -24,42 +23,9 @@ from eks_sandbox.control_plane.objects import is_owned_by
 from eks_sandbox.control_plane.objects import timestamp
 
 PROTECTED_NAMESPACES = ("default", "kube-system", "kube-public")
-FOREGROUND = "foregroundDeletion"
-POLICIES = ("Background", "Foreground", "Orphan")
+FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 #: Seconds between looks at a namespace that ends.
 NAMESPACE_PERIOD = 0.1
-
-
-@dataclasses.dataclass(frozen=True)
-class DeleteOptions:
-    """How a deletion was asked for."""
-
-    grace: int | None = None
-    policy: str = "Background"
-    dry_run: bool = False
-    uid: str = ""
-    version: str = ""
-
-    @classmethod
-    def read(cls, query: t.Mapping[str, str], body: Object) -> DeleteOptions:
-        """From the query and the body; the body wins.
-
-        :raises ApiError: 400 for values that mean nothing.
-        """
-        grace = body.get("gracePeriodSeconds", query.get("gracePeriodSeconds"))
-        policy = body.get("propagationPolicy") or query.get("propagationPolicy") or "Background"
-        if policy not in POLICIES:
-            raise bad_request(f'invalid DeleteOptions: propagationPolicy: Unsupported value: "{policy}"')
-        if body.get("orphanDependents") or query.get("orphanDependents") == "true":
-            policy = "Orphan"
-        dry_run = body.get("dryRun") or ([query["dryRun"]] if query.get("dryRun") else [])
-        preconditions = body.get("preconditions") or {}
-        try:
-            seconds = None if grace is None else int(grace)
-            uid, version = str(preconditions.get("uid") or ""), str(preconditions.get("resourceVersion") or "")
-        except (TypeError, ValueError, AttributeError) as error:
-            raise bad_request(f"invalid DeleteOptions: {error}") from error
-        return cls(seconds, policy, "All" in dry_run, uid, version)
 
 
 class Lifecycle:
@@ -72,7 +38,8 @@ class Lifecycle:
     def delete(self, resource: Resource, obj: Object, options: DeleteOptions) -> Object | None:
         """Begin or finish the end of an object.
 
-        Returns the object while it goes on to exist (finalizers, a pod's grace period), None when it is gone.
+        Returns the object while it goes on to exist (finalizers, a pod's grace period), and a pod's last state; None
+        for others that are gone.
 
         :raises ApiError: 403 for protected namespaces, 409 when a precondition fails.
         """
@@ -80,19 +47,42 @@ class Lifecycle:
         grace = self._grace(resource, obj, options)
         finalizers = self._finalizers(resource, obj, options)
         if options.dry_run:
-            return None
-        if options.policy == "Orphan":
-            self._orphan(obj)
+            return self._marked(resource, obj, grace, finalizers) if finalizers else None
         if not finalizers and grace == 0:
             self.finish(resource, obj)
-            return None
-        marked = self._mark(resource, obj, grace, finalizers)
+            return self._marked(resource, obj, 0, []) if resource is PODS else None
+        marked = self._marked(resource, obj, grace, finalizers)
+        if marked is not obj:
+            marked = self._store.put(resource, marked)
+        self._collect_later(resource, marked, finalizers)
+        return marked
+
+    def _collect_later(self, resource: Resource, marked: Object, finalizers: list[str]) -> None:
+        """Work that belongs to the garbage collector happens after the answer, as in a real cluster."""
         if resource is NAMESPACES:
             self._end_namespace(marked)
-        if FOREGROUND in finalizers:
-            self._collect(marked["metadata"]["uid"])
-            self._release_owner(resource, marked)
-        return self._store.find(resource, *identity(obj))
+        if FOREGROUND in finalizers or ORPHAN in finalizers:
+            asyncio.get_running_loop().call_soon(self._work_off, resource, *identity(marked))
+
+    def _work_off(self, resource: Resource, namespace: str, name: str) -> None:
+        owner = self._store.find(resource, namespace, name)
+        if owner is None:
+            return
+        if ORPHAN in (owner["metadata"].get("finalizers") or []):
+            self._orphan(owner)
+            self._release(resource, owner, ORPHAN)
+        else:
+            self._collect(owner["metadata"]["uid"])
+            self._release_owner(resource, owner)
+
+    def created(self, resource: Resource, obj: Object) -> None:
+        """Collect an object that came too late: every owner that it names is gone."""
+        owners = obj["metadata"].get("ownerReferences") or []
+        if owners and not any(self._exists(owner.get("uid")) for owner in owners):
+            asyncio.get_running_loop().call_soon(self._delete_quietly, resource, obj)
+
+    def _exists(self, uid: str | None) -> bool:
+        return any(obj["metadata"]["uid"] == uid for _, obj in self._store.everything())
 
     def finish(self, resource: Resource, obj: Object) -> None:
         """Remove an object for good, and collect what it owned."""
@@ -112,10 +102,13 @@ class Lifecycle:
     def _ensure_preconditions(self, resource: Resource, obj: Object, options: DeleteOptions) -> None:
         metadata = obj["metadata"]
         if options.uid and options.uid != metadata["uid"]:
-            why = f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {metadata['uid']}"
-            raise conflict(resource, metadata["name"], why)
+            why = f"the UID in the precondition ({options.uid}) does not match the UID in record ({metadata['uid']})"
+            more = "The object might have been deleted and then recreated"
+            raise conflict(resource, metadata["name"], f"{why}. {more}")
         if options.version and options.version != metadata["resourceVersion"]:
-            raise conflict(resource, metadata["name"])
+            versions = options.version, metadata["resourceVersion"]
+            why = "the ResourceVersion in the precondition (%s) does not match the ResourceVersion in record (%s)"
+            raise conflict(resource, metadata["name"], f"{why % versions}. The object might have been modified")
         if resource is NAMESPACES and metadata["name"] in PROTECTED_NAMESPACES:
             raise forbidden(resource, metadata["name"], "this namespace may not be deleted")
 
@@ -134,24 +127,35 @@ class Lifecycle:
     @staticmethod
     def _finalizers(resource: Resource, obj: Object, options: DeleteOptions) -> list[str]:
         finalizers = list(obj["metadata"].get("finalizers") or [])
-        if options.policy == "Foreground" and FOREGROUND not in finalizers and resource is not NAMESPACES:
-            finalizers.append(FOREGROUND)
-        return ["kubernetes", *finalizers] if resource is NAMESPACES else finalizers
+        if resource is NAMESPACES:
+            return ["kubernetes", *finalizers]
+        # Jobs of batch/v1 leave their pods behind unless somebody says otherwise.
+        policy = options.policy or ("Orphan" if resource is JOBS else "Background")
+        wanted = {"Foreground": FOREGROUND, "Orphan": ORPHAN}.get(policy)
+        kept = [entry for entry in finalizers if entry not in (FOREGROUND, ORPHAN)]
+        return [*kept, wanted] if wanted else kept
 
-    def _mark(self, resource: Resource, obj: Object, grace: int, finalizers: list[str]) -> Object:
-        """Note that the object is to end; a second deletion can only shorten the time."""
+    @staticmethod
+    def _marked(resource: Resource, obj: Object, grace: int, finalizers: list[str]) -> Object:
+        """The object, noted to end; a second deletion can only shorten the time."""
         metadata = dict(obj["metadata"])
-        if "deletionTimestamp" in metadata and grace >= metadata.get("deletionGracePeriodSeconds", 0):
+        kept = [entry for entry in finalizers if entry != "kubernetes"]
+        is_known = "deletionTimestamp" in metadata and grace >= metadata.get("deletionGracePeriodSeconds", 0)
+        if is_known and kept == (metadata.get("finalizers") or []):
             return obj
         due = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=grace)
-        metadata |= {"deletionTimestamp": timestamp(due), "deletionGracePeriodSeconds": grace}
-        kept = [entry for entry in finalizers if entry != "kubernetes"]
+        metadata["deletionTimestamp"] = timestamp(due)
+        if resource is not NAMESPACES:
+            metadata["deletionGracePeriodSeconds"] = grace
+        if "generation" in metadata:
+            metadata["generation"] += 1
+        metadata.pop("finalizers", None)
         if kept:
             metadata["finalizers"] = kept
         changed = {**obj, "metadata": metadata}
         if resource is NAMESPACES:
             changed["status"] = {**(obj.get("status") or {}), "phase": "Terminating"}
-        return self._store.put(resource, changed)
+        return changed
 
     def _dependents(self, uid: str) -> list[tuple[Resource, Object]]:
         return [(resource, obj) for resource, obj in self._store.everything() if is_owned_by(obj, uid)]
@@ -182,10 +186,15 @@ class Lifecycle:
 
     def _release_owner(self, resource: Resource, owner: Object) -> None:
         finalizers = owner["metadata"].get("finalizers") or []
-        if FOREGROUND not in finalizers or self._dependents(owner["metadata"]["uid"]):
-            return
-        rest = [entry for entry in finalizers if entry != FOREGROUND]
-        changed = self._store.put(resource, {**owner, "metadata": {**owner["metadata"], "finalizers": rest}})
+        if FOREGROUND in finalizers and not self._dependents(owner["metadata"]["uid"]):
+            self._release(resource, owner, FOREGROUND)
+
+    def _release(self, resource: Resource, owner: Object, finalizer: str) -> None:
+        rest = [entry for entry in owner["metadata"].get("finalizers") or [] if entry != finalizer]
+        metadata = {key: value for key, value in owner["metadata"].items() if key != "finalizers"}
+        if rest:
+            metadata["finalizers"] = rest
+        changed = self._store.put(resource, {**owner, "metadata": metadata})
         if not rest:
             self.finish(resource, changed)
 

@@ -23,6 +23,11 @@ from eks_sandbox.control_plane.objects import timestamp
 
 Path = tuple[str, ...]
 
+#: Fields whose value is a map of free keys, or a structure that may be absent as a whole.
+_MAPS = frozenset({"f:annotations", "f:binaryData", "f:data", "f:labels", "f:limits", "f:requests", "f:rollingUpdate"})
+#: A list that every pod has, so that nobody adds it.
+_ALWAYS_THERE = "f:containers"
+
 #: Fields that nobody owns because the API server itself writes them.
 _UNOWNED_METADATA = frozenset(
     {
@@ -58,11 +63,12 @@ class Manager:
         )
 
 
-def leaves(obj: Object) -> dict[Path, t.Any]:
-    """Every owned field of an object with its value."""
+def leaves(obj: Object, subresource: str = "") -> dict[Path, t.Any]:
+    """Every field that a writer of the object, or of its status, can own, with its value."""
     found: dict[Path, t.Any] = {}
+    unowned = ("apiVersion", "kind", "spec") if subresource == "status" else ("apiVersion", "kind", "status")
     for key, value in obj.items():
-        if key in ("apiVersion", "kind"):
+        if key in unowned:
             continue
         owned = value
         if key == "metadata":
@@ -96,11 +102,13 @@ def _item(entry: Object, keys: t.Sequence[str]) -> str:
 def encode(paths: t.Iterable[Path]) -> Object:
     """FieldsV1 of a set of paths."""
     encoded: Object = {}
-    for path in sorted(paths):
+    ordered = sorted(paths)
+    containers = {path[:length] for path in ordered for length in range(1, len(path))}
+    for path in ordered:
         place = encoded
         for element in path:
             place = place.setdefault(element, {})
-        if path[-1].startswith("k:"):
+        if path[-1].startswith("k:") or path in containers:
             place["."] = {}
     return encoded
 
@@ -140,14 +148,24 @@ def with_entries(obj: Object, entries: list[Object]) -> Object:
     """The object with these managedFields."""
     metadata = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
     if entries:
-        metadata["managedFields"] = entries
+        metadata["managedFields"] = sorted(entries, key=_order)
     return {**obj, "metadata": metadata}
+
+
+def _order(entry: Object) -> tuple[str, ...]:
+    fields = ("operation", "time", "manager", "apiVersion", "subresource")
+    return tuple(str(entry.get(field, "")) for field in fields)
 
 
 def record_update(old: Object | None, new: Object, manager: Manager) -> Object:
     """``new`` with the fields that changed since ``old`` owned by this manager."""
-    before, after = leaves(old) if old else {}, leaves(new)
+    if (new["metadata"].get("managedFields") or [None])[0] == {}:
+        # A list that begins with an empty entry is how clients say that nobody shall own anything any more.
+        return with_entries(new, [])
+    part = manager.subresource
+    before, after = leaves(old, part) if old else {}, leaves(new, part)
     changed = {path for path, value in after.items() if path not in before or before[path] != value}
+    changed |= _new_containers(before, changed)
     gone = before.keys() - after.keys()
     entries, own = [], set(changed)
     for entry in _entries(old):
@@ -164,24 +182,33 @@ def record_update(old: Object | None, new: Object, manager: Manager) -> Object:
     return with_entries(new, entries)
 
 
+def _new_containers(before: t.Iterable[Path], changed: t.Iterable[Path]) -> set[Path]:
+    """The maps and keyed lists around new fields that were not there before; their maker owns them too."""
+    known = {path[:length] for path in before for length in range(1, len(path))}
+    above = {path[:length] for path in changed for length in range(1, len(path))} - known
+    lists = {path[:-1] for path in (*above, *changed) if path[-1].startswith("k:")}
+    return {path for path in above if path[-1] in _MAPS or (path in lists and path[-1] != _ALWAYS_THERE)}
+
+
 def apply(live: Object | None, config: Object, manager: Manager, *, force: bool) -> Object:
     """The object after server-side apply.
 
     :raises ApiError: 409 when other managers own fields that ``config`` would change, and ``force`` is not given.
     """
-    wanted = leaves(config)
+    wanted = leaves(config, manager.subresource)
     if live is None:
         return with_entries(config, [_entry(manager, wanted)])
-    current = leaves(live)
+    current = leaves(live, manager.subresource)
     changing = {path for path, value in wanted.items() if path in current and current[path] != value}
     others = [(entry, decode(entry["fieldsV1"])) for entry in _entries(live) if not manager.wrote(entry)]
     clashes = [(entry, sorted(held & changing)) for entry, held in others if held & changing]
     if clashes and not force:
-        raise _conflicts(clashes)
+        raise _conflicts(clashes, manager)
     merged = _merge(live, config)
     held_by_others = set().union(*(held - changing for _, held in others)) if others else set()
     mine = next((decode(entry["fieldsV1"]) for entry in _entries(live) if manager.wrote(entry)), set())
-    for path in sorted(mine - wanted.keys() - held_by_others, key=len, reverse=True):
+    # An item of a list goes before its fields, by whose values it is found.
+    for path in sorted(mine - wanted.keys() - held_by_others, key=len):
         remove(merged, path)
     entries = [
         entry if not held & changing else {**entry, "fieldsV1": encode(held - changing)}
@@ -270,13 +297,14 @@ def shown(path: Path) -> str:
     return text
 
 
-def _conflicts(clashes: list[tuple[Object, list[Path]]]) -> ApiError:
+def _conflicts(clashes: list[tuple[Object, list[Path]]], manager: Manager) -> ApiError:
     causes, lines = [], []
     for entry, paths in clashes:
         who = f'"{entry["manager"]}"'
         if entry.get("subresource"):
             who += f' with subresource "{entry["subresource"]}"'
-        who += f" using {entry['apiVersion']}"
+        if entry["operation"] == "Update" or entry["apiVersion"] != manager.api_version:
+            who += f" using {entry['apiVersion']}"
         causes += [
             {"reason": "FieldManagerConflict", "message": f"conflict with {who}", "field": shown(path)}
             for path in paths

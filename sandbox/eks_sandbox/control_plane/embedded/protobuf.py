@@ -89,7 +89,39 @@ _MESSAGES: dict[str, dict[int, tuple[str, str]]] = {
         7: ("paused", "bool"),
     },
     "DeploymentStrategy": {1: ("type", "string")},
-    "LabelSelector": {1: ("matchLabels", "map")},
+    "LabelSelector": {1: ("matchLabels", "map"), 2: ("matchExpressions", "[]LabelSelectorRequirement")},
+    "LabelSelectorRequirement": {1: ("key", "string"), 2: ("operator", "string"), 3: ("values", "[]string")},
+    "PodDisruptionBudget": {1: ("metadata", "ObjectMeta"), 2: ("spec", "PodDisruptionBudgetSpec"), 3: ("status", "-")},
+    "PodDisruptionBudgetSpec": {
+        1: ("minAvailable", "IntOrString?"),
+        2: ("selector", "LabelSelector"),
+        3: ("maxUnavailable", "IntOrString?"),
+        4: ("unhealthyPodEvictionPolicy", "string"),
+    },
+    "Eviction": {1: ("metadata", "ObjectMeta"), 2: ("deleteOptions", "DeleteOptions")},
+    "DeleteOptions": {
+        1: ("gracePeriodSeconds", "int?"),
+        2: ("preconditions", "Preconditions"),
+        3: ("orphanDependents", "bool?"),
+        4: ("propagationPolicy", "string"),
+        5: ("dryRun", "[]string"),
+    },
+    "Preconditions": {1: ("uid", "string"), 2: ("resourceVersion", "string")},
+    "Service": {1: ("metadata", "ObjectMeta"), 2: ("spec", "ServiceSpec"), 3: ("status", "-")},
+    "ServiceSpec": {
+        1: ("ports", "[]ServicePort"),
+        2: ("selector", "map"),
+        3: ("clusterIP", "string"),
+        4: ("type", "string"),
+        10: ("externalName", "string"),
+    },
+    "ServicePort": {
+        1: ("name", "string"),
+        2: ("protocol", "string"),
+        3: ("port", "int"),
+        4: ("targetPort", "IntOrString"),
+        5: ("nodePort", "int"),
+    },
     "PodTemplateSpec": {1: ("metadata", "ObjectMeta"), 2: ("spec", "PodSpec")},
     "PodSpec": {
         2: ("containers", "[]Container"),
@@ -228,7 +260,15 @@ def _value(form: str, value: int | bytes) -> t.Any:
         raise ValueError("text or a message is expected")
     if scalar == "string":
         return value.decode()
+    if scalar == "IntOrString":
+        return _number_or_text(value)
     return base64.b64encode(value).decode() if scalar == "bytes" else _message(scalar, value)
+
+
+def _number_or_text(data: bytes) -> int | str:
+    parts = dict(_fields(data))
+    chosen = parts.get(3, b"") if parts.get(1, 0) else parts.get(2, 0)
+    return chosen.decode() if isinstance(chosen, bytes) else chosen
 
 
 def _entry(value: int | bytes, *, is_binary: bool) -> tuple[str, str]:

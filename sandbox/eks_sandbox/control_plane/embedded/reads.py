@@ -14,6 +14,9 @@ import typing as t
 from eks_sandbox.control_plane.embedded import selectors
 from eks_sandbox.control_plane.embedded.errors import ApiError
 from eks_sandbox.control_plane.embedded.errors import bad_request
+from eks_sandbox.control_plane.embedded.negotiation import Form
+from eks_sandbox.control_plane.embedded.options import ensure_list_options
+from eks_sandbox.control_plane.embedded.options import version_too_large
 from eks_sandbox.control_plane.embedded.requests import Request
 from eks_sandbox.control_plane.embedded.requests import Target
 from eks_sandbox.control_plane.embedded.selectors import Selector
@@ -21,7 +24,6 @@ from eks_sandbox.control_plane.embedded.store import Event
 from eks_sandbox.control_plane.embedded.store import Store
 from eks_sandbox.control_plane.embedded.store import Watch
 from eks_sandbox.control_plane.embedded.store import select_events
-from eks_sandbox.control_plane.embedded.tables import table
 from eks_sandbox.control_plane.objects import Object
 from eks_sandbox.control_plane.objects import identity
 from eks_sandbox.control_plane.serving import Receive
@@ -32,52 +34,66 @@ WATCH_LIFETIME = 1800
 _INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
 
 
-def shown(target: Target, request: Request, obj: Object) -> Object:
-    """One object in the form that the client prefers."""
-    if not request.wants_table:
-        return obj
-    metadata = {"resourceVersion": obj["metadata"]["resourceVersion"]}
-    return table(target.resource, [obj], metadata, request.value("includeObject", "Metadata"))
-
-
 class Reader:
     """Answers lists and watches."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def listed(self, target: Target, request: Request) -> Object:
+    def listed(self, target: Target, request: Request, form: Form) -> Object:
         """A list, in pages when the client sets a limit.
 
-        :raises ApiError: 400 for a bad selector or a bad continue token.
+        :raises ApiError: 400 or 422 for parameters that mean nothing, 410 for a page of a list that is too old.
         """
+        ensure_list_options(request, is_watch=False)
         resource = target.resource
         selector = selectors.parse(resource, request.value("labelSelector"), request.value("fieldSelector"))
-        found = [obj for obj in self._store.select(resource, target.namespace) if selector.matches(obj)]
-        found, rest = _page(found, request)
-        metadata: Object = {"resourceVersion": str(self._store.version)}
-        if rest:
-            token = json.dumps(identity(found[-1])).encode()
-            metadata |= {"continue": base64.urlsafe_b64encode(token).decode(), "remainingItemCount": rest}
-        if request.wants_table:
-            return table(resource, found, metadata, request.value("includeObject", "Metadata"))
-        # Items of a list carry neither kind nor version, as in kube-apiserver.
-        items = [{key: value for key, value in obj.items() if key not in ("kind", "apiVersion")} for obj in found]
-        kind = f"{resource.kind}List"
-        return {"kind": kind, "apiVersion": resource.api_version, "metadata": metadata, "items": items}
+        version, after = self._start(request)
+        everything = self._at(target, version)
+        found = [obj for obj in everything if identity(obj) > after and selector.matches(obj)]
+        limit = request.number("limit") or 0
+        page = found[:limit] if limit > 0 else found
+        metadata: Object = {"resourceVersion": str(version)}
+        if rest := len(found) - len(page):
+            token = json.dumps([version, *identity(page[-1])]).encode()
+            metadata["continue"] = base64.urlsafe_b64encode(token).decode()
+            if not selector:
+                metadata["remainingItemCount"] = rest
+        return form.many(resource, page, metadata)
 
-    async def watch(self, target: Target, request: Request, receive: Receive, send: Send) -> None:
+    def _start(self, request: Request) -> tuple[int, tuple[str, str]]:
+        """Which state a list shows, and behind which object it begins."""
+        if text := request.value("continue"):
+            try:
+                version, namespace, name = json.loads(base64.urlsafe_b64decode(text))
+                return int(version), (str(namespace), str(name))
+            except (ValueError, binascii.Error, TypeError) as error:
+                raise bad_request("invalid continue token: continue key is not valid") from error
+        asked = request.number("resourceVersion") or 0
+        if asked > self._store.version:
+            raise version_too_large(asked, self._store.version)
+        is_exact = request.value("resourceVersionMatch") == "Exact"
+        return (asked if is_exact else self._store.version), ("", "")
+
+    def _at(self, target: Target, version: int) -> list[Object]:
+        if version == self._store.version:
+            return self._store.select(target.resource, target.namespace)
+        return self._store.as_of(target.resource, target.namespace, version)
+
+    async def watch(self, target: Target, request: Request, form: Form, receive: Receive, send: Send) -> None:
         """Stream changes until the time is over, the client leaves or the server stops.
 
         :raises ApiError: 400 for bad parameters, 410 when the resource version is too old.
         """
+        ensure_list_options(request, is_watch=True)
         resource = target.resource
         selector = selectors.parse(resource, request.value("labelSelector"), request.value("fieldSelector"))
         version = request.number("resourceVersion")
         lifetime = request.number("timeoutSeconds") or WATCH_LIFETIME
-        initial = [] if version else self._store.select(resource, target.namespace)
+        wants_state = not version or request.flag("sendInitialEvents")
+        initial = self._store.select(resource, target.namespace) if wants_state else []
         try:
-            watch = self._store.watch(resource, version or None)
+            watch = self._store.watch(resource, None if wants_state else version)
         except ApiError as error:
             # A watch that is too old begins well and ends with an error event.
             await _begin(send)
@@ -85,27 +101,15 @@ class Reader:
             return
         try:
             await _begin(send)
-            stream = _Stream(target, request, selector, send)
+            stream = _Stream(target, form, selector, send)
             for obj in initial:
                 await stream.send_object("ADDED", obj)
-            if request.flag("sendInitialEvents"):
+            if request.flag("sendInitialEvents") and request.flag("allowWatchBookmarks"):
                 await stream.send_bookmark(self._store.version)
             await _pump(watch, stream, receive, time.monotonic() + lifetime)
             await send({"type": "http.response.body", "body": b""})
         finally:
             self._store.unwatch(resource, watch)
-
-
-def _page(found: list[Object], request: Request) -> tuple[list[Object], int]:
-    """This page's objects, and how many come after."""
-    if text := request.value("continue"):
-        try:
-            namespace, name = json.loads(base64.urlsafe_b64decode(text))
-        except (ValueError, binascii.Error, TypeError) as error:
-            raise bad_request("continue key is not valid: illegal base64 data") from error
-        found = [obj for obj in found if identity(obj) > (str(namespace), str(name))]
-    limit = request.number("limit") or len(found)
-    return found[:limit], max(len(found) - limit, 0)
 
 
 async def _begin(send: Send) -> None:
@@ -122,26 +126,26 @@ def _line(document: Object, *, more: bool = True) -> Object:
 class _Stream:
     """Writes the events of one watch."""
 
-    def __init__(self, target: Target, request: Request, selector: Selector, send: Send) -> None:
+    def __init__(self, target: Target, form: Form, selector: Selector, send: Send) -> None:
         self._target = target
-        self._request = request
+        self._form = form
         self._selector = selector
         self._send = send
 
     def _wanted(self, obj: Object) -> bool:
-        namespace = self._target.namespace
-        if namespace and obj["metadata"].get("namespace") != namespace:
+        namespace, name = identity(obj)
+        if self._target.namespace not in ("", namespace) or self._target.name not in ("", name):
             return False
         return self._selector.matches(obj)
 
     async def send_event(self, event: Event) -> None:
         seen = select_events(event, self._wanted)
         if seen:
-            await self._send(_line({"type": seen[0], "object": shown(self._target, self._request, seen[1])}))
+            await self._send(_line({"type": seen[0], "object": self._form.one(self._target.resource, seen[1])}))
 
     async def send_object(self, kind: str, obj: Object) -> None:
         if self._wanted(obj):
-            await self._send(_line({"type": kind, "object": shown(self._target, self._request, obj)}))
+            await self._send(_line({"type": kind, "object": self._form.one(self._target.resource, obj)}))
 
     async def send_bookmark(self, version: int) -> None:
         resource = self._target.resource

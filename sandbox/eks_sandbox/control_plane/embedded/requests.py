@@ -14,6 +14,7 @@ import yaml
 
 from eks_sandbox.control_plane.embedded import protobuf
 from eks_sandbox.control_plane.embedded import resources
+from eks_sandbox.control_plane.embedded.errors import PageNotFoundError
 from eks_sandbox.control_plane.embedded.errors import bad_request
 from eks_sandbox.control_plane.embedded.errors import method_not_allowed
 from eks_sandbox.control_plane.embedded.errors import not_implemented
@@ -25,10 +26,11 @@ from eks_sandbox.control_plane.serving import Scope
 
 _PATH = re.compile(
     r"/(?:api/(?P<core>v1)|apis/(?P<group>[^/]+)/(?P<version>[^/]+))"
-    r"(?:/namespaces/(?P<namespace>[^/]+)(?=/(?!status$|finalize$)))?"
+    r"(?:/namespaces/(?P<namespace>[^/]*)(?=/(?!status$|finalize$)))?"
     r"/(?P<plural>[^/]+)(?:/(?P<name>[^/]+)(?:/(?P<subresource>[^/]+))?)?/?"
 )
 JSON_TYPES = ("application/json", "application/yaml")
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _TRUE = ("1", "true", "True", "TRUE", "t", "T")
 
 
@@ -51,6 +53,8 @@ class Request:
     query: dict[str, list[str]]
     headers: dict[str, str]
     body: bytes
+    #: Fields that the body, once read, names twice; the last one counts.
+    mistakes: list[str] = dataclasses.field(default_factory=list)
 
     @classmethod
     def read(cls, scope: Scope, body: bytes) -> Request:
@@ -75,8 +79,8 @@ class Request:
         text = self.value(name)
         if not text:
             return None
-        if not re.fullmatch(r"\d{1,18}", text):
-            raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax ({name})')
+        if not re.fullmatch(r"-?\d{1,18}", text):
+            raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
         return int(text)
 
     @property
@@ -89,12 +93,6 @@ class Request:
     def media_type(self) -> str:
         """The content type without parameters."""
         return self.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-
-    @property
-    def wants_table(self) -> bool:
-        """Whether the client (kubectl get) prefers a Table."""
-        first = self.headers.get("accept", "").partition(",")[0].replace(" ", "")
-        return "as=Table" in first and "application/json" in first
 
     @property
     def manager(self) -> str:
@@ -110,14 +108,23 @@ class Request:
         if self.media_type == protobuf.MEDIA_TYPE and accepted is JSON_TYPES:
             return protobuf.decode(self.body)
         if self.media_type not in accepted:
-            raise unsupported_media_type(accepted)
+            raise unsupported_media_type(accepted if accepted is not JSON_TYPES else (*JSON_TYPES, protobuf.MEDIA_TYPE))
         try:
             if self.media_type.endswith("yaml"):
-                return yaml.safe_load(self.body)
-            return json.loads(self.body, parse_constant=_refuse_constant)
-        except (ValueError, yaml.YAMLError, RecursionError) as error:
+                return _whole(yaml.load(self.body, _Loader))
+            document = json.loads(self.body, parse_constant=_refuse_constant, object_pairs_hook=self._object)
+            return _whole(document) if _SURROGATE.search(self.body) else document
+        except (TypeError, ValueError, yaml.YAMLError, RecursionError) as error:
             kind = "yaml" if self.media_type.endswith("yaml") else "json"
             raise bad_request(f"couldn't get version/kind; {kind} parse error: {_first_line(error)}") from error
+
+    def _object(self, pairs: list[tuple[str, t.Any]]) -> Object:
+        found: Object = {}
+        for key, value in pairs:
+            if key in found:
+                self.mistakes.append(f'duplicate field "{key}"')
+            found[key] = value
+        return found
 
     def object(self) -> Object:
         """The body as one Kubernetes object.
@@ -125,11 +132,38 @@ class Request:
         :raises ApiError: 400 when it is none.
         """
         document = self.document()
+        if document is None:
+            return {}
         if not isinstance(document, dict):
             raise bad_request("couldn't get version/kind; json parse error: cannot unmarshal the body into an object")
         if not isinstance(document.get("metadata", {}), dict | None):
             raise bad_request("json: cannot unmarshal metadata into Go struct field ObjectMeta")
         return document
+
+
+def _whole(value: t.Any) -> t.Any:
+    """The document as Go's decoders give it: no halves of surrogate pairs, texts as keys, nothing that JSON lacks.
+
+    :raises ValueError: for YAML's other types.
+    """
+    if isinstance(value, dict):
+        return {_whole(key if isinstance(key, str) else json.dumps(key)): _whole(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_whole(entry) for entry in value]
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    raise ValueError(f"cannot represent a {type(value).__name__} as JSON")
+
+
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+    """YAML as Kubernetes reads it: what looks like a time is a text."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, form) for tag, form in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
 def _first_line(error: Exception) -> str:
@@ -144,15 +178,18 @@ def target_of(path: str) -> Target:
     """The resource that a path names.
 
     :raises ApiError: 404 for what no cluster has, 501 for what this control plane does not rebuild.
+    :raises PageNotFoundError: no API begins like this.
     """
     found = _PATH.fullmatch(path)
     if not found:
-        raise unknown_resource()
+        raise unknown_resource() if path.startswith("/api/") else PageNotFoundError
     group, version = found["group"] or "", found["core"] or found["version"]
+    if group and group not in resources.groups() and group not in resources.NOT_REBUILT:
+        raise PageNotFoundError
     plural, subresource = found["plural"], urllib.parse.unquote(found["subresource"] or "")
     resource = resources.by_path(group, version, plural)
     if resource is None:
-        if plural in resources.NOT_REBUILT.get(group, ()):
+        if version == "v1" and plural in resources.NOT_REBUILT.get(group, ()):
             raise not_implemented(f"{plural}.{group}" if group else plural)
         raise unknown_resource()
     if subresource and subresource not in resource.subresources:
@@ -162,10 +199,14 @@ def target_of(path: str) -> Target:
     namespace = urllib.parse.unquote(found["namespace"] or "")
     if bool(namespace) and not resource.namespaced:
         raise unknown_resource()
-    return Target(resource, namespace, urllib.parse.unquote(found["name"] or ""), subresource)
+    name = urllib.parse.unquote(found["name"] or "")
+    if name in (".", "..") or "%" in name:
+        why = "may not contain '%'" if "%" in name else f"may not be '{name}'"
+        raise bad_request(f'Name parameter invalid: "{name}": {why}')
+    return Target(resource, namespace, name, subresource)
 
 
-_VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+_VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
 def verb_of(request: Request, target: Target) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+_NAMESPACE_VERBS = ("create", "delete", "get", "list", "patch", "update", "watch")
 CREATE_ONLY = ("create",)
 
 
@@ -52,17 +53,26 @@ AUTHORIZATION = "authorization.k8s.io"
 ADMISSION = "admissionregistration.k8s.io"
 ALL = ("all",)
 
-NAMESPACES = Resource("", "namespaces", "Namespace", False, ("ns",), ("finalize", "status"))
+NAMESPACES = Resource("", "namespaces", "Namespace", False, ("ns",), ("finalize", "status"), _NAMESPACE_VERBS)
 NODES = Resource("", "nodes", "Node", False, ("no",), ("status",))
 SERVICE_ACCOUNTS = Resource("", "serviceaccounts", "ServiceAccount", True, ("sa",), ("token",))
 CONFIG_MAPS = Resource("", "configmaps", "ConfigMap", True, ("cm",))
 SECRETS = Resource("", "secrets", "Secret")
-PODS = Resource("", "pods", "Pod", True, ("po",), ("status", "log", "exec", "binding"), categories=ALL)
+PODS = Resource(
+    "", "pods", "Pod", True, ("po",), ("status", "log", "exec", "attach", "binding", "eviction"), categories=ALL
+)
 SERVICES = Resource("", "services", "Service", True, ("svc",), ("status",), categories=ALL)
+#: Nobody can make these two here, so that lists of them are empty, which ``kubectl describe namespace`` relies on.
+RESOURCE_QUOTAS = Resource("", "resourcequotas", "ResourceQuota", True, ("quota",))
+LIMIT_RANGES = Resource("", "limitranges", "LimitRange", True, ("limits",))
 EVENTS = Resource("", "events", "Event", True, ("ev",), model="CoreV1Event")
 DEPLOYMENTS = Resource("apps", "deployments", "Deployment", True, ("deploy",), ("status", "scale"), categories=ALL)
 REPLICA_SETS = Resource("apps", "replicasets", "ReplicaSet", True, ("rs",), ("status", "scale"), categories=ALL)
 DAEMON_SETS = Resource("apps", "daemonsets", "DaemonSet", True, ("ds",), ("status",), categories=ALL)
+CONTROLLER_REVISIONS = Resource("apps", "controllerrevisions", "ControllerRevision")
+LEASES = Resource("coordination.k8s.io", "leases", "Lease")
+STATEFUL_SETS = Resource("apps", "statefulsets", "StatefulSet", True, ("sts",), ("status", "scale"), categories=ALL)
+DISRUPTION_BUDGETS = Resource("policy", "poddisruptionbudgets", "PodDisruptionBudget", True, ("pdb",), ("status",))
 JOBS = Resource("batch", "jobs", "Job", True, (), ("status",), categories=ALL)
 MUTATING_WEBHOOKS = Resource(ADMISSION, "mutatingwebhookconfigurations", "MutatingWebhookConfiguration", False)
 TOKEN_REVIEWS = Resource(AUTHENTICATION, "tokenreviews", "TokenReview", False, verbs=CREATE_ONLY)
@@ -70,6 +80,7 @@ SELF_SUBJECT_REVIEWS = Resource(AUTHENTICATION, "selfsubjectreviews", "SelfSubje
 SELF_ACCESS_REVIEWS = Resource(
     AUTHORIZATION, "selfsubjectaccessreviews", "SelfSubjectAccessReview", False, verbs=CREATE_ONLY
 )
+ACCESS_REVIEWS = Resource(AUTHORIZATION, "subjectaccessreviews", "SubjectAccessReview", False, verbs=CREATE_ONLY)
 
 REGISTRY: tuple[Resource, ...] = (
     NAMESPACES,
@@ -79,31 +90,58 @@ REGISTRY: tuple[Resource, ...] = (
     SECRETS,
     PODS,
     SERVICES,
+    RESOURCE_QUOTAS,
+    LIMIT_RANGES,
     EVENTS,
     DEPLOYMENTS,
     REPLICA_SETS,
     DAEMON_SETS,
+    STATEFUL_SETS,
+    CONTROLLER_REVISIONS,
     JOBS,
+    DISRUPTION_BUDGETS,
+    LEASES,
     MUTATING_WEBHOOKS,
     TOKEN_REVIEWS,
     SELF_SUBJECT_REVIEWS,
     SELF_ACCESS_REVIEWS,
+    ACCESS_REVIEWS,
 )
 #: What a real cluster has and this one does not: asking for it gets a 501 that says so.
 NOT_REBUILT: dict[str, tuple[str, ...]] = {
     RBAC: ("roles", "rolebindings", "clusterroles", "clusterrolebindings"),
-    ADMISSION: ("validatingwebhookconfigurations", "validatingadmissionpolicies"),
-    "apps": ("statefulsets", "controllerrevisions"),
-    "batch": ("cronjobs",),
-    "networking.k8s.io": ("networkpolicies", "ingresses"),
-    "policy": ("poddisruptionbudgets",),
+    ADMISSION: (
+        "validatingwebhookconfigurations",
+        "validatingadmissionpolicies",
+        "validatingadmissionpolicybindings",
+        "mutatingadmissionpolicies",
+        "mutatingadmissionpolicybindings",
+    ),
+    AUTHORIZATION: ("localsubjectaccessreviews", "selfsubjectrulesreviews"),
     "apiextensions.k8s.io": ("customresourcedefinitions",),
-    "": ("resourcequotas", "limitranges", "persistentvolumeclaims", "persistentvolumes", "endpoints"),
+    "apiregistration.k8s.io": ("apiservices",),
+    "autoscaling": ("horizontalpodautoscalers",),
+    "batch": ("cronjobs",),
+    "certificates.k8s.io": ("certificatesigningrequests",),
+    "discovery.k8s.io": ("endpointslices",),
+    "events.k8s.io": ("events",),
+    "networking.k8s.io": ("networkpolicies", "ingresses", "ingressclasses"),
+    "node.k8s.io": ("runtimeclasses",),
+    "scheduling.k8s.io": ("priorityclasses",),
+    "storage.k8s.io": ("storageclasses", "csidrivers", "csinodes", "volumeattachments"),
+    "": (
+        "bindings",
+        "componentstatuses",
+        "endpoints",
+        "persistentvolumeclaims",
+        "persistentvolumes",
+        "podtemplates",
+        "replicationcontrollers",
+    ),
 }
-POD_SUBRESOURCES_NOT_REBUILT = ("attach", "portforward", "proxy", "eviction", "ephemeralcontainers", "resize")
+POD_SUBRESOURCES_NOT_REBUILT = ("portforward", "proxy", "ephemeralcontainers", "resize")
 
 _BY_PATH = {(resource.group, resource.version, resource.plural): resource for resource in REGISTRY}
-_BY_KIND = {(resource.api_version, resource.kind): resource for resource in REGISTRY}
 
 
 def by_path(group: str, version: str, plural: str) -> Resource | None:
@@ -111,11 +149,6 @@ def by_path(group: str, version: str, plural: str) -> Resource | None:
     return _BY_PATH.get((group, version, plural))
 
 
-def by_kind(api_version: str, kind: str) -> Resource | None:
-    """The resource that an object says it is."""
-    return _BY_KIND.get((api_version, kind))
-
-
 def groups() -> list[str]:
-    """The named API groups, in the order of discovery."""
+    """The named API groups that are served, in the order of discovery."""
     return sorted({resource.group for resource in REGISTRY if resource.group})

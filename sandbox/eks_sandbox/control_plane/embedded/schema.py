@@ -13,13 +13,14 @@ import threading
 import typing as t
 
 from eks_sandbox.control_plane.embedded.errors import Cause
-from eks_sandbox.control_plane.embedded.errors import bad_request
+from eks_sandbox.control_plane.embedded.errors import UndecodableError
 from eks_sandbox.control_plane.embedded.errors import required
 from eks_sandbox.control_plane.embedded.resources import Resource
 from eks_sandbox.control_plane.objects import Object
 
 _GO_TYPES = {str: "string", int: "number", float: "number", bool: "bool", list: "array", dict: "object"}
 _QUANTITIES = ("limits", "requests", "capacity", "allocatable", "sizeLimit", "divisor")
+_TEXT_MAPS = ("annotations", "data", "labels", "matchLabels", "nodeSelector", "stringData")
 #: The models that any cluster needs first.
 _PRELOADED = ("V1Namespace", "V1Node", "V1ServiceAccount", "V1MutatingWebhookConfiguration", "V1Pod", "V1DaemonSet")
 
@@ -66,10 +67,12 @@ class Checked:
     missing: list[Cause]
 
 
-def without_nulls(value: t.Any) -> t.Any:
-    """Kubernetes treats null as absent."""
+def without_nulls(value: t.Any, field: str = "") -> t.Any:
+    """Go reads null as absent, and as the empty text in a map of texts."""
     if isinstance(value, dict):
-        return {key: without_nulls(entry) for key, entry in value.items() if entry is not None}
+        if field in _TEXT_MAPS:
+            return {key: "" if entry is None else entry for key, entry in value.items()}
+        return {key: without_nulls(entry, key) for key, entry in value.items() if entry is not None}
     if isinstance(value, list):
         return [without_nulls(entry) for entry in value]
     return value
@@ -84,12 +87,12 @@ def check(resource: Resource, obj: Object) -> Checked:
     found = Checked([], [])
     try:
         model.model_validate(obj)
-    except RecursionError as error:
-        raise bad_request("the object is nested too deeply") from error
+    except (RecursionError, OverflowError) as error:
+        raise UndecodableError("the object is nested too deeply") from error
     except ValueError as error:
         errors = getattr(error, "errors", None)
         if errors is None:
-            raise bad_request(f"{resource.kind} cannot be decoded: {error}") from error
+            raise UndecodableError(f"{resource.kind} cannot be decoded: {error}") from error
         for entry in errors(include_url=False):
             _sort(resource, obj, entry, found)
     return found
@@ -107,7 +110,7 @@ def _sort(resource: Resource, obj: Object, entry: t.Mapping[str, t.Any], found: 
     else:
         value = _GO_TYPES.get(type(entry["input"]), "value")
         target = f"{resource.kind}.{shown(path)}"
-        raise bad_request(
+        raise UndecodableError(
             f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '
             f"json: cannot unmarshal {value} into Go struct field {target}: {entry['msg']}"
         )

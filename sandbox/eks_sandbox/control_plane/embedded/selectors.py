@@ -16,7 +16,8 @@ from eks_sandbox.control_plane.objects import matches_expression
 
 _KEY = r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?(/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?"
 _SET = re.compile(rf"({_KEY})\s+(in|notin)\s+\(([^()]*)\)")
-_EQUALITY = re.compile(rf"({_KEY})\s*(==|=|!=)\s*([-A-Za-z0-9_.]*)")
+_EQUALITY = re.compile(rf"({_KEY})\s*(==|=|!=)\s*(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]|)")
+_COMPARISON = re.compile(rf"({_KEY})\s*([<>])\s*(-?[0-9]+)")
 _PRESENCE = re.compile(rf"(!?)\s*({_KEY})")
 _COMMA_OUTSIDE_PARENTHESES = re.compile(r",(?![^(]*\))")
 
@@ -62,6 +63,9 @@ class Selector:
     #: (path, value, whether it must be equal)
     fields: tuple[tuple[str, str, bool], ...] = ()
 
+    def __bool__(self) -> bool:
+        return bool(self.labels or self.fields)
+
     def matches(self, obj: Object) -> bool:
         """Whether the object is selected."""
         labels = labels_of(obj)
@@ -96,6 +100,8 @@ def _requirement(part: str, whole: str) -> Object:
         return {"key": found[1], "operator": "In" if found[5] == "in" else "NotIn", "values": values}
     if found := _EQUALITY.fullmatch(part):
         return {"key": found[1], "operator": "NotIn" if found[5] == "!=" else "In", "values": [found[6]]}
+    if found := _COMPARISON.fullmatch(part):
+        return {"key": found[1], "operator": "Gt" if found[5] == ">" else "Lt", "values": [found[6]]}
     if found := _PRESENCE.fullmatch(part):
         return {"key": found[2], "operator": "DoesNotExist" if found[1] else "Exists"}
     raise bad_request(f'unable to parse requirement: found "{part}" in the label selector "{whole}"')
@@ -106,9 +112,15 @@ def _parse_fields(resource: Resource, text: str) -> tuple[tuple[str, str, bool],
     for part in text.split(",") if text.strip() else []:
         found = re.fullmatch(r"([^=!]+)(==|=|!=)(.*)", part.strip())
         if not found:
-            raise bad_request(f'invalid selector: "{text}"; can\'t understand "{part}"')
+            raise bad_request(f"invalid selector: '{text}'; can't understand '{part}'")
         path = found[1].strip()
         if path not in ("metadata.name", "metadata.namespace", *FIELDS.get(resource.kind, ())):
-            raise bad_request(f"field label not supported: {path}")
+            known = ", ".join(f'"{label}"' for label in ("metadata.name", "metadata.namespace"))
+            special = resource.kind in FIELDS
+            raise bad_request(
+                f"field label not supported: {path}"
+                if special
+                else f'"{path}" is not a known field selector: only {known}'
+            )
         requirements.append((path, found[3].strip(), found[2] != "!="))
     return tuple(requirements)

@@ -8,24 +8,34 @@ import json
 import logging
 import typing as t
 
+import yaml
+
 from eks_sandbox.control_plane.embedded import schema
 from eks_sandbox.control_plane.embedded.access import Authenticator
 from eks_sandbox.control_plane.embedded.access import ensure_may
 from eks_sandbox.control_plane.embedded.access import ensure_may_read_path
 from eks_sandbox.control_plane.embedded.discovery import Discovery
 from eks_sandbox.control_plane.embedded.errors import ApiError
+from eks_sandbox.control_plane.embedded.errors import PageNotFoundError
+from eks_sandbox.control_plane.embedded.errors import bad_request
+from eks_sandbox.control_plane.embedded.errors import not_implemented
+from eks_sandbox.control_plane.embedded.errors import too_large
 from eks_sandbox.control_plane.embedded.errors import unknown_resource
 from eks_sandbox.control_plane.embedded.handlers import Handlers
+from eks_sandbox.control_plane.embedded.negotiation import YAML
+from eks_sandbox.control_plane.embedded.negotiation import Form
+from eks_sandbox.control_plane.embedded.negotiation import negotiate
 from eks_sandbox.control_plane.embedded.reads import Reader
-from eks_sandbox.control_plane.embedded.reads import shown
 from eks_sandbox.control_plane.embedded.requests import Request
-from eks_sandbox.control_plane.embedded.requests import Target
 from eks_sandbox.control_plane.embedded.requests import ensure_verb
 from eks_sandbox.control_plane.embedded.requests import target_of
 from eks_sandbox.control_plane.embedded.requests import verb_of
+from eks_sandbox.control_plane.embedded.resources import CREATE_ONLY
+from eks_sandbox.control_plane.embedded.streams import STREAMS
 from eks_sandbox.control_plane.embedded.streams import Kubelets
 from eks_sandbox.control_plane.embedded.writes import Writer
 from eks_sandbox.control_plane.objects import Object
+from eks_sandbox.control_plane.serving import BODY_LIMIT
 from eks_sandbox.control_plane.serving import BodyTooLargeError
 from eks_sandbox.control_plane.serving import Receive
 from eks_sandbox.control_plane.serving import Scope
@@ -35,9 +45,10 @@ from eks_sandbox.control_plane.serving import respond
 
 log = logging.getLogger(__name__)
 
+PLAIN = Form()
 HEALTH_PATHS = ("/healthz", "/livez", "/readyz")
-#: A Warning header may not hold quotation marks and line ends unescaped (RFC 7234).
-_ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": " ", "\r": " "})
+#: A Warning header may not hold quotation marks unescaped, nor control characters (RFC 7234).
+_ESCAPES = str.maketrans({**dict.fromkeys(range(32), " "), 127: " ", ord('"'): '\\"', ord("\\"): "\\\\"})
 
 
 class ApiServer:
@@ -71,8 +82,9 @@ class ApiServer:
         except ApiError as error:
             await guard.fail(scope, error)
         except BodyTooLargeError:
-            message = "Request entity too large: limit is 3145728"
-            await guard.fail(scope, ApiError(413, "RequestEntityTooLarge", message))
+            await guard.fail(scope, too_large(f"limit is {BODY_LIMIT}"))
+        except PageNotFoundError:
+            await respond(guard, 404, b"404 page not found\n", "text/plain; charset=utf-8")
         except Exception as error:
             # The client gets a Status in every case; what went wrong stands in the sandbox's log.
             log.exception("%s %s failed", scope.get("method", "websocket"), scope["path"])
@@ -80,6 +92,8 @@ class ApiServer:
 
     async def _http(self, request: Request, receive: Receive, send: _Guard) -> None:
         identity = await self._authenticator.identify(request.bearer_token)
+        if "impersonate-user" in request.headers:
+            raise not_implemented("impersonation")
         if request.path in HEALTH_PATHS:
             await respond(send, 200, b"ok", "text/plain; charset=utf-8")
             return
@@ -87,8 +101,8 @@ class ApiServer:
         if document is not None or not request.path.startswith(("/api/", "/apis/")):
             ensure_may_read_path(identity, request.path)
             if document is None:
-                raise unknown_resource()
-            await _send_json(send, 200, document)
+                raise PageNotFoundError
+            await _send(send, 200, document)
             return
         target = target_of(request.path)
         verb = verb_of(request, target)
@@ -97,28 +111,29 @@ class ApiServer:
         await schema.ready()
         if target.subresource == "log" and verb == "get":
             await self._kubelets.log(target, request, send)
-        elif verb == "watch":
-            await self._reader.watch(target, request, receive, send)
+            return
+        form = negotiate(request)
+        if verb == "watch":
+            await self._reader.watch(target, request, form, receive, send)
         elif verb == "list":
-            await _send_json(send, 200, self._reader.listed(target, request))
+            await _send(send, 200, self._reader.listed(target, request, form), form)
         elif verb == "get" and target.subresource in ("", "status"):
-            await _send_json(send, 200, shown(target, request, self._writer.existing(target)))
+            await _send(send, 200, form.one(target.resource, self._writer.existing(target)), form)
+        elif target.subresource in STREAMS:
+            raise bad_request("unable to upgrade: this request is no websocket")
         else:
             (status, body), warnings = await self._handlers.handle(verb, target, request, identity)
-            await _send_json(send, status, self._shown(target, request, body), warnings)
-
-    @staticmethod
-    def _shown(target: Target, request: Request, body: Object) -> Object:
-        """kubectl asks for tables in answers to writes too (``kubectl create -o wide``)."""
-        is_object = body.get("kind") == target.resource.kind and "resourceVersion" in (body.get("metadata") or {})
-        return shown(target, request, body) if is_object else body
+            # kubectl asks for tables in answers to writes too (``kubectl create -o wide``).
+            is_object = body.get("kind") == target.resource.kind and target.resource.verbs is not CREATE_ONLY
+            shown = form.one(target.resource, body) if is_object else body
+            await _send(send, status, shown, form, warnings)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: _Guard) -> None:
         request = Request.read({**scope, "method": "GET"}, b"")
         identity = await self._authenticator.identify(request.bearer_token)
         target = target_of(request.path)
         ensure_may(identity, "create", target)
-        if target.subresource != "exec":
+        if target.subresource not in STREAMS:
             raise unknown_resource()
         await self._kubelets.execute(target, request, scope, receive, send)
 
@@ -150,6 +165,8 @@ class _Guard:
         await self._send({"type": "websocket.http.response.body", "body": body})
 
 
-async def _send_json(send: Send, status: int, document: Object, warnings: t.Sequence[str] = ()) -> None:
+async def _send(send: Send, status: int, document: Object, form: Form = PLAIN, warnings: t.Sequence[str] = ()) -> None:
+    """An answer in the form that the client asked for."""
     headers = [("warning", f'299 - "{text.translate(_ESCAPES)}"') for text in warnings]
-    await respond(send, status, json.dumps(document).encode(), headers=headers)
+    text = yaml.safe_dump(document) if form.media_type == YAML else json.dumps(document)
+    await respond(send, status, text.encode(), form.media_type, headers)

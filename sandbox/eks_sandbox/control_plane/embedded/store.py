@@ -61,6 +61,28 @@ class Store:
         found = self._objects[resource]
         return [found[key] for key in sorted(found) if not namespace or key[0] == namespace]
 
+    def as_of(self, resource: Resource, namespace: str, version: int) -> list[Object]:
+        """What ``select`` gave at an earlier resource version.
+
+        :raises ApiError: 410 when the version is too old to know.
+        """
+        self._ensure_known(resource, version)
+        found = dict(self._objects[resource])
+        for event in reversed(self._history[resource]):
+            if event.version <= version:
+                break
+            key = identity(event.object)
+            if event.previous is None:
+                found.pop(key, None)
+            else:
+                found[key] = event.previous
+        return [found[key] for key in sorted(found) if not namespace or key[0] == namespace]
+
+    def _ensure_known(self, resource: Resource, version: int) -> None:
+        history = self._history[resource]
+        if len(history) == HISTORY and version < history[0].version - 1:
+            raise ApiError(410, "Expired", f"too old resource version: {version} ({history[0].version})")
+
     def everything(self) -> list[tuple[Resource, Object]]:
         """All objects of all kinds."""
         return [(resource, obj) for resource, found in self._objects.items() for obj in list(found.values())]
@@ -93,8 +115,7 @@ class Store:
         watch = Watch()
         history = self._history[resource]
         if since is not None:
-            if len(history) == HISTORY and since < history[0].version - 1:
-                raise ApiError(410, "Expired", f"too old resource version: {since} ({history[0].version})")
+            self._ensure_known(resource, since)
             for event in history:
                 if event.version > since:
                     watch.queue.put_nowait(event)

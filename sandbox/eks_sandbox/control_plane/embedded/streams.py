@@ -14,18 +14,25 @@ import aiohttp
 
 from eks_sandbox.control_plane.embedded.errors import ApiError
 from eks_sandbox.control_plane.embedded.errors import bad_request
+from eks_sandbox.control_plane.embedded.errors import forbidden_field
+from eks_sandbox.control_plane.embedded.errors import invalid
+from eks_sandbox.control_plane.embedded.errors import invalid_value
 from eks_sandbox.control_plane.embedded.errors import not_found
 from eks_sandbox.control_plane.embedded.requests import Request
 from eks_sandbox.control_plane.embedded.requests import Target
 from eks_sandbox.control_plane.embedded.resources import NODES
 from eks_sandbox.control_plane.embedded.resources import PODS
+from eks_sandbox.control_plane.embedded.resources import Resource
 from eks_sandbox.control_plane.embedded.store import Store
 from eks_sandbox.control_plane.objects import Object
 from eks_sandbox.control_plane.objects import dig
 from eks_sandbox.control_plane.serving import Receive
 from eks_sandbox.control_plane.serving import Scope
 from eks_sandbox.control_plane.serving import Send
+from eks_sandbox.control_plane.serving import respond
 
+#: Subresources that a client reaches by a websocket.
+STREAMS = ("attach", "exec")
 #: Newest first: v5 knows how to close stdin.
 EXEC_PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 _LOG_QUERY = {
@@ -37,6 +44,7 @@ _LOG_QUERY = {
     "limitBytes": "limitBytes",
     "previous": "previous",
 }
+_LOG_OPTIONS = Resource("", "podlogoptions", "PodLogOptions")
 _EXEC_QUERY = {"command": "command", "stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
 
 
@@ -53,7 +61,11 @@ class Kubelets:
 
         :raises ApiError: there is no such container, or it has no log yet.
         """
+        _ensure_log_options(target, request)
         pod, container = self._container(target, request.value("container"))
+        if not pod["spec"].get("nodeName"):
+            await respond(send, 204, b"")
+            return
         query = [(name, request.value(key)) for key, name in _LOG_QUERY.items() if key in request.query]
         url = self._url(pod, "containerLogs", container, query)
         try:
@@ -75,8 +87,10 @@ class Kubelets:
         :raises ApiError: there is no such container.
         """
         pod, container = self._container(target, request.value("container"))
+        if not pod["spec"].get("nodeName"):
+            raise bad_request(f"pod {target.name} does not have a host assigned")
         query = [(name, value) for key, name in _EXEC_QUERY.items() for value in request.query.get(key, [])]
-        url = self._url(pod, "exec", container, query)
+        url = self._url(pod, target.subresource, container, query)
         offered = [name for name in EXEC_PROTOCOLS if name in scope["subprotocols"]]
         try:
             connection = await self._session.ws_connect(url, ssl=self._context, protocols=offered, max_msg_size=0)
@@ -110,8 +124,6 @@ class Kubelets:
             raise bad_request(f"{message} or one of the init containers: [{' '.join(initial)}]" if initial else message)
         if container not in [*names, *initial]:
             raise bad_request(f"container {container} is not valid for pod {target.name}")
-        if not spec.get("nodeName"):
-            raise bad_request(f"pod {target.name} does not have a host assigned")
         return pod, container
 
     def _url(self, pod: Object, what: str, container: str, query: list[tuple[str, str]]) -> str:
@@ -124,6 +136,21 @@ class Kubelets:
         port = dig(node, "status.daemonEndpoints.kubeletEndpoint.Port")
         path = f"/{what}/{pod['metadata']['namespace']}/{pod['metadata']['name']}/{container}"
         return f"https://{host}:{port}{path}?{urllib.parse.urlencode(query)}"
+
+
+def _ensure_log_options(target: Target, request: Request) -> None:
+    causes = []
+    for field in ("tailLines", "limitBytes", "sinceSeconds"):
+        number = request.number(field)
+        least = 0 if field == "tailLines" else 1
+        if number is not None and number < least:
+            why = "must be greater than 0" if least else "must be greater than or equal to 0"
+            causes.append(invalid_value(field, number, why))
+    if request.value("sinceSeconds") and request.value("sinceTime"):
+        # Go's empty path.
+        causes.append(forbidden_field("[]", "at most one of `sinceTime` or `sinceSeconds` may be specified"))
+    if causes:
+        raise invalid(_LOG_OPTIONS, target.name, causes)
 
 
 def _unreachable(url: str, error: Exception) -> ApiError:

@@ -10,6 +10,7 @@ from eks_sandbox.control_plane.embedded.resources import Resource
 from eks_sandbox.control_plane.objects import Object
 from eks_sandbox.control_plane.objects import age
 from eks_sandbox.control_plane.objects import condition
+from eks_sandbox.control_plane.objects import controller_of
 from eks_sandbox.control_plane.objects import dig
 from eks_sandbox.control_plane.objects import is_true
 from eks_sandbox.control_plane.objects import moment
@@ -18,7 +19,9 @@ Cell = str | int
 #: Name, and whether only ``-o wide`` shows it.
 Column = tuple[str, bool]
 _NONE = "<none>"
-_INTEGERS = ("Desired", "Current", "Ready", "Up-to-date", "Available", "Data", "Webhooks", "Secrets")
+#: Kinds of which kube-apiserver declares the counts as numbers; elsewhere it calls them text.
+_COUNTING = ("DaemonSet", "MutatingWebhookConfiguration", "PodDisruptionBudget", "ReplicaSet")
+_INTEGERS = ("Desired", "Current", "Ready", "Up-to-date", "Available", "Webhooks", "Allowed Disruptions")
 
 
 def duration(seconds: float) -> str:
@@ -181,6 +184,28 @@ def _daemon_set(obj: Object) -> list[Cell]:
     return [obj["metadata"]["name"], *(status.get(field, 0) for field in fields), nodes, _age(obj), *wide]
 
 
+def _stateful_set(obj: Object) -> list[Cell]:
+    status, spec = obj.get("status") or {}, obj["spec"]
+    ready = f"{status.get('readyReplicas', 0)}/{spec.get('replicas', 0)}"
+    return [obj["metadata"]["name"], ready, _age(obj), *_containers(spec["template"]["spec"])]
+
+
+def _disruption_budget(obj: Object) -> list[Cell]:
+    spec, status = obj["spec"], obj.get("status") or {}
+    bounds = [str(spec.get(field, "N/A")) for field in ("minAvailable", "maxUnavailable")]
+    return [obj["metadata"]["name"], *bounds, status.get("disruptionsAllowed", 0), _age(obj)]
+
+
+def _lease(obj: Object) -> list[Cell]:
+    return [obj["metadata"]["name"], (obj.get("spec") or {}).get("holderIdentity", ""), _age(obj)]
+
+
+def _revision(obj: Object) -> list[Cell]:
+    owner = controller_of(obj)
+    shown = f"{owner['kind'].lower()}.{owner['apiVersion'].partition('/')[0]}/{owner['name']}" if owner else _NONE
+    return [obj["metadata"]["name"], shown, obj.get("revision", 0), _age(obj)]
+
+
 def _job(job: Object) -> list[Cell]:
     spec, status = job["spec"], job.get("status") or {}
     state = next((kind for kind in ("Complete", "Failed", "Suspended") if is_true(job, kind)), "Running")
@@ -231,15 +256,22 @@ _TABLES: dict[str, tuple[list[Column], t.Callable[[Object], list[Cell]]]] = {
         _columns("Name", *_COUNTS, "Up-to-date", "Available", "Node Selector", "Age", wide=_CONTAINERS),
         _daemon_set,
     ),
+    "StatefulSet": (_columns("Name", "Ready", "Age", wide=_CONTAINERS[:2]), _stateful_set),
+    "ControllerRevision": (_columns("Name", "Controller", "Revision", "Age"), _revision),
+    "PodDisruptionBudget": (
+        _columns("Name", "Min Available", "Max Unavailable", "Allowed Disruptions", "Age"),
+        _disruption_budget,
+    ),
+    "Lease": (_columns("Name", "Holder", "Age"), _lease),
     "Job": (_columns("Name", "Status", "Completions", "Duration", "Age", wide=_CONTAINERS), _job),
     "MutatingWebhookConfiguration": (_columns("Name", "Webhooks", "Age"), _webhooks),
 }
 
 
-def _definition(name: str, wide: bool) -> Object:
+def _definition(kind: str, name: str, wide: bool) -> Object:
     return {
         "name": name,
-        "type": "integer" if name in _INTEGERS else "string",
+        "type": "integer" if kind in _COUNTING and name in _INTEGERS else "string",
         "format": "name" if name == "Name" else "",
         "description": name,
         "priority": 1 if wide else 0,
@@ -253,7 +285,7 @@ def table(resource: Resource, objects: t.Sequence[Object], metadata: Object, inc
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
         "metadata": metadata,
-        "columnDefinitions": [_definition(name, wide) for name, wide in columns],
+        "columnDefinitions": [_definition(resource.kind, name, wide) for name, wide in columns],
         "rows": [{"cells": row(obj), "object": _included(obj, include)} for obj in objects],
     }
 

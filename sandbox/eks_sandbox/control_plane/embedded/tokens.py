@@ -25,10 +25,10 @@ from eks_sandbox.control_plane.embedded.resources import SERVICE_ACCOUNTS
 from eks_sandbox.control_plane.embedded.store import Store
 from eks_sandbox.control_plane.objects import Object
 
-#: The audience of a token that asks for none.
+#: With the issuer, the audiences of a token that asks for none.
 API_AUDIENCE = "https://kubernetes.default.svc"
 DEFAULT_LIFETIME = 3600
-SHORTEST_LIFETIME = 600
+SHORTEST_LIFETIME, LONGEST_LIFETIME = 600, 1 << 32
 
 
 def _encode(content: bytes) -> str:
@@ -74,7 +74,7 @@ class Tokens:
             private["pod"] = {"name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]}
             private |= self._node(pod)
         claims = {
-            "aud": list(audiences) or [API_AUDIENCE],
+            "aud": list(audiences),
             "exp": now + lifetime,
             "iat": now,
             "iss": self.issuer,
@@ -104,6 +104,10 @@ class Tokens:
         if not set(claims["aud"]) & set(audiences or self.audiences):
             return None
         return claims if self._still_bound(claims["kubernetes.io"]) else None
+
+    def has_signed(self, token: str) -> bool:
+        """Whether the token was made here, be it good or not."""
+        return self._verified(token) is not None
 
     def _verified(self, token: str) -> Object | None:
         try:

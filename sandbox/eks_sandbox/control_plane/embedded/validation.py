@@ -12,61 +12,61 @@ from eks_sandbox.control_plane.embedded.errors import duplicate
 from eks_sandbox.control_plane.embedded.errors import forbidden_field
 from eks_sandbox.control_plane.embedded.errors import invalid_value
 from eks_sandbox.control_plane.embedded.errors import required
+from eks_sandbox.control_plane.embedded.errors import too_long
 from eks_sandbox.control_plane.embedded.errors import unsupported_value
+from eks_sandbox.control_plane.embedded.names import config_key
+from eks_sandbox.control_plane.embedded.names import dns_label
+from eks_sandbox.control_plane.embedded.names import dns_label_1035
+from eks_sandbox.control_plane.embedded.names import dns_subdomain
+from eks_sandbox.control_plane.embedded.names import labels
+from eks_sandbox.control_plane.embedded.names import qualified
+from eks_sandbox.control_plane.embedded.pod_validation import EFFECTS
+from eks_sandbox.control_plane.embedded.pod_validation import NOT_NEGATIVE
+from eks_sandbox.control_plane.embedded.pod_validation import pod_spec
 from eks_sandbox.control_plane.embedded.resources import Resource
 from eks_sandbox.control_plane.objects import Object
 from eks_sandbox.control_plane.objects import labels_of
 from eks_sandbox.control_plane.objects import matches_selector
 
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_LABEL_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-_LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
-_QUALIFIED_NAME = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
-_CONFIG_KEY = re.compile(r"[-._a-zA-Z0-9]+")
-_VARIABLE = re.compile(r"[^=\x00-\x1f\x7f]+")
-
-_SUBDOMAIN_TEXT = (
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
-    "and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
-    r"'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
-)
-_LABEL_TEXT = (
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end "
-    "with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
-    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
-)
-_LABEL_1035_TEXT = (
-    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, "
-    "and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is "
-    "'[a-z]([-a-z0-9]*[a-z0-9])?')"
-)
-_LABEL_VALUE_TEXT = (
-    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
-    "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
-    "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
-)
-_NAME_PART_TEXT = (
-    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
-    "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
-    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
-)
-_CONFIG_KEY_TEXT = (
-    "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  "
-    "or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
-)
 #: Which parts of a pod an update may change.
 _POD_UPDATE_TEXT = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
     "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
     "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
 )
+_STATEFUL_UPDATE_TEXT = (
+    "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', "
+    "'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
+)
+_STATEFUL_LOOSE = (
+    "minReadySeconds",
+    "ordinals",
+    "persistentVolumeClaimRetentionPolicy",
+    "replicas",
+    "revisionHistoryLimit",
+    "template",
+    "updateStrategy",
+)
+_ANNOTATIONS_LIMIT = 256 * 1024
+_DATA_LIMIT = 1024 * 1024
+_OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
+_SERVICE_TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+_STANDARD_FINALIZERS = ("kubernetes", "foregroundDeletion", "orphan")
+_PERCENT = re.compile(r"[0-9]+%")
+#: Keys that a secret of a type must hold.
+_SECRET_KEYS = {
+    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+    "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
+    "kubernetes.io/ssh-auth": ("ssh-privatekey",),
+}
 Causes = t.Iterator[Cause]
 
 
 def validate(resource: Resource, obj: Object, old: Object | None = None) -> list[Cause]:
     """Everything that is wrong with a new object, or with an update of ``old``."""
     causes = [*_metadata(resource, obj)]
+    if old is not None:
+        causes += _metadata_changes(old, obj)
     if specific := _KINDS.get(resource.kind):
         causes += specific(obj)
     if old is not None and (changes := _CHANGES.get(resource.kind)):
@@ -77,225 +77,338 @@ def validate(resource: Resource, obj: Object, old: Object | None = None) -> list
 def _metadata(resource: Resource, obj: Object) -> Causes:
     metadata = obj["metadata"]
     name = metadata.get("name")
+    if metadata.get("generateName"):
+        # What a random end would follow must be a name with any end.
+        yield from _name(resource, "metadata.generateName", metadata["generateName"].rstrip("-.") or "x")
     if not name:
         yield required("metadata.name", "name or generateName is required")
     else:
-        yield from _name(resource, name)
-    yield from _labels("metadata.labels", metadata.get("labels") or {})
-    for key in metadata.get("annotations") or {}:
-        yield from _qualified("metadata.annotations", key.lower())
-    for index, owner in enumerate(metadata.get("ownerReferences") or []):
-        for field in ("apiVersion", "kind", "name", "uid"):
-            if not owner.get(field):
-                yield invalid_value(f"metadata.ownerReferences[{index}].{field}", "", "must not be empty")
+        yield from _name(resource, "metadata.name", name)
+    yield from labels("metadata.labels", metadata.get("labels") or {})
+    annotations = metadata.get("annotations") or {}
+    for key in annotations:
+        yield from qualified("metadata.annotations", key.lower())
+    if sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items()) > _ANNOTATIONS_LIMIT:
+        yield too_long("metadata.annotations", _ANNOTATIONS_LIMIT)
+    yield from _owners(metadata.get("ownerReferences") or [])
+    for index, finalizer in enumerate(metadata.get("finalizers") or []):
+        yield from qualified("metadata.finalizers", finalizer)
+        yield from _finalizer(f"metadata.finalizers[{index}]", finalizer)
 
 
-def _name(resource: Resource, name: str) -> Causes:
-    field = "metadata.name"
+def _owners(owners: t.Sequence[Object]) -> Causes:
+    field = "metadata.ownerReferences"
+    for owner in owners:
+        if not owner.get("apiVersion"):
+            yield invalid_value(f"{field}.apiVersion", "", "version must not be empty")
+        for key in ("kind", "name", "uid"):
+            if not owner.get(key):
+                yield invalid_value(f"{field}.{key}", "", "must not be empty")
+    if sum(1 for owner in owners if owner.get("controller")) > 1:
+        yield invalid_value(field, list(owners), "Only one reference can have Controller set to true")
+
+
+def _finalizer(field: str, name: str) -> Causes:
+    if "/" not in name and name not in _STANDARD_FINALIZERS:
+        yield invalid_value(field, name, "name is neither a standard finalizer name nor is it fully qualified")
+
+
+def _name(resource: Resource, field: str, name: str) -> Causes:
     if resource.kind == "Namespace":
-        yield from _dns_label(field, name)
+        yield from dns_label(field, name)
     elif resource.kind == "Service":
-        if not _LABEL_1035.fullmatch(name) or len(name) > 63:
-            yield invalid_value(field, name, _LABEL_1035_TEXT)
+        yield from dns_label_1035(field, name)
+    elif resource.kind == "StatefulSet" and "." in name:
+        yield invalid_value(field, name, "must not contain dots")
     else:
-        yield from _dns_subdomain(field, name)
+        yield from dns_subdomain(field, name)
 
 
-def _dns_subdomain(field: str, value: str) -> Causes:
-    if len(value) > 253:
-        yield invalid_value(field, value, "must be no more than 253 characters")
-    elif not _SUBDOMAIN.fullmatch(value):
-        yield invalid_value(field, value, _SUBDOMAIN_TEXT)
+def _metadata_changes(old: Object, new: Object) -> Causes:
+    if not old["metadata"].get("deletionTimestamp"):
+        return
+    known = old["metadata"].get("finalizers") or []
+    added = [entry for entry in new["metadata"].get("finalizers") or [] if entry not in known]
+    if added:
+        listed = ", ".join(f'"{entry}"' for entry in added)
+        why = "no new finalizers can be added if the object is being deleted, found new finalizers"
+        yield forbidden_field("metadata.finalizers", f"{why} []string{{{listed}}}")
 
 
-def _dns_label(field: str, value: str) -> Causes:
-    if len(value) > 63:
-        yield invalid_value(field, value, "must be no more than 63 characters")
-    elif not _LABEL.fullmatch(value):
-        yield invalid_value(field, value, _LABEL_TEXT)
-
-
-def _qualified(field: str, key: str) -> Causes:
-    prefix, slash, name = key.rpartition("/")
-    if slash and (not prefix or not _SUBDOMAIN.fullmatch(prefix)):
-        yield invalid_value(field, key, f"prefix part {_SUBDOMAIN_TEXT}")
-    if not name or len(name) > 63:
-        why = "name part must be non-empty" if not name else "name part must be no more than 63 characters"
-        yield invalid_value(field, key, why)
-    elif not _QUALIFIED_NAME.fullmatch(name):
-        yield invalid_value(field, key, _NAME_PART_TEXT)
-
-
-def _labels(field: str, labels: t.Mapping[str, str]) -> Causes:
-    for key, value in labels.items():
-        yield from _qualified(field, key)
-        if len(value) > 63:
-            yield invalid_value(field, value, "must be no more than 63 characters")
-        elif not _LABEL_VALUE.fullmatch(value):
-            yield invalid_value(field, value, _LABEL_VALUE_TEXT)
+def _namespace(obj: Object) -> Causes:
+    for finalizer in (obj.get("spec") or {}).get("finalizers") or []:
+        yield from _finalizer("spec.finalizers", finalizer)
 
 
 def _config(obj: Object) -> Causes:
     for field in ("data", "binaryData"):
         for key in obj.get(field) or {}:
-            if not _CONFIG_KEY.fullmatch(key) or len(key) > 253:
-                yield invalid_value(f"{field}[{key}]", key, _CONFIG_KEY_TEXT)
-    size = sum(len(key) + len(value) for key, value in (obj.get("data") or {}).items())
-    if size > 1024 * 1024:
-        yield Cause("data", "Too long: may not be more than 1048576 bytes", "FieldValueTooLong")
+            yield from config_key(f"{field}[{key}]", key)
+    if obj.get("kind") == "ConfigMap":
+        for key in (obj.get("data") or {}).keys() & (obj.get("binaryData") or {}).keys():
+            yield invalid_value(f"data[{key}]", key, "duplicate of key present in binaryData")
+    size = sum(len(value.encode()) for value in (obj.get("data") or {}).values())
+    if size > _DATA_LIMIT:
+        # Go's empty path.
+        yield too_long("[]" if obj.get("kind") == "ConfigMap" else "data", _DATA_LIMIT)
+
+
+def _secret(obj: Object) -> Causes:
+    yield from _config(obj)
+    for key in _SECRET_KEYS.get(obj.get("type", ""), ()):
+        if key not in (obj.get("data") or {}):
+            yield required(f"data[{key}]")
+    account = "kubernetes.io/service-account.name"
+    is_token = obj.get("type") == "kubernetes.io/service-account-token"
+    if is_token and account not in (obj["metadata"].get("annotations") or {}):
+        yield required(f"metadata.annotations[{account}]")
 
 
 def _pod(obj: Object) -> Causes:
-    yield from _pod_spec("spec", obj.get("spec") or {})
+    yield from pod_spec("spec", obj.get("spec") or {})
 
 
-def _pod_spec(path: str, spec: Object) -> Causes:
-    volumes = [volume.get("name", "") for volume in spec.get("volumes") or []]
-    yield from _volumes(f"{path}.volumes", spec.get("volumes") or [])
-    names: set[str] = set()
-    for field in ("initContainers", "containers"):
-        for index, container in enumerate(spec.get(field) or []):
-            place = f"{path}.{field}[{index}]"
-            name = container.get("name", "")
-            if name in names:
-                yield duplicate(f"{place}.name", name)
-            names.add(name)
-            yield from _container(place, container, volumes)
-    if not spec.get("containers"):
-        yield required(f"{path}.containers")
-    if spec.get("restartPolicy") not in ("Always", "OnFailure", "Never"):
-        yield unsupported_value(f"{path}.restartPolicy", spec.get("restartPolicy"), ("Always", "OnFailure", "Never"))
-    deadline = spec.get("activeDeadlineSeconds")
-    if deadline is not None and deadline < 1:
-        yield invalid_value(f"{path}.activeDeadlineSeconds", deadline, "must be between 1 and 2147483647, inclusive")
-    yield from _labels(f"{path}.nodeSelector", spec.get("nodeSelector") or {})
-    for index, toleration in enumerate(spec.get("tolerations") or []):
-        if not toleration.get("key") and toleration.get("operator") != "Exists":
-            why = 'operator must be Exists when `key` is empty, which means "match all values and all keys"'
-            yield invalid_value(f"{path}.tolerations[{index}].operator", toleration.get("operator", ""), why)
-
-
-def _volumes(path: str, volumes: t.Sequence[Object]) -> Causes:
-    names: set[str] = set()
-    for index, volume in enumerate(volumes):
-        name = volume.get("name", "")
-        yield from _dns_label(f"{path}[{index}].name", name)
-        if name in names:
-            yield duplicate(f"{path}[{index}].name", name)
-        names.add(name)
-        for position, source in enumerate((volume.get("projected") or {}).get("sources") or []):
-            place = f"{path}[{index}].projected.sources[{position}].serviceAccountToken"
-            seconds = (source.get("serviceAccountToken") or {}).get("expirationSeconds", 600)
-            if seconds < 600:
-                yield invalid_value(
-                    f"{place}.expirationSeconds", seconds, "may not specify a duration less than 10 minutes"
-                )
-
-
-def _container(path: str, container: Object, volumes: t.Sequence[str]) -> Causes:
-    name = container.get("name", "")
-    if name:
-        yield from _dns_label(f"{path}.name", name)
-    if not container.get("image"):
-        yield required(f"{path}.image")
-    elif container["image"] != container["image"].strip():
-        why = "must not have leading or trailing whitespace"
-        yield invalid_value(f"{path}.image", container["image"], why)
-    yield from _environment(path, container)
-    yield from _mounts(path, container, volumes)
-    if container.get("imagePullPolicy") not in ("Always", "IfNotPresent", "Never"):
-        choices = ("Always", "IfNotPresent", "Never")
-        yield unsupported_value(f"{path}.imagePullPolicy", container.get("imagePullPolicy"), choices)
-
-
-def _environment(path: str, container: Object) -> Causes:
-    for index, variable in enumerate(container.get("env") or []):
-        place = f"{path}.env[{index}]"
-        if not variable.get("name"):
-            yield required(f"{place}.name")
-        elif not _VARIABLE.fullmatch(variable["name"]):
-            yield invalid_value(
-                f"{place}.name", variable["name"], "a valid environment variable name must not contain '='"
-            )
-        if variable.get("value") and variable.get("valueFrom"):
-            yield invalid_value(f"{place}.valueFrom", "", "may not be specified when `value` is not empty")
-
-
-def _mounts(path: str, container: Object, volumes: t.Sequence[str]) -> Causes:
-    paths: set[str] = set()
-    for index, mount in enumerate(container.get("volumeMounts") or []):
-        place = f"{path}.volumeMounts[{index}]"
-        if mount.get("name") not in volumes:
-            yield Cause(f"{place}.name", f'Not found: "{mount.get("name")}"', "FieldValueNotFound")
-        if mount.get("mountPath", "") in paths:
-            yield invalid_value(f"{place}.mountPath", mount["mountPath"], "must be unique")
-        paths.add(mount.get("mountPath", ""))
+def _node(obj: Object) -> Causes:
+    for index, taint in enumerate((obj.get("spec") or {}).get("taints") or []):
+        yield from qualified(f"metadata.taints[{index}].key", taint.get("key", ""))
+        if taint.get("effect") not in EFFECTS:
+            yield unsupported_value(f"metadata.taints[{index}].effect", taint.get("effect"), EFFECTS)
 
 
 def _template(obj: Object, restart_policies: t.Sequence[str]) -> Causes:
     template = (obj.get("spec") or {}).get("template") or {}
-    yield from _labels("spec.template.labels", labels_of(template))
+    yield from labels("spec.template.labels", labels_of(template))
     spec = template.get("spec") or {}
-    yield from _pod_spec("spec.template.spec", spec)
-    if spec.get("restartPolicy") in ("Always", "OnFailure", "Never") and spec["restartPolicy"] not in restart_policies:
-        field = "spec.template.spec.restartPolicy"
-        yield unsupported_value(field, spec["restartPolicy"], restart_policies)
+    yield from pod_spec("spec.template.spec", spec)
+    policy, field = spec.get("restartPolicy"), "spec.template.spec.restartPolicy"
+    if policy == "Always" and "Always" not in restart_policies:
+        # Jobs say it in their own words when the policy is the default, which no job may have.
+        yield required(field, 'valid values: "OnFailure", "Never"')
+    elif policy not in restart_policies:
+        yield unsupported_value(field, policy, restart_policies)
+    if spec.get("activeDeadlineSeconds") is not None and "Always" in restart_policies:
+        why = "activeDeadlineSeconds in ReplicaSet is not Supported"
+        yield forbidden_field("spec.template.spec.activeDeadlineSeconds", why)
+
+
+def _not_negative(spec: Object, *fields: str) -> Causes:
+    for field in fields:
+        if (spec.get(field) or 0) < 0:
+            yield invalid_value(f"spec.{field}", spec[field], NOT_NEGATIVE)
 
 
 def _job(obj: Object) -> Causes:
     spec = obj.get("spec") or {}
-    pod = (spec.get("template") or {}).get("spec") or {}
-    # Jobs say it in their own words when the policy is the default, which no job may have.
-    if pod.get("restartPolicy") == "Always":
-        yield required("spec.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"')
-    yield from _template(obj, ("OnFailure", "Never", "Always"))
-    for field in ("backoffLimit", "completions", "parallelism", "ttlSecondsAfterFinished", "activeDeadlineSeconds"):
-        if (spec.get(field) or 0) < 0:
-            yield invalid_value(f"spec.{field}", spec[field], "must be greater than or equal to 0")
-    if len(obj["metadata"].get("name") or "") > 63:
-        yield invalid_value("metadata.name", obj["metadata"]["name"], "must be no more than 63 characters")
+    counts = ("parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished")
+    yield from _not_negative(spec, *counts)
+    mode = spec.get("completionMode")
+    if mode not in ("NonIndexed", "Indexed"):
+        yield unsupported_value("spec.completionMode", mode, ("NonIndexed", "Indexed"))
+    elif mode == "Indexed" and spec.get("completions") is None:
+        yield required("spec.completions", f"when completion mode is {mode}")
+    if not spec.get("manualSelector"):
+        own = {"matchLabels": {"batch.kubernetes.io/controller-uid": obj["metadata"].get("uid")}}
+        if spec.get("selector") != own:
+            yield invalid_value("spec.selector", spec.get("selector"), "`selector` not auto-generated")
+    yield from _template(obj, ("OnFailure", "Never"))
+    name = obj["metadata"].get("name") or ""
+    if len(name) > 63 and "generateName" not in obj["metadata"]:
+        yield invalid_value("metadata.name", name, "must be no more than 63 characters")
 
 
-def _replicated(obj: Object) -> Causes:
+def _selector(obj: Object) -> Causes:
+    """The selector of whatever has a template: it must say something, and its own pods must match it."""
     spec = obj.get("spec") or {}
-    selector = spec.get("selector")
-    if not (selector or {}).get("matchLabels") and not (selector or {}).get("matchExpressions"):
-        yield invalid_value("spec.selector", "{}", "empty selector is invalid for deployment")
-    elif not matches_selector(selector, labels_of(spec.get("template") or {})):
-        shown = (spec.get("template") or {}).get("metadata", {}).get("labels")
-        yield invalid_value("spec.template.metadata.labels", str(shown), "`selector` does not match template `labels`")
-    if (spec.get("replicas") or 0) < 0:
-        yield invalid_value("spec.replicas", spec["replicas"], "must be greater than or equal to 0")
+    selector, template = spec.get("selector"), spec.get("template") or {}
+    wrong = list(_expressions("spec.selector", selector or {}))
+    yield from wrong
+    if wrong:
+        yield invalid_value("spec.selector", selector, "invalid label selector")
+    elif selector is not None and not selector.get("matchLabels") and not selector.get("matchExpressions"):
+        yield invalid_value("spec.selector", {}, f"empty selector is invalid for {obj['kind'].lower()}")
+    elif not matches_selector(selector, labels_of(template)):
+        shown = (template.get("metadata") or {}).get("labels")
+        yield invalid_value("spec.template.metadata.labels", shown, "`selector` does not match template `labels`")
+
+
+def _expressions(path: str, selector: Object) -> Causes:
+    for index, expression in enumerate(selector.get("matchExpressions") or []):
+        place, operator = f"{path}.matchExpressions[{index}]", expression.get("operator")
+        if operator not in ("In", "NotIn", "Exists", "DoesNotExist"):
+            yield invalid_value(f"{place}.operator", operator, "not a valid selector operator")
+        elif operator in ("In", "NotIn") and not expression.get("values"):
+            yield required(f"{place}.values", "must be specified when `operator` is 'In' or 'NotIn'")
+
+
+def _replica_set(obj: Object) -> Causes:
+    spec = obj.get("spec") or {}
+    yield from _not_negative(spec, "replicas", "minReadySeconds")
+    yield from _selector(obj)
     yield from _template(obj, ("Always",))
+
+
+def _deployment(obj: Object) -> Causes:
+    yield from _replica_set(obj)
+    spec = obj.get("spec") or {}
+    yield from _not_negative(spec, "revisionHistoryLimit")
+    strategy, field = spec.get("strategy") or {}, "spec.strategy"
+    if strategy.get("type") not in ("Recreate", "RollingUpdate"):
+        yield unsupported_value(field, strategy, ("Recreate", "RollingUpdate"))
+    elif strategy["type"] == "Recreate" and strategy.get("rollingUpdate") is not None:
+        why = "may not be specified when strategy `type` is 'Recreate'"
+        yield forbidden_field(f"{field}.rollingUpdate", why)
+    elif strategy["type"] == "RollingUpdate":
+        rolling = strategy.get("rollingUpdate") or {}
+        yield from _shares(f"{field}.rollingUpdate", rolling)
+        if _is_nothing(rolling.get("maxUnavailable")) and _is_nothing(rolling.get("maxSurge")):
+            why = "may not be 0 when `maxSurge` is 0"
+            yield invalid_value(f"{field}.rollingUpdate.maxUnavailable", rolling.get("maxUnavailable"), why)
+    deadline = spec.get("progressDeadlineSeconds")
+    if deadline is not None and deadline <= spec.get("minReadySeconds", 0):
+        yield invalid_value("spec.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds")
+
+
+def _shares(path: str, settings: Object, fields: t.Sequence[str] = ("maxUnavailable", "maxSurge")) -> Causes:
+    """Numbers or percentages."""
+    for field in fields:
+        value = settings.get(field, 0)
+        if isinstance(value, str) and not _PERCENT.fullmatch(value):
+            why = "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', "
+            yield invalid_value(f"{path}.{field}", value, why + "regex used for validation is '[0-9]+%')")
+        elif isinstance(value, str) and int(value[:-1]) > 100 and field != "maxSurge":
+            yield invalid_value(f"{path}.{field}", value, "must not be greater than 100%")
+        elif isinstance(value, int) and value < 0:
+            yield invalid_value(f"{path}.{field}", value, NOT_NEGATIVE)
+
+
+def _is_nothing(value: int | str | None) -> bool:
+    return value in (0, "0%", None)
+
+
+def _daemon_set(obj: Object) -> Causes:
+    spec = obj.get("spec") or {}
+    yield from _selector(obj)
+    yield from _template(obj, ("Always",))
+    strategy, field = spec.get("updateStrategy") or {}, "spec.updateStrategy"
+    if strategy.get("type") not in ("RollingUpdate", "OnDelete"):
+        yield unsupported_value(field, strategy, ("RollingUpdate", "OnDelete"))
+    elif strategy["type"] == "RollingUpdate":
+        rolling = strategy.get("rollingUpdate") or {}
+        yield from _shares(f"{field}.rollingUpdate", rolling)
+        if _is_nothing(rolling.get("maxUnavailable")) and _is_nothing(rolling.get("maxSurge")):
+            yield required(f"{field}.rollingUpdate.maxUnavailable", "cannot be 0 when maxSurge is 0")
+
+
+def _stateful_set(obj: Object) -> Causes:
+    spec = obj.get("spec") or {}
+    yield from _not_negative(spec, "replicas", "minReadySeconds", "revisionHistoryLimit")
+    yield from _selector(obj)
+    yield from _template(obj, ("Always",))
+    policy = spec.get("podManagementPolicy")
+    if policy not in ("OrderedReady", "Parallel"):
+        yield invalid_value("spec.podManagementPolicy", policy, "must be 'OrderedReady' or 'Parallel'")
+    strategy, field = spec.get("updateStrategy") or {}, "spec.updateStrategy"
+    if strategy.get("type") not in ("RollingUpdate", "OnDelete"):
+        yield invalid_value(field, strategy, "must be 'RollingUpdate' or 'OnDelete'")
+    partition = (strategy.get("rollingUpdate") or {}).get("partition", 0)
+    if partition < 0:
+        yield invalid_value(f"{field}.rollingUpdate.partition", partition, NOT_NEGATIVE)
+
+
+def _disruption_budget(obj: Object) -> Causes:
+    spec = obj.get("spec") or {}
+    if "minAvailable" in spec and "maxUnavailable" in spec:
+        yield invalid_value("spec", spec, "minAvailable and maxUnavailable cannot be both set")
+    yield from _shares("spec", spec, ("minAvailable", "maxUnavailable"))
+    yield from _expressions("spec.selector", spec.get("selector") or {})
+
+
+def _service(obj: Object) -> Causes:
+    spec = obj.get("spec") or {}
+    if spec.get("type") not in _SERVICE_TYPES:
+        yield unsupported_value("spec.type", spec.get("type"), _SERVICE_TYPES)
+    if spec.get("type") == "ExternalName":
+        yield from dns_subdomain("spec.externalName", spec.get("externalName") or "")
+        return
+    ports = spec.get("ports") or []
+    if not ports and spec.get("clusterIP") != "None":
+        yield required("spec.ports")
+    names: set[str] = set()
+    for index, port in enumerate(ports):
+        place, name = f"spec.ports[{index}]", port.get("name", "")
+        if not name and len(ports) > 1:
+            yield required(f"{place}.name")
+        elif name in names and name:
+            yield duplicate(f"{place}.name", name)
+        names.add(name)
+        for field in ("port", "targetPort"):
+            if isinstance(port.get(field), int) and not 1 <= port[field] <= 65535:
+                yield invalid_value(f"{place}.{field}", port[field], "must be between 1 and 65535, inclusive")
+
+
+def _event(obj: Object) -> Causes:
+    involved, own = obj.get("involvedObject") or {}, obj["metadata"].get("namespace", "")
+    if (involved.get("namespace") or "default") != own:
+        yield invalid_value("involvedObject.namespace", involved.get("namespace", ""), "does not match event.namespace")
 
 
 def _mutating_webhooks(obj: Object) -> Causes:
     for index, webhook in enumerate(obj.get("webhooks") or []):
-        place = f"webhooks[{index}]"
-        configuration = webhook.get("clientConfig") or {}
-        if bool(configuration.get("url")) == bool(configuration.get("service")):
-            yield required(f"{place}.clientConfig", "exactly one of url or service is required")
-        elif configuration.get("url") and not str(configuration["url"]).startswith("https://"):
-            why = "'https' is the only allowed URL scheme; desired format: https://host[/path]"
-            yield invalid_value(f"{place}.clientConfig.url", configuration["url"], why)
-        if webhook.get("sideEffects") not in ("None", "NoneOnDryRun"):
-            yield unsupported_value(f"{place}.sideEffects", webhook.get("sideEffects"), ("None", "NoneOnDryRun"))
+        place, name = f"webhooks[{index}]", webhook.get("name", "")
+        yield from dns_subdomain(f"{place}.name", name)
+        if name.count(".") < 2:
+            why = "should be a domain with at least three segments separated by dots"
+            yield invalid_value(f"{place}.name", name, why)
+        yield from _webhook_client(f"{place}.clientConfig", webhook.get("clientConfig") or {})
+        choices = (("sideEffects", ("None", "NoneOnDryRun")), ("failurePolicy", ("Fail", "Ignore")))
+        for field, supported in choices:
+            if webhook.get(field) not in supported:
+                yield unsupported_value(f"{place}.{field}", webhook.get(field), supported)
+        seconds = webhook.get("timeoutSeconds", 10)
+        if not 1 <= seconds <= 30:
+            why = "the timeout value must be between 1 and 30 seconds"
+            yield invalid_value(f"{place}.timeoutSeconds", seconds, why)
+        for position, rule in enumerate(webhook.get("rules") or []):
+            for number, operation in enumerate(rule.get("operations") or []):
+                if operation not in _OPERATIONS:
+                    yield unsupported_value(f"{place}.rules[{position}].operations[{number}]", operation, _OPERATIONS)
+
+
+def _webhook_client(path: str, configuration: Object) -> Causes:
+    url = configuration.get("url")
+    if bool(url) == bool(configuration.get("service")):
+        yield required(path, "exactly one of url or service is required")
+    elif url and not url.startswith("https://"):
+        why = "'https' is the only allowed URL scheme; desired format: https://host[/path]"
+        yield invalid_value(f"{path}.url", url.partition(":")[0], why)
 
 
 _KINDS: dict[str, t.Callable[[Object], Causes]] = {
     "ConfigMap": _config,
-    "Secret": _config,
-    "Pod": _pod,
+    "DaemonSet": _daemon_set,
+    "Deployment": _deployment,
+    "Event": _event,
     "Job": _job,
-    "Deployment": _replicated,
-    "ReplicaSet": _replicated,
-    "DaemonSet": _replicated,
     "MutatingWebhookConfiguration": _mutating_webhooks,
+    "Namespace": _namespace,
+    "Node": _node,
+    "Pod": _pod,
+    "PodDisruptionBudget": _disruption_budget,
+    "ReplicaSet": _replica_set,
+    "Secret": _secret,
+    "Service": _service,
+    "StatefulSet": _stateful_set,
 }
 
 
 def _pod_changes(old: Object, new: Object) -> Causes:
-    if _fixed_part(old) != _fixed_part(new):
+    for field in ("containers", "initContainers"):
+        if len(old["spec"].get(field) or []) != len(new["spec"].get(field) or []):
+            yield forbidden_field(f"spec.{field}", "pod updates may not add or remove containers")
+            return
+    kept = new["spec"].get("tolerations") or []
+    lost = [entry for entry in old["spec"].get("tolerations") or [] if entry not in kept]
+    if _fixed_part(old) != _fixed_part(new) or lost:
         yield forbidden_field("spec", _POD_UPDATE_TEXT)
 
 
@@ -315,15 +428,32 @@ def _immutable(*fields: str) -> t.Callable[[Object, Object], Causes]:
         for field in fields:
             before, after = old["spec"].get(field), (new.get("spec") or {}).get(field)
             if before != after:
-                yield invalid_value(f"spec.{field}", str(after), "field is immutable")
+                yield invalid_value(f"spec.{field}", after, "field is immutable")
 
     return check
 
 
+def _stateful_changes(old: Object, new: Object) -> Causes:
+    def fixed(obj: Object) -> Object:
+        return {key: value for key, value in obj["spec"].items() if key not in _STATEFUL_LOOSE}
+
+    if fixed(old) != fixed(new):
+        yield forbidden_field("spec", _STATEFUL_UPDATE_TEXT)
+
+
+def _service_changes(old: Object, new: Object) -> Causes:
+    before, after = old["spec"].get("clusterIP"), new["spec"].get("clusterIP")
+    if before and before != after and new["spec"].get("type") != "ExternalName":
+        yield invalid_value("spec.clusterIPs[0]", [after], "may not change once set")
+
+
 def _frozen_data(old: Object, new: Object) -> Causes:
-    fixed = ("data", "binaryData")
-    if old.get("immutable") and any(old.get(field) != new.get(field) for field in fixed):
-        yield forbidden_field("data", "field is immutable when `immutable` is set")
+    if old.get("immutable"):
+        if not new.get("immutable"):
+            yield forbidden_field("immutable", "field is immutable when `immutable` is set")
+        for field in ("data", "binaryData"):
+            if old.get(field) != new.get(field):
+                yield forbidden_field(field, "field is immutable when `immutable` is set")
     if old.get("type") != new.get("type"):
         yield invalid_value("type", new.get("type"), "field is immutable")
 
@@ -334,6 +464,8 @@ _CHANGES: dict[str, t.Callable[[Object, Object], Causes]] = {
     "Deployment": _immutable("selector"),
     "ReplicaSet": _immutable("selector"),
     "DaemonSet": _immutable("selector"),
+    "StatefulSet": _stateful_changes,
+    "Service": _service_changes,
     "ConfigMap": _frozen_data,
     "Secret": _frozen_data,
 }
