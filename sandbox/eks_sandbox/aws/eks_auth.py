@@ -16,6 +16,7 @@ from eks_sandbox.aws.eks.state import Association
 from eks_sandbox.aws.eks.state import Cluster
 from eks_sandbox.aws.eks.state import Shape
 from eks_sandbox.aws.eks.state import State
+from eks_sandbox.aws.eks.state import cluster_arn
 from eks_sandbox.aws.errors import ServiceError
 from eks_sandbox.aws.errors import access_denied
 from eks_sandbox.aws.ministack import Caller
@@ -39,9 +40,8 @@ async def assume_role_for_pod_identity(state: State, caller: Caller, parameters:
     Raises ServiceError: AccessDeniedException, ResourceNotFoundException, InvalidTokenException, ExpiredTokenException.
     """
     name = parameters["clusterName"]
-    arn = f"arn:aws:eks:{caller.region}:{caller.account}:cluster/{name}"
-    state.ministack.authorise(caller, "eks-auth:AssumeRoleForPodIdentity", arn)
-    cluster = state.cluster(caller.region, name)
+    state.ministack.authorise(caller, "eks-auth:AssumeRoleForPodIdentity", cluster_arn(caller, name))
+    cluster = state.cluster(caller, name)
     claims = await _verified_claims(cluster, parameters["token"])
     pod = claims["kubernetes.io"]
     key = (pod["namespace"], pod["serviceaccount"]["name"])

@@ -1,10 +1,10 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The one place that touches ministack's internals.
+"""The adapter to ministack: with :mod:`ministack_checks` the one place that touches its internals.
 
 ministack (https://pypi.org/project/ministack/, MIT) gives IAM with evaluation of policies, conditions and session tags,
 STS, S3 and EC2. Everything the rest of the sandbox needs of it goes through :class:`Ministack`; where it is laxer than
-AWS for what the stories here use, the adapter refuses.
+AWS for what the stories here use, :mod:`ministack_checks` refuses.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import secrets
 import string
 import time
@@ -21,15 +22,16 @@ import urllib.parse
 
 import botocore.parsers
 import botocore.serialize
-import botocore.session
 
 from eks_sandbox.aws import managed_policies
 from eks_sandbox.aws import trust
 from eks_sandbox.aws.errors import ServiceError
 from eks_sandbox.aws.errors import access_denied
-from eks_sandbox.aws.faults import Knobs
 from eks_sandbox.aws.http import Application
 from eks_sandbox.aws.http import Request
+from eks_sandbox.aws.knobs import Knobs
+from eks_sandbox.aws.ministack_checks import Checks
+from eks_sandbox.aws.model import service_model
 from eks_sandbox.interfaces import Credentials
 
 ADMINISTRATOR = "sandbox-admin"
@@ -55,6 +57,24 @@ class Caller:
     access_key: str
     #: ``arn:aws:iam::…:user/…`` or ``arn:aws:sts::…:assumed-role/…``
     arn: str
+    account: str
+    region: str
+
+
+class Where(t.Protocol):
+    """What belongs to an account and a region: a caller, a cluster."""
+
+    @property
+    def account(self) -> str: ...
+
+    @property
+    def region(self) -> str: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """An account and a region by themselves."""
+
     account: str
     region: str
 
@@ -110,7 +130,11 @@ class Ministack:
         self.application: Application = app.app
         self.account = account
         self.region = region
-        self.administrator_keys = Credentials(_access_key_id("AKIA"), secrets.token_urlsafe(30), "")
+        self.administrator_keys = _new_keys()
+        #: By account; they outlive a reset.
+        self._administrators = {account: self.administrator_keys}
+        #: By account and name: keys and policy of the users that outlive a reset.
+        self._users: dict[tuple[str, str], tuple[Credentials, dict[str, t.Any]]] = {}
         self._knobs = knobs
         self._app = app
         self._actions = iam_actions
@@ -119,44 +143,81 @@ class Ministack:
         self._router = router
         self._iam = iam
         self._sts = sts
-        self._handlers = {"ec2": ec2.handle_request, "iam": iam.handle_request}
-        self._models = {name: botocore.session.get_session().get_service_model(name) for name in self._handlers}
-        self._role_changed_at: dict[tuple[str, str], float] = {}
-        self._tighten()
+        self._services = {"ec2": ec2, "iam": iam}
+        self._models = {name: service_model(name) for name in self._services}
+        self._checks = Checks(iam, sts, responses.get_account_id, router.extract_access_key_id, self._authorise_tagging)
+        self._checks.accounts = self._administrators.keys()
+        self._checks.install()
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Seed managed policies and make the administrator."""
+        """Seed managed policies and make every account's administrator and users."""
         for name, (description, statements) in managed_policies.POLICIES.items():
             document = json.dumps({"Version": "2012-10-17", "Statement": statements})
             record = self._iam._make_aws_managed_record(name, document, description)
             self._iam._aws_managed_policies.setdefault(record["Arn"], record)
-        await self.call("iam", "CreateUser", {"UserName": ADMINISTRATOR})
-        await self.call(
-            "iam", "AttachUserPolicy", {"UserName": ADMINISTRATOR, "PolicyArn": f"{_AWS_POLICY}AdministratorAccess"}
-        )
-        key = self.administrator_keys
+        for account in self._administrators:
+            await self._make_administrator(account)
+        for (account, name), (keys, policy) in self._users.items():
+            await self._make_user(account, name, keys, policy)
+
+    async def add_account(self, account: str) -> Credentials:
+        """The keys of an account's administrator; the account comes into being when it is first asked for.
+
+        Raises ValueError for what is no account id.
+        """
+        if not re.fullmatch(r"[0-9]{12}", account):
+            raise ValueError(f"An account id has 12 digits, unlike {account}.")
+        if account not in self._administrators:
+            self._administrators[account] = _new_keys()
+            await self._make_administrator(account)
+        return self._administrators[account]
+
+    async def add_user(self, account: str, name: str, policy: dict[str, t.Any]) -> Credentials:
+        """The keys of a user with this one inline policy; made when first asked for, and again after every reset.
+
+        Raises ServiceError when the policy or the name is not one.
+        """
+        user = (account, name)
+        keys = self._users[user][0] if user in self._users else _new_keys()
+        if user not in self._users:
+            await self._make_user(account, name, keys, policy)
+            self._users[user] = (keys, policy)
+        return keys
+
+    async def _make_administrator(self, account: str) -> None:
+        policy = f"{_AWS_POLICY}AdministratorAccess"
+        await self._make_user(account, ADMINISTRATOR, self._administrators[account])
+        parameters = {"UserName": ADMINISTRATOR, "PolicyArn": policy}
+        await self.call("iam", "AttachUserPolicy", parameters, Place(account, self.region))
+
+    async def _make_user(
+        self, account: str, name: str, keys: Credentials, policy: dict[str, t.Any] | None = None
+    ) -> None:
+        where = Place(account, self.region)
+        await self.call("iam", "CreateUser", {"UserName": name}, where)
+        if policy is not None:
+            parameters = {"UserName": name, "PolicyName": name, "PolicyDocument": json.dumps(policy)}
+            await self.call("iam", "PutUserPolicy", parameters, where)
         record = {
-            "UserName": ADMINISTRATOR,
-            "AccessKeyId": key.access_key,
-            "SecretAccessKey": key.secret_key,
+            "UserName": name,
+            "AccessKeyId": keys.access_key,
+            "SecretAccessKey": keys.secret_key,
             "Status": "Active",
             "CreateDate": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
-        self._iam._access_keys.set_scoped(self.account, None, key.access_key, record)
+        self._iam._access_keys.set_scoped(account, None, keys.access_key, record)
 
     async def reset(self) -> None:
-        """Forget everything but the administrator, whose keys stay the same."""
+        """Forget everything but the accounts, their administrators and added users, whose keys stay the same."""
         self._app._reset_all_state()
-        self._role_changed_at.clear()
+        self._checks.role_changes.clear()
         await self.start()
 
     # --- calls as a service of AWS ------------------------------------------------------------------------------------
 
-    async def call(
-        self, service: str, operation: str, parameters: dict[str, t.Any], region: str | None = None
-    ) -> dict[str, t.Any]:
+    async def call(self, service: str, operation: str, parameters: dict[str, t.Any], where: Where) -> dict[str, t.Any]:
         """Call EC2 or IAM as EKS itself does, beyond the caller's permissions.
 
         Raises ServiceError with the code of that service.
@@ -166,8 +227,8 @@ class Ministack:
         request = botocore.serialize.create_serializer(protocol).serialize_to_request(parameters, model)
         body = urllib.parse.urlencode(request["body"]).encode()
         headers = {"content-type": "application/x-www-form-urlencoded"}
-        with self._scope(self.account, region or self.region):
-            status, answered, content = await self._handlers[service]("POST", "/", headers, body, {})
+        with self._scope(where):
+            status, answered, content = await self._services[service].handle_request("POST", "/", headers, body, {})
         content = content.encode() if isinstance(content, str) else content
         answer = {"status_code": status, "headers": answered, "body": content}
         parsed = botocore.parsers.create_parser(protocol).parse(answer, model.output_shape)
@@ -176,11 +237,11 @@ class Ministack:
         return t.cast("dict[str, t.Any]", parsed)
 
     @contextlib.contextmanager
-    def _scope(self, account: str, region: str) -> t.Iterator[None]:
+    def _scope(self, where: Where) -> t.Iterator[None]:
         """ministack keeps account and region of a request in context variables."""
         before = (self._responses.get_account_id(), self._responses.get_region())
-        self._responses.set_request_account_id(account)
-        self._responses.set_request_region(region)
+        self._responses.set_request_account_id(where.account)
+        self._responses.set_request_region(where.region)
         try:
             yield
         finally:
@@ -225,7 +286,7 @@ class Ministack:
         """
         service = action.partition(":")[0]
         keys = {name.lower(): value for name, value in (context or {}).items()}
-        with self._scope(caller.account, caller.region):
+        with self._scope(caller):
             result = self._evaluator.enforce(caller.access_key, action, service, caller.region, resource, keys)
         if result is None:
             return
@@ -233,6 +294,15 @@ class Ministack:
             raise ServiceError(_AUTHENTICATION_CODES.get(result.code, result.code), result.message, status=403)
         explicit = result.decision == "Deny"
         raise access_denied(self._actions.identity_denial_message(action, caller.arn, resource, explicit))
+
+    def _authorise_tagging(self, access_key: str, role_arn: str) -> None:
+        """Refuse a caller who may not pass session tags to a role; within the caller's request to STS."""
+        where = Place(self._responses.get_account_id(), self._responses.get_region())
+        caller = Caller(access_key, self.caller_arn(access_key), where.account, where.region)
+        try:
+            self.authorise(caller, "sts:TagSession", role_arn)
+        except ServiceError as error:
+            raise ServiceError("AccessDenied", error.message, status=403) from error
 
     def caller_arn(self, access_key: str) -> str:
         """The ARN behind an access key, for the call log; empty for one that nobody has."""
@@ -250,22 +320,24 @@ class Ministack:
     # --- roles --------------------------------------------------------------------------------------------------------
 
     def role(self, arn: str) -> Role | None:
-        """The role with exactly this ARN, or None when there is none, yet or at all."""
+        """The role with exactly this ARN, or None when there is none; as late as IAM's changes reach other services."""
         account, name = arn.split(":")[4], arn.rsplit("/", 1)[-1]
         record = self._iam._roles.get_scoped(account, None, name)
         if record is None or record["Arn"] != arn:
             return None
-        age = time.monotonic() - self._role_changed_at.get((account, name), 0.0)
-        if age < self._knobs.iam_propagation_seconds:
-            return None
-        return Role(name, arn, record["RoleId"], record["AssumeRolePolicyDocument"])
+        trust_policy, change = record["AssumeRolePolicyDocument"], self._checks.role_changes.get((account, name))
+        if change is not None and time.monotonic() - change.at < self._knobs.iam_propagation_seconds:
+            trust_policy = change.before
+        return None if trust_policy is None else Role(name, arn, record["RoleId"], trust_policy)
 
-    def principal_exists(self, arn: str) -> bool:
-        """Whether a user or role with this ARN exists."""
+    def principal_id(self, arn: str) -> str | None:
+        """The unique id of the user or role with this ARN, ``AIDA…`` or ``AROA…``; None where there is none."""
         account, name = arn.split(":")[4], arn.rsplit("/", 1)[-1]
         store = self._iam._users if ":user/" in arn else self._iam._roles
         record = store.get_scoped(account, None, name)
-        return record is not None and record["Arn"] == arn
+        if record is None or record["Arn"] != arn:
+            return None
+        return str(record.get("RoleId") or record["UserId"])
 
     def trusts_service(
         self,
@@ -344,6 +416,7 @@ class Ministack:
                 "AccountId": account,
                 "PrincipalType": "AssumedRole",
                 "SessionTags": [{"Key": key, "Value": value} for key, value in (session_tags or {}).items()],
+                "TransitiveTagKeys": list(session_tags or ()),
                 "SessionPolicies": {"Policy": policy, "PolicyArns": []} if policy else None,
             },
         )
@@ -353,49 +426,9 @@ class Ministack:
         """A registered session as a caller, for authorising what it does next."""
         return Caller(credentials.access_key, arn, arn.split(":")[4], self.region)
 
-    # --- where AWS is stricter ----------------------------------------------------------------------------------------
 
-    def _tighten(self) -> None:
-        handlers = self._iam._IAM_HANDLERS
-        for action, parameter in (
-            ("CreateRole", "AssumeRolePolicyDocument"),
-            ("UpdateAssumeRolePolicy", "PolicyDocument"),
-        ):
-            handlers[action] = self._with_trust_check(handlers[action], parameter)
-        for action in ("AttachRolePolicy", "AttachUserPolicy", "AttachGroupPolicy"):
-            handlers[action] = self._with_policy_check(handlers[action])
-
-    def _with_trust_check(self, handler: t.Callable[[t.Any], t.Any], parameter: str) -> t.Callable[[t.Any], t.Any]:
-        def checked(parameters: t.Any) -> t.Any:
-            document = _parameter(parameters, parameter)
-            problem = trust.malformed(document)
-            if problem:
-                return self._iam._error(400, "MalformedPolicyDocument", problem, ns="iam")
-            if trust.size(document) > trust.TRUST_POLICY_SIZE:
-                message = f"Cannot exceed quota for ACLSizePerRole: {trust.TRUST_POLICY_SIZE}"
-                return self._iam._error(409, "LimitExceeded", message, ns="iam")
-            answer = handler(parameters)
-            if answer[0] == 200 and parameter == "AssumeRolePolicyDocument":
-                key = (self._responses.get_account_id(), _parameter(parameters, "RoleName"))
-                self._role_changed_at[key] = time.monotonic()
-            return answer
-
-        return checked
-
-    def _with_policy_check(self, handler: t.Callable[[t.Any], t.Any]) -> t.Callable[[t.Any], t.Any]:
-        def checked(parameters: t.Any) -> t.Any:
-            arn = _parameter(parameters, "PolicyArn")
-            if not self._iam._policy_exists(arn):
-                message = f"Policy {arn} does not exist or is not attachable."
-                return self._iam._error(404, "NoSuchEntity", message, ns="iam")
-            return handler(parameters)
-
-        return checked
-
-
-def _parameter(parameters: t.Mapping[str, t.Any], name: str) -> str:
-    values = parameters.get(name, [""])
-    return str(values[0]) if isinstance(values, list) else str(values)
+def _new_keys() -> Credentials:
+    return Credentials(_access_key_id("AKIA"), secrets.token_urlsafe(30), "")
 
 
 def _access_key_id(prefix: str) -> str:

@@ -38,6 +38,12 @@ class Route:
 
 
 @functools.cache
+def service_model(name: str) -> botocore.model.ServiceModel:
+    """The model of a service, by botocore's name for it; read once, since EC2's alone takes a quarter of a second."""
+    return _session().get_service_model(name)
+
+
+@functools.cache
 def _session() -> botocore.session.Session:
     return botocore.session.get_session()
 
@@ -47,7 +53,7 @@ class ServiceModel:
 
     def __init__(self, service: str) -> None:
         self.service = service
-        self._model: botocore.model.ServiceModel = _session().get_service_model(service)
+        self._model: botocore.model.ServiceModel = service_model(service)
         routes = [self._route(name) for name in self._model.operation_names]
         # A literal path wins over one with a label in its place.
         self._routes = sorted(routes, key=_label_count)
@@ -74,7 +80,7 @@ class ServiceModel:
         shape = self._model.operation_model(operation).input_shape
         if shape is None:
             return {}
-        body = _json_body(request.body)
+        body = json_body(request.body)
         parameters: Parameters = {}
         for name, member in shape.members.items():
             location = member.serialization.get("location")
@@ -96,7 +102,7 @@ class ServiceModel:
         if shape is None:
             return
         report = ParamValidator().validate(parameters, shape)
-        problems = [report.generate_report()] if report.has_errors() else list(_violations(shape, parameters, ""))
+        problems = [report.generate_report()] if report.has_errors() else list(violations(shape, parameters, ""))
         if problems:
             raise ServiceError("InvalidParameterException", "; ".join(problems), status=400)
 
@@ -119,10 +125,11 @@ def _label_count(route: Route) -> int:
     return route.labels
 
 
-def _json_body(body: bytes) -> Parameters:
+def json_body(body: bytes) -> Parameters:
+    """The JSON object in a body; raises ServiceError (SerializationException)."""
     try:
         document = json.loads(body or b"{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ServiceError("SerializationException", "The request body is not valid JSON.", status=400) from error
     if not isinstance(document, dict):
         raise ServiceError("SerializationException", "The request body must be a JSON object.", status=400)
@@ -141,45 +148,69 @@ def _from_query(shape: botocore.model.Shape, values: list[str]) -> t.Any:
     return value
 
 
-def _violations(shape: botocore.model.Shape, value: t.Any, path: str) -> t.Iterator[str]:
-    """What botocore's own validator does not look at: upper bounds, patterns and enumerations."""
+def violations(shape: botocore.model.Shape, value: t.Any, path: str) -> t.Iterator[str]:
+    """What in a value its shape does not allow: required members, bounds, patterns and enumerations.
+
+    Types are not looked at; botocore's own validator does that.
+    """
     yield from _bound_violations(shape, value, path)
     if isinstance(shape, botocore.model.StructureShape):
-        for name, member in shape.members.items():
-            if value.get(name) is not None:
-                yield from _violations(member, value[name], f"{path}.{name}".lstrip("."))
+        yield from _member_violations(shape, value, path)
     elif isinstance(shape, botocore.model.ListShape):
         for index, item in enumerate(value, start=1):
-            yield from _violations(shape.member, item, f"{path}.{index}.member")
+            yield from violations(shape.member, item, f"{path}.{index}.member")
     elif isinstance(shape, botocore.model.MapShape):
         for key, item in value.items():
-            yield from _violations(shape.key, key, f"{path}.{key}.key")
-            yield from _violations(shape.value, item, f"{path}.{key}.member")
+            yield from violations(shape.key, key, f"{path}.{key}.key")
+            yield from violations(shape.value, item, f"{path}.{key}.member")
     elif isinstance(shape, botocore.model.StringShape):
         yield from _string_violations(shape, value, path)
 
 
+def _member_violations(shape: botocore.model.StructureShape, value: Parameters, path: str) -> t.Iterator[str]:
+    for name, member in shape.members.items():
+        where = f"{path}.{name}".lstrip(".")
+        if value.get(name) is not None:
+            yield from violations(member, value[name], where)
+        elif name in shape.required_members:
+            yield _constraint(member, None, where, "Member must not be null")
+
+
 def _bound_violations(shape: botocore.model.Shape, value: t.Any, path: str) -> t.Iterator[str]:
-    maximum = shape.metadata.get("max")
-    if maximum is None:
+    smallest, largest = shape.metadata.get("min"), shape.metadata.get("max")
+    if isinstance(value, (str, list, dict)):
+        measured, kind = len(value), "length"
+    elif isinstance(value, int) and not isinstance(value, bool):
+        measured, kind = value, "value"
+    else:
         return
-    if isinstance(value, (str, list, dict)) and len(value) > maximum:
-        yield _constraint(shape, value, path, f"Member must have length less than or equal to {maximum}")
-    elif isinstance(value, int) and value > maximum:
-        yield _constraint(shape, value, path, f"Member must have value less than or equal to {maximum}")
+    if largest is not None and measured > largest:
+        yield _constraint(shape, value, path, f"Member must have {kind} less than or equal to {largest}")
+    if smallest is not None and measured < smallest:
+        yield _constraint(shape, value, path, f"Member must have {kind} greater than or equal to {smallest}")
 
 
 def _string_violations(shape: botocore.model.StringShape, value: str, path: str) -> t.Iterator[str]:
     if shape.enum and value not in shape.enum:
         yield _constraint(shape, value, path, f"Member must satisfy enum value set: [{', '.join(shape.enum)}]")
     pattern = shape.metadata.get("pattern")
-    if pattern and not re.fullmatch(pattern, value):
+    if pattern and not _compiled(pattern).fullmatch(value):
         yield _constraint(shape, value, path, f"Member must satisfy regular expression pattern: {pattern}")
 
 
+@functools.cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """A pattern of the service as Python knows it: its classes of letters, digits and spaces have other names here."""
+    translated = pattern
+    for theirs, ours in ((r"\p{L}", r"\w"), (r"\p{N}", r"\d"), (r"\p{Z}", r"\s")):
+        translated = translated.replace(theirs, ours)
+    # Without Unicode classes, \w means ASCII to the services.
+    return re.compile(translated, 0 if translated != pattern else re.ASCII)
+
+
 def _constraint(shape: botocore.model.Shape, value: t.Any, path: str, constraint: str) -> str:
-    shown = "***" if shape.metadata.get("sensitive") else value
-    return f"Value '{shown}' at '{path}' failed to satisfy constraint: {constraint}"
+    shown = "null" if value is None else "'***'" if shape.metadata.get("sensitive") else f"'{value}'"
+    return f"Value {shown} at '{path}' failed to satisfy constraint: {constraint}"
 
 
 def _render(shape: botocore.model.Shape, value: t.Any) -> t.Any:

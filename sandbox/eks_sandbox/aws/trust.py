@@ -4,66 +4,48 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import typing as t
+
+import botocore.session
+
+from eks_sandbox.aws.policy_documents import SYNTAX
+from eks_sandbox.aws.policy_documents import Malformed
+from eks_sandbox.aws.policy_documents import as_list
+from eks_sandbox.aws.policy_documents import parse
+from eks_sandbox.aws.policy_documents import statements
 
 POD_IDENTITY_PRINCIPAL = "pods.eks.amazonaws.com"
 #: Quota "role trust policy length" of IAM, in characters without white space.
 TRUST_POLICY_SIZE = 2048
 
-_STATEMENT_KEYS = {"Sid", "Effect", "Principal", "Action", "NotAction", "Condition"}
+_ELEMENTS = {"Sid", "Effect", "Principal", "Action", "NotAction", "Condition"}
+_PROHIBITED = {"Resource", "NotResource", "NotPrincipal"}
 _PRINCIPAL_TYPES = {"AWS", "Service", "Federated", "CanonicalUser"}
-_OPERATORS = {
-    *("StringEquals", "StringNotEquals", "StringEqualsIgnoreCase", "StringNotEqualsIgnoreCase"),
-    *("StringLike", "StringNotLike", "Bool", "BinaryEquals", "Null"),
-    *("NumericEquals", "NumericNotEquals", "NumericLessThan", "NumericLessThanEquals"),
-    *("NumericGreaterThan", "NumericGreaterThanEquals", "IpAddress", "NotIpAddress"),
-    *("DateEquals", "DateNotEquals", "DateLessThan", "DateLessThanEquals"),
-    *("DateGreaterThan", "DateGreaterThanEquals"),
-    *("ArnEquals", "ArnLike", "ArnNotEquals", "ArnNotLike"),
+_ACCOUNT_PRINCIPAL = re.compile(r"\*|\d{12}|A[A-Z0-9]{15,}|arn:aws[a-z-]*:(iam|sts)::\d{12}:.+")
+#: Service principals that are not the name of an endpoint of AWS's.
+_FURTHER_SERVICES = {
+    *("pods.eks", "eks-fargate-pods", "eks-fargate", "eks-nodegroup", "eks-connector", "ecs-tasks", "edgelambda"),
+    *("spotfleet", "ec2fleet", "spot", "vpc-flow-logs", "delivery.logs", "replicator.lambda", "ops.apigateway"),
+    *("export.rds", "monitoring.rds", "opensearchservice", "transitgateway", "nlb.elasticloadbalancing"),
 }
 
 
-def malformed(document: str) -> str | None:
-    """IAM's words for what is wrong with this trust policy (MalformedPolicyDocument), or None when it is well formed.
+def check(document: str, exists: t.Callable[[str], bool]) -> None:
+    """Refuse what IAM refuses as a trust policy.
 
-    The checks are those of the IAM grammar for trust policies:
-    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
+    ``exists`` says of the ARN of a user or a role whether there is one. Raises Malformed with IAM's words.
     """
-    try:
-        policy = json.loads(document)
-    except ValueError:
-        return "This policy contains invalid Json"
-    if not isinstance(policy, dict) or policy.get("Version", "2012-10-17") not in ("2012-10-17", "2008-10-17"):
-        return "The policy must contain a valid version string"
-    found = statements(policy)
-    if not found or set(policy) - {"Version", "Id", "Statement"}:
-        return "Syntax errors in policy."
-    for statement in found:
-        problem = _statement_problem(statement)
-        if problem:
-            return problem
-    sids = [statement["Sid"] for statement in found if statement.get("Sid")]
-    if len(sids) != len(set(sids)):
-        return "Statement IDs (SID) in a single policy must be unique."
-    return None
-
-
-def size(document: str) -> int:
-    """Characters that count towards the quota: all but white space."""
-    return len(re.sub(r"\s", "", document))
-
-
-def statements(policy: t.Any) -> list[t.Any]:
-    """A policy's statements as a list; IAM also takes a single object."""
-    found = policy.get("Statement") if isinstance(policy, dict) else None
-    return found if isinstance(found, list) else [found] if found else []
-
-
-def as_list(value: t.Any) -> list[t.Any]:
-    """IAM lets most elements be one value or a list of values."""
-    return value if isinstance(value, list) else [] if value is None else [value]
+    policy = parse(document, _ELEMENTS | _PROHIBITED, "This policy contains invalid Json")
+    for statement in statements(policy):
+        if {"Resource", "NotResource"} & set(statement):
+            raise Malformed("Has prohibited field Resource")
+        if "NotPrincipal" in statement:
+            raise Malformed("AssumeRole policy must not contain NotPrincipal field.")
+        _check_principal(statement.get("Principal"), exists)
+        _check_actions(statement)
 
 
 def for_service(document: str, service: str) -> dict[str, t.Any]:
@@ -97,57 +79,38 @@ def _action_matches(pattern: str, action: str) -> bool:
     return re.fullmatch(expression, action, re.IGNORECASE) is not None
 
 
-def _statement_problem(statement: t.Any) -> str | None:
-    if not isinstance(statement, dict) or statement.get("Effect") not in ("Allow", "Deny"):
-        return "Syntax errors in policy."
-    if "Resource" in statement or "NotResource" in statement:
-        return "Has prohibited field Resource"
-    if "NotPrincipal" in statement:
-        return "AssumeRole policy must not contain NotPrincipal field."
-    if set(statement) - _STATEMENT_KEYS:
-        return "Syntax errors in policy."
-    if not re.fullmatch(r"[0-9A-Za-z]*", str(statement.get("Sid", ""))):
-        return (
-            "Statement IDs (SID) must be alpha-numeric. Check that your input satisfies the regular expression "
-            "[0-9A-Za-z]*"
-        )
-    return (
-        _principal_problem(statement.get("Principal"))
-        or _action_problem(statement)
-        or _condition_problem(statement.get("Condition", {}))
-    )
-
-
-def _principal_problem(principal: t.Any) -> str | None:
+def _check_principal(principal: t.Any, exists: t.Callable[[str], bool]) -> None:
     if not principal:
-        return "Missing required field Principal"
+        raise Malformed("Missing required field Principal")
     if principal == "*":
-        return None
+        return
     if not isinstance(principal, dict) or set(principal) - _PRINCIPAL_TYPES:
-        return "Syntax errors in policy."
+        raise Malformed(SYNTAX)
     for service in as_list(principal.get("Service")):
-        if not isinstance(service, str) or not re.fullmatch(r"[a-z0-9.-]+\.amazonaws\.com(\.cn)?", service):
-            return f'Invalid principal in policy: "SERVICE":"{service}"'
-    for account in as_list(principal.get("AWS")):
-        if not re.fullmatch(r"\*|\d{12}|A[A-Z0-9]{15,}|arn:aws[a-z-]*:(iam|sts)::\d{12}:.+", str(account)):
-            return f'Invalid principal in policy: "AWS":"{account}"'
-    return None
+        if not isinstance(service, str) or not _is_service(service):
+            raise Malformed(f'Invalid principal in policy: "SERVICE":"{service}"')
+    for one in as_list(principal.get("AWS")):
+        if not _ACCOUNT_PRINCIPAL.fullmatch(str(one)) or not exists(str(one)):
+            raise Malformed(f'Invalid principal in policy: "AWS":"{one}"')
 
 
-def _action_problem(statement: dict[str, t.Any]) -> str | None:
+def _is_service(principal: str) -> bool:
+    """Whether AWS has this service principal: ``<service>.amazonaws.com``, or with a region in the middle."""
+    found = re.fullmatch(r"(?P<name>[a-z0-9.-]+?)(\.[a-z]{2}(-[a-z]+)+-\d)?\.amazonaws\.com(\.cn)?", principal)
+    return found is not None and (found["name"] in _FURTHER_SERVICES or found["name"] in _services())
+
+
+@functools.cache
+def _services() -> frozenset[str]:
+    """The names that AWS's services have in their endpoints, as botocore lists them."""
+    session = botocore.session.get_session()
+    endpoints = session.get_component("data_loader").load_data("endpoints")
+    return frozenset((*endpoints["partitions"][0]["services"], *session.get_available_services()))
+
+
+def _check_actions(statement: dict[str, t.Any]) -> None:
     actions = as_list(statement.get("Action", statement.get("NotAction")))
     if not actions:
-        return "Missing required field Action"
+        raise Malformed("Missing required field Action")
     if not all(isinstance(action, str) and re.match(r"(?i)sts:.|\*$", action) for action in actions):
-        return "AssumeRole policy may only specify STS AssumeRole actions."
-    return None
-
-
-def _condition_problem(condition: t.Any) -> str | None:
-    if not isinstance(condition, dict):
-        return "Syntax errors in policy."
-    for operator, keys in condition.items():
-        plain = re.sub(r"^For(AllValues|AnyValue):|IfExists$", "", operator)
-        if plain not in _OPERATORS or not isinstance(keys, dict):
-            return "Syntax errors in policy."
-    return None
+        raise Malformed("AssumeRole policy may only specify STS AssumeRole actions.")

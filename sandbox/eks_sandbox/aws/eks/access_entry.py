@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import typing as t
 import uuid
 
 from eks_sandbox.aws.eks.operations import Context
@@ -40,14 +41,15 @@ ADMINISTRATOR_GROUP = "system:masters"
 
 _POLICY_ARN = "arn:aws:eks::aws:cluster-access-policy/"
 _ADMINISTRATORS = {f"{_POLICY_ARN}AmazonEKSClusterAdminPolicy", f"{_POLICY_ARN}AmazonEKSAdminPolicy"}
+#: How neither groups nor user names may begin.
+_RESERVED = ("system:", "eks:", "aws:", "amazon:", "iam:")
 _NODE_TYPES = {"EC2_LINUX", "EC2_WINDOWS", "FARGATE_LINUX", "HYBRID_LINUX", "HYPERPOD_LINUX", "EC2"}
 
 
 def _entry_resource(_state: State, caller: Caller, parameters: Shape) -> str:
     kind, _, name = parameters["principalArn"].split(":", 5)[-1].partition("/")
     account = parameters["principalArn"].split(":")[4] if parameters["principalArn"].count(":") == 5 else ""
-    where = f"arn:aws:eks:{caller.region}:{caller.account}:access-entry/{parameters['clusterName']}"
-    return f"{where}/{kind}/{account}/{name}/*"
+    return resource_arn(caller, "access-entry", parameters["clusterName"], kind, account, name, "*")
 
 
 @operation("CreateAccessEntry", cluster_resource)
@@ -55,8 +57,14 @@ async def create_access_entry(context: Context, parameters: Shape) -> Shape:
     """Let a principal into a cluster."""
     cluster, principal = context.cluster(parameters["clusterName"]), parameters["principalArn"]
     require_access_entries(cluster)
-    if not _is_principal(principal) or not context.state.ministack.principal_exists(principal):
+    principal_id = context.state.ministack.principal_id(principal) if _is_principal(principal) else None
+    if principal_id is None:
         raise invalid_parameter("The specified principalArn is invalid: invalid principal.")
+    # https://github.com/hashicorp/terraform-provider-aws/issues/36447
+    if ":role/aws-service-role/" in principal:
+        raise invalid_parameter(
+            "The caller is not allowed to modify access entries with a principalArn value of a Service Linked Role"
+        )
     if principal in cluster.access_entries:
         raise in_use("The specified access entry resource is already in use on this cluster.")
     if len(cluster.access_entries) >= ENTRIES_PER_CLUSTER:
@@ -65,7 +73,9 @@ async def create_access_entry(context: Context, parameters: Shape) -> Shape:
     if kind != "STANDARD" and (groups or parameters.get("username")):
         raise invalid_parameter(f"kubernetesGroups and username cannot be set for an access entry of type {kind}.")
     _check_groups(groups)
+    _check_username(parameters.get("username"))
     entry = _new_entry(cluster, principal, kind, groups, parameters.get("username"))
+    entry.principal_id = principal_id
     entry.shape["tags"] = new_tags(parameters)
     return {"accessEntry": entry.shape}
 
@@ -93,6 +103,7 @@ async def update_access_entry(context: Context, parameters: Shape) -> Shape:
     if entry.shape["type"] != "STANDARD":
         raise invalid_request(f"An access entry of type {entry.shape['type']} cannot be updated.")
     _check_groups(parameters.get("kubernetesGroups", []))
+    _check_username(parameters.get("username"))
     for member in ("kubernetesGroups", "username"):
         if member in parameters:
             entry.shape[member] = parameters[member]
@@ -204,17 +215,19 @@ def principal_of(caller_arn: str) -> str:
     return f"arn:aws:iam::{account}:role/{resource.split('/')[1]}"
 
 
-def identity(cluster: Cluster, caller_arn: str) -> Identity | None:
+def identity(cluster: Cluster, caller_arn: str, principal_id: t.Callable[[str], str | None]) -> Identity | None:
     """Who an authenticated AWS caller is in this cluster, or None for somebody without access.
 
     EKS authorises access policies itself; here the two administrator policies become the group system:masters.
+    ``principal_id`` gives the unique id of a user or role by ARN: an entry is for the principal that it was made for,
+    not for a later one of the same name (facts 2.4).
     """
     principal = principal_of(caller_arn)
     if not has_access_entries(cluster):
         is_creator = cluster.bootstraps_creator and principal == principal_of(cluster.creator_arn)
         return Identity(caller_arn, (ADMINISTRATOR_GROUP, "system:authenticated")) if is_creator else None
     entry = next((entry for arn, entry in cluster.access_entries.items() if _same(arn, principal)), None)
-    if entry is None:
+    if entry is None or entry.principal_id not in (None, principal_id(entry.shape["principalArn"])):
         return None
     groups = list(entry.shape["kubernetesGroups"])
     if _ADMINISTRATORS & set(entry.policies):
@@ -271,8 +284,14 @@ def _is_principal(arn: str) -> bool:
     return len(parts) == 6 and parts[2] == "iam" and parts[5].startswith(("role/", "user/"))
 
 
+def _check_username(username: str | None) -> None:
+    reserved = [prefix for prefix in _RESERVED if (username or "").startswith(prefix)]
+    if reserved:
+        raise invalid_parameter(f"The username must not begin with {reserved[0]}")
+
+
 def _check_groups(groups: list[str]) -> None:
-    reserved = [group for group in groups if group.startswith(("system:", "eks:", "aws:", "amazon:", "iam:"))]
+    reserved = [group for group in groups if group.startswith(_RESERVED)]
     if reserved:
         message = f"The kubernetes group name {reserved[0]} is invalid, it cannot start with system:"
         raise invalid_parameter(message)

@@ -4,17 +4,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import typing as t
+import re
 import uuid
 
 import yaml
 
-from eks_sandbox.aws import trust
+from eks_sandbox.aws.eks import addon_associations
 from eks_sandbox.aws.eks import agent_manifests
-from eks_sandbox.aws.eks import association
 from eks_sandbox.aws.eks import catalogue
+from eks_sandbox.aws.eks import configuration_schema
+from eks_sandbox.aws.eks.addon_states import Installation
+from eks_sandbox.aws.eks.addon_states import delete
+from eks_sandbox.aws.eks.addon_states import install
 from eks_sandbox.aws.eks.cluster import require_active
 from eks_sandbox.aws.eks.operations import Context
 from eks_sandbox.aws.eks.operations import any_resource
@@ -22,12 +24,9 @@ from eks_sandbox.aws.eks.operations import child_resource
 from eks_sandbox.aws.eks.operations import new_tags
 from eks_sandbox.aws.eks.operations import operation
 from eks_sandbox.aws.eks.operations import page
-from eks_sandbox.aws.eks.operations import require_pod_identity_trust
 from eks_sandbox.aws.eks.state import Addon
-from eks_sandbox.aws.eks.state import Association
 from eks_sandbox.aws.eks.state import Cluster
 from eks_sandbox.aws.eks.state import Shape
-from eks_sandbox.aws.eks.state import State
 from eks_sandbox.aws.eks.state import Update
 from eks_sandbox.aws.eks.state import new_update
 from eks_sandbox.aws.eks.state import now
@@ -36,17 +35,9 @@ from eks_sandbox.aws.errors import in_use
 from eks_sandbox.aws.errors import invalid_parameter
 from eks_sandbox.aws.errors import not_found
 
-#: Seconds between two looks at an add-on's pods, while something is awaited and while all is well.
-WATCH_INTERVAL, QUIET_INTERVAL = 0.2, 1.0
-#: Pods that have a node get this many times the patience that an add-on without any node gets.
-STARTING = 10
+DEFAULT_NAMESPACE = "kube-system"
 
 _resource = child_resource("addon", "addonName")
-_UNREADY: Shape = {
-    "code": "InsufficientNumberOfReplicas",
-    "message": "The add-on is unhealthy because it doesn't have the desired number of replicas.",
-    "resourceIds": [],
-}
 
 
 @operation("DescribeAddonVersions", any_resource)
@@ -74,7 +65,7 @@ async def describe_addon_configuration(_context: Context, parameters: Shape) -> 
     return {
         "addonName": offer.name,
         "addonVersion": parameters["addonVersion"],
-        "configurationSchema": json.dumps(offer.schema()),
+        "configurationSchema": json.dumps(offer.schema(parameters["addonVersion"])),
         "podIdentityConfiguration": [
             {"serviceAccount": account, "recommendedManagedPolicies": list(policies)}
             for account, policies in offer.service_accounts.items()
@@ -90,17 +81,20 @@ async def create_addon(context: Context, parameters: Shape) -> Shape:
     offer = catalogue.offer(name)
     if name in cluster.addons:
         raise in_use("Addon already exists.", clusterName=cluster.spec.name, addonName=name)
+    if parameters.get("resolveConflicts") == "PRESERVE":
+        raise invalid_parameter("Resolve conflicts option preserve is not supported for operation CreateAddon")
     version = parameters.get("addonVersion") or offer.default_version(cluster.shape["version"])
     offer.check_version(version, cluster.shape["version"])
-    configuration = _configuration(offer, parameters.get("configurationValues"))
+    configuration = _configuration(offer, version, parameters.get("configurationValues"))
     _check_service_account_role(context, parameters.get("serviceAccountRoleArn"))
     wanted = parameters.get("podIdentityAssociations", [])
-    _check_service_accounts(offer, wanted)
+    addon_associations.check(offer, version, wanted)
     addon = Addon(_shape(cluster, parameters, version))
-    addon.shape["podIdentityAssociations"] = _own_associations(context, cluster, addon, wanted)
-    addon.manifests = _manifests(cluster, name, version, configuration)
+    addon.shape["podIdentityAssociations"] = addon_associations.own(context, cluster, addon, wanted)
+    manifests = _manifests(cluster, addon, version, configuration)
     cluster.addons[name] = addon
-    context.state.later(_install(context.state, cluster, addon, None))
+    installation = Installation(manifests, parameters.get("resolveConflicts", "NONE"), {}, None)
+    context.state.later(install(context.state, cluster, addon, installation))
     return {"addon": addon.shape}
 
 
@@ -131,19 +125,21 @@ async def update_addon(context: Context, parameters: Shape) -> Shape:
     version = parameters.get("addonVersion") or addon.shape["addonVersion"]
     offer.check_version(version, cluster.shape["version"])
     values = parameters.get("configurationValues", addon.shape.get("configurationValues"))
-    configuration = _configuration(offer, values)
+    configuration = _configuration(offer, version, values)
     _check_service_account_role(context, parameters.get("serviceAccountRoleArn"))
     if parameters.get("podIdentityAssociations") is not None:
-        _check_service_accounts(offer, parameters["podIdentityAssociations"])
-        arns = _own_associations(context, cluster, addon, parameters["podIdentityAssociations"])
+        addon_associations.check(offer, version, parameters["podIdentityAssociations"])
+        arns = addon_associations.own(context, cluster, addon, parameters["podIdentityAssociations"])
         addon.shape["podIdentityAssociations"] = arns
+    changed = {"addonVersion": version}
     for member in ("serviceAccountRoleArn", "configurationValues"):
         if parameters.get(member) is not None:
-            addon.shape[member] = parameters[member]
-    addon.shape.update(addonVersion=version, status="UPDATING", modifiedAt=now())
-    addon.manifests = _manifests(cluster, parameters["addonName"], version, configuration)
-    update = _new_update(cluster, addon, parameters)
-    context.state.later(_install(context.state, cluster, addon, update))
+            changed[member] = parameters[member]
+    addon.shape.update(status="UPDATING", modifiedAt=now())
+    manifests = _manifests(cluster, addon, version, configuration)
+    update = _new_update(cluster, addon, {**parameters, "addonVersion": version})
+    installation = Installation(manifests, parameters.get("resolveConflicts", "NONE"), changed, update)
+    context.state.later(install(context.state, cluster, addon, installation))
     return {"update": update.shape}
 
 
@@ -154,93 +150,19 @@ async def delete_addon(context: Context, parameters: Shape) -> Shape:
     addon = cluster.addon(parameters["addonName"])
     if addon.shape["status"] != "DELETING":
         addon.shape["status"] = "DELETING"
-        context.state.later(_delete(context.state, cluster, addon, parameters.get("preserve", False)))
+        context.state.later(delete(context.state, cluster, addon, parameters.get("preserve", False)))
     return {"addon": addon.shape}
 
 
-async def _install(state: State, cluster: Cluster, addon: Addon, update: Update | None) -> None:
-    """CREATING or UPDATING -> what the knobs or the pods say."""
-    name = addon.shape["addonName"]
-    outcome = state.knobs.addon_outcomes.get(name)
-    # A knob for the creation says nothing about an update, and the other way round.
-    if outcome in ("DEGRADED", "UPDATE_FAILED" if update else "CREATE_FAILED"):
-        await asyncio.sleep(state.knobs.addon_seconds)
-        _fail(addon, outcome, state.knobs.addon_issues.get(name, "InsufficientNumberOfReplicas"), update)
-        return
-    wait = asyncio.create_task(asyncio.sleep(state.knobs.addon_seconds))
-    if cluster.runtime is not None and addon.manifests:
-        await cluster.runtime.apply(addon.manifests)
-    await wait
-    await _watch(state, cluster, addon, update)
-
-
-async def _watch(state: State, cluster: Cluster, addon: Addon, update: Update | None) -> None:
-    """Follow an add-on's pods for as long as this installation lasts: ACTIVE with them, DEGRADED without."""
-    loop = asyncio.get_running_loop()
-    unready_since, manifests = loop.time(), addon.manifests
-    while addon.manifests is manifests and addon.shape["status"] != "DELETING" and cluster.runtime is not None:
-        pods = await _pods(cluster, addon)
-        patience = state.knobs.addon_patience_seconds * (STARTING if pods.get("desiredNumberScheduled") else 1)
-        if not addon.manifests or agent_manifests.is_ready(pods):
-            unready_since = loop.time()
-            addon.shape.update(status="ACTIVE", health={"issues": []})
-            _finish(update, "Successful")
-        elif loop.time() - unready_since >= patience:
-            addon.shape.update(status="DEGRADED", health={"issues": [dict(_UNREADY)]})
-            _finish(update, "Successful")
-        if not addon.manifests:
-            return
-        await asyncio.sleep(QUIET_INTERVAL if addon.shape["status"] == "ACTIVE" else WATCH_INTERVAL)
-
-
-async def _pods(cluster: Cluster, addon: Addon) -> dict[str, int]:
-    """Status of the add-on's DaemonSet; empty for an add-on that has none."""
-    if not addon.manifests or cluster.runtime is None:
-        return {}
-    metadata = addon.manifests[0]["metadata"]
-    return await cluster.runtime.daemon_set_status(metadata["namespace"], metadata["name"])
-
-
-async def _delete(state: State, cluster: Cluster, addon: Addon, preserve: bool) -> None:
-    name = addon.shape["addonName"]
-    await asyncio.sleep(state.knobs.addon_seconds)
-    if state.knobs.addon_outcomes.get(name) == "DELETE_FAILED":
-        _fail(addon, "DELETE_FAILED", state.knobs.addon_issues.get(name, "InternalFailure"), None)
-        return
-    for owned in _owned(cluster, addon):
-        if preserve:
-            owned.shape.pop("ownerArn")
-        else:
-            association.remove(cluster, owned)
-    if not preserve and cluster.runtime is not None and addon.manifests:
-        await cluster.runtime.remove(addon.manifests)
-    cluster.addons.pop(name, None)
-
-
-def _fail(addon: Addon, status: str, code: str, update: Update | None) -> None:
-    message = f"The sandbox was told to let this add-on end {status}."
-    addon.shape.update(status=status, health={"issues": [{"code": code, "message": message, "resourceIds": []}]})
-    _finish(update, "Failed", [{"errorCode": code, "errorMessage": message, "resourceIds": []}])
-
-
-def _finish(update: Update | None, status: str, errors: t.Sequence[Shape] = ()) -> None:
-    if update is not None and update.shape["status"] == "InProgress":
-        update.shape.update(status=status, errors=list(errors))
-
-
 def _new_update(cluster: Cluster, addon: Addon, parameters: Shape) -> Update:
+    """The update that UpdateAddon begins; it shows what it was asked for."""
     shown = {
-        "AddonVersion": addon.shape["addonVersion"],
-        **{
-            label: parameters[name]
-            for label, name in (
-                ("ServiceAccountRoleArn", "serviceAccountRoleArn"),
-                ("ResolveConflicts", "resolveConflicts"),
-                ("ConfigurationValues", "configurationValues"),
-            )
-            if parameters.get(name) is not None
-        },
+        name[:1].upper() + name[1:]: parameters[name]
+        for name in ("addonVersion", "serviceAccountRoleArn", "resolveConflicts", "configurationValues")
+        if parameters.get(name) is not None
     }
+    if parameters.get("podIdentityAssociations") is not None:
+        shown["PodIdentityAssociations"] = json.dumps(parameters["podIdentityAssociations"])
     update = new_update("AddonUpdate", shown)
     update.addon = addon.shape["addonName"]
     cluster.updates[update.shape["id"]] = update
@@ -249,7 +171,9 @@ def _new_update(cluster: Cluster, addon: Addon, parameters: Shape) -> Update:
 
 def _shape(cluster: Cluster, parameters: Shape, version: str) -> Shape:
     name = parameters["addonName"]
-    namespace = parameters.get("namespaceConfig", {}).get("namespace", "kube-system")
+    namespace = parameters.get("namespaceConfig", {}).get("namespace", DEFAULT_NAMESPACE)
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", namespace):
+        raise invalid_parameter(f"Namespace {namespace} is not a valid Kubernetes namespace", addonName=name)
     return {
         "addonName": name,
         "clusterName": cluster.spec.name,
@@ -262,15 +186,21 @@ def _shape(cluster: Cluster, parameters: Shape, version: str) -> Shape:
         "serviceAccountRoleArn": parameters.get("serviceAccountRoleArn"),
         "tags": new_tags(parameters),
         "configurationValues": parameters.get("configurationValues"),
+        "publisher": "eks",
+        "owner": "aws",
         "namespaceConfig": {"namespace": namespace},
     }
 
 
-def _manifests(cluster: Cluster, name: str, version: str, configuration: Shape) -> list[Shape]:
-    return agent_manifests.manifests(cluster.spec, version, configuration) if name == catalogue.AGENT else []
+def _manifests(cluster: Cluster, addon: Addon, version: str, configuration: Shape) -> list[Shape]:
+    """What the add-on puts into the cluster; only the agent's is known here."""
+    if addon.shape["addonName"] != catalogue.AGENT:
+        return []
+    namespace = addon.shape["namespaceConfig"]["namespace"]
+    return agent_manifests.manifests(cluster.spec, namespace, version, configuration)
 
 
-def _configuration(offer: catalogue.Offer, values: str | None) -> Shape:
+def _configuration(offer: catalogue.Offer, version: str, values: str | None) -> Shape:
     """The configuration, given as JSON or YAML, checked against the add-on's schema."""
     if not values:
         return {}
@@ -279,7 +209,7 @@ def _configuration(offer: catalogue.Offer, values: str | None) -> Shape:
         configuration = yaml.safe_load(values)
     except yaml.YAMLError as error:
         raise invalid_parameter(f"{prefix}it is neither JSON nor YAML", addonName=offer.name) from error
-    problems = catalogue.schema_problems(offer.schema(), {} if configuration is None else configuration)
+    problems = configuration_schema.problems(offer.schema(version), {} if configuration is None else configuration)
     if problems:
         message = f"{prefix}Json schema validation failed with error: [{', '.join(problems)}]"
         raise invalid_parameter(message, addonName=offer.name)
@@ -293,55 +223,3 @@ def _check_service_account_role(context: Context, role_arn: str | None) -> None:
         context.pass_role(role_arn, "eks.amazonaws.com")
     except LookupError as error:
         raise invalid_parameter("Role provided in the request does not exist.") from error
-
-
-def _check_service_accounts(offer: catalogue.Offer, wanted: t.Sequence[Shape]) -> None:
-    for one in wanted:
-        if one["serviceAccount"] not in offer.service_accounts:
-            raise invalid_parameter(
-                f"Service account {one['serviceAccount']} in pod identity configuration is not supported for addon "
-                f"{offer.name}",
-                addonName=offer.name,
-            )
-
-
-def _owned(cluster: Cluster, addon: Addon) -> list[Association]:
-    arn = addon.shape["addonArn"]
-    return [one for one in cluster.associations.values() if one.shape.get("ownerArn") == arn]
-
-
-def _own_associations(context: Context, cluster: Cluster, addon: Addon, wanted: t.Sequence[Shape]) -> list[str]:
-    """Make the add-on's associations exactly the wanted ones and return their ARNs.
-
-    An association that somebody else made is never taken over: ResourceInUseException (facts 2.1).
-    """
-    namespace = addon.shape["namespaceConfig"]["namespace"]
-    owned = {one.shape["serviceAccount"]: one for one in _owned(cluster, addon)}
-    _check_wanted(context, cluster, namespace, wanted, set(owned))
-    for account in set(owned) - {one["serviceAccount"] for one in wanted}:
-        association.remove(cluster, owned[account])
-    arns = []
-    for one in wanted:
-        before = owned.get(one["serviceAccount"])
-        if before is None:
-            parameters = {**one, "namespace": namespace}
-            before = association.create(context, cluster, parameters, addon.shape["addonArn"])
-        else:
-            before.shape.update(roleArn=one["roleArn"], modifiedAt=now())
-        arns.append(before.shape["associationArn"])
-    return arns
-
-
-def _check_wanted(
-    context: Context, cluster: Cluster, namespace: str, wanted: t.Sequence[Shape], owned: set[str]
-) -> None:
-    """All that can go wrong is found before the first association changes."""
-    for one in wanted:
-        key = (namespace, one["serviceAccount"])
-        if key in cluster.association_ids and one["serviceAccount"] not in owned:
-            raise in_use(f"Association already exists: {cluster.association_ids[key]}", clusterName=cluster.spec.name)
-        try:
-            role = context.pass_role(one["roleArn"], trust.POD_IDENTITY_PRINCIPAL)
-        except LookupError as error:
-            raise invalid_parameter("Role provided in the request does not exist.") from error
-        require_pod_identity_trust(role)

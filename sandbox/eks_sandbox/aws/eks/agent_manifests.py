@@ -10,10 +10,10 @@ from __future__ import annotations
 import typing as t
 
 from eks_sandbox.aws.eks.catalogue import AGENT
+from eks_sandbox.aws.eks.catalogue import numbers
 from eks_sandbox.aws.eks.state import Shape
 from eks_sandbox.interfaces import ClusterSpec
 
-NAMESPACE = "kube-system"
 _REGISTRY = "602401143452.dkr.ecr.{region}.amazonaws.com"
 #: Add-on version -> version of the agent in it.
 _AGENT_VERSIONS = {
@@ -31,11 +31,11 @@ _AGENT_VERSIONS = {
 }
 
 
-def manifests(cluster: ClusterSpec, version: str, configuration: Shape) -> list[Shape]:
+def manifests(cluster: ClusterSpec, namespace: str, version: str, configuration: Shape) -> list[Shape]:
     """The agent's DaemonSet as this add-on version and configuration make it."""
     labels = {"app.kubernetes.io/name": AGENT, "app.kubernetes.io/instance": AGENT}
     agent_version = _AGENT_VERSIONS[version.split("-", maxsplit=1)[0]]
-    metadata: Shape = {"labels": {**labels, **configuration.get("podLabels", {})}}
+    metadata: Shape = {"labels": {**labels, **(configuration.get("podLabels") or {})}}
     if configuration.get("podAnnotations"):
         metadata["annotations"] = configuration["podAnnotations"]
     strategy = configuration.get("updateStrategy") or {
@@ -48,7 +48,7 @@ def manifests(cluster: ClusterSpec, version: str, configuration: Shape) -> list[
             "kind": "DaemonSet",
             "metadata": {
                 "name": AGENT,
-                "namespace": NAMESPACE,
+                "namespace": namespace,
                 "labels": {
                     **labels,
                     "app.kubernetes.io/version": agent_version,
@@ -83,8 +83,9 @@ def _pod(cluster: ClusterSpec, version: str, agent_version: str, configuration: 
         "containers": [_container(cluster, image, configuration)],
     }
     # Tolerating everything came with v1.2.0: https://github.com/aws/containers-roadmap/issues/2261
-    default_tolerations = [{"operator": "Exists"}] if _number(version) >= (1, 2, 0) else []
-    tolerations = configuration.get("tolerations", default_tolerations)
+    default_tolerations = [{"operator": "Exists"}] if numbers(version) >= (1, 2, 0) else []
+    given = configuration.get("tolerations")
+    tolerations = default_tolerations if given is None else given
     if tolerations:
         pod["tolerations"] = tolerations
     if configuration.get("nodeSelector"):
@@ -93,7 +94,7 @@ def _pod(cluster: ClusterSpec, version: str, agent_version: str, configuration: 
 
 
 def _container(cluster: ClusterSpec, image: str, configuration: Shape) -> Shape:
-    additional = configuration.get("agent", {}).get("additionalArgs", {})
+    additional = configuration.get("agent", {}).get("additionalArgs") or {}
     arguments = ["--port", "80", "--cluster-name", cluster.name, "--probe-port", "2703"]
     return {
         "name": AGENT,
@@ -123,9 +124,9 @@ def _probe(path: str) -> Shape:
 def _affinity(version: str) -> Shape:
     """Where the agent does not run; hybrid nodes have a DaemonSet of their own, Auto Mode has the agent built in."""
     excluded = ["fargate"]
-    if _number(version) >= (1, 3, 3):
+    if numbers(version) >= (1, 3, 3):
         excluded.append("hybrid")
-    if _number(version) >= (1, 3, 4):
+    if numbers(version) >= (1, 3, 4):
         excluded.append("auto")
     expressions = [
         {"key": "kubernetes.io/os", "operator": "In", "values": ["linux"]},
@@ -134,11 +135,6 @@ def _affinity(version: str) -> Shape:
     ]
     terms = [{"matchExpressions": expressions}]
     return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
-
-
-def _number(version: str) -> tuple[int, ...]:
-    """``v1.3.10-eksbuild.3`` -> ``(1, 3, 10)``"""
-    return tuple(int(part) for part in version.split("-", maxsplit=1)[0].removeprefix("v").split("."))
 
 
 def is_ready(status: t.Mapping[str, int]) -> bool:

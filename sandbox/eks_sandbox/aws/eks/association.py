@@ -4,9 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-
 from eks_sandbox.aws import trust
 from eks_sandbox.aws.eks.operations import Context
 from eks_sandbox.aws.eks.operations import is_role_arn
@@ -26,6 +23,8 @@ from eks_sandbox.aws.errors import invalid_parameter
 from eks_sandbox.aws.errors import invalid_request
 from eks_sandbox.aws.errors import limit_exceeded
 from eks_sandbox.aws.ministack import Caller
+from eks_sandbox.aws.policy_documents import Malformed
+from eks_sandbox.aws.policy_documents import check_permissions
 
 #: What ListPodIdentityAssociations tells of each; everything else needs a Describe.
 SUMMARY = ("clusterName", "namespace", "serviceAccount", "associationArn", "associationId", "ownerArn")
@@ -33,8 +32,7 @@ POLICY_SIZE = 2048
 
 
 def _association_resource(_state: State, caller: Caller, parameters: Shape) -> str:
-    where = f"arn:aws:eks:{caller.region}:{caller.account}:podidentityassociation"
-    return f"{where}/{parameters['clusterName']}/{parameters['associationId']}"
+    return resource_arn(caller, "podidentityassociation", parameters["clusterName"], parameters["associationId"])
 
 
 @operation("CreatePodIdentityAssociation")
@@ -114,10 +112,10 @@ def create(context: Context, cluster: Cluster, parameters: Shape, owner_arn: str
     _check_fields(shape)
     _check_role(context, parameters["roleArn"])
     _set_external_id(shape)
-    effective_at = asyncio.get_running_loop().time() + context.state.knobs.association_delay_seconds
-    association = Association(shape, effective_at)
+    association = Association(shape)
     cluster.associations[shape["associationId"]] = association
     cluster.association_ids[key] = shape["associationId"]
+    cluster.identities.added(key)
     return association
 
 
@@ -125,6 +123,7 @@ def remove(cluster: Cluster, association: Association) -> None:
     """Take an association out of its cluster."""
     del cluster.associations[association.shape["associationId"]]
     del cluster.association_ids[association.key]
+    cluster.identities.removed(association.key)
 
 
 def _shape(cluster: Cluster, parameters: Shape, owner_arn: str | None) -> Shape:
@@ -162,11 +161,9 @@ def _check_fields(shape: Shape) -> None:
     if len(policy) > POLICY_SIZE:
         raise invalid_parameter(f"The policy must have length less than or equal to {POLICY_SIZE}.")
     try:
-        statements = trust.statements(json.loads(policy))
-    except ValueError as error:
-        raise invalid_parameter("The policy is not valid JSON.") from error
-    if not statements:
-        raise invalid_parameter("The policy has no statement.")
+        check_permissions(policy)
+    except Malformed as error:
+        raise invalid_parameter(f"The policy is malformed: {error}") from error
 
 
 def _check_role(context: Context, role_arn: str) -> None:

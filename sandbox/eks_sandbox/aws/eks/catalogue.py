@@ -10,7 +10,6 @@ cluster usually has; installing them puts nothing into the sandbox's cluster.
 from __future__ import annotations
 
 import dataclasses
-import re
 import typing as t
 
 from eks_sandbox.aws.eks import versions
@@ -31,7 +30,8 @@ class Offer:
     versions: t.Mapping[str, t.Sequence[str]]
     #: Kubernetes version -> the add-on version that EKS installs by itself.
     defaults: t.Mapping[str, str]
-    properties: t.Mapping[str, t.Any]
+    #: From the add-on's version to the definitions in its JSON schema, of which the add-on's own is the root.
+    definitions: t.Callable[[str], Shape]
     #: Service account -> managed policies that EKS recommends for it.
     service_accounts: t.Mapping[str, t.Sequence[str]] = dataclasses.field(default_factory=dict)
 
@@ -59,11 +59,14 @@ class Offer:
             ],
         }
 
-    def schema(self) -> Shape:
+    def schema(self, version: str) -> Shape:
         """The JSON schema of ``configurationValues``."""
-        title = "".join(word.capitalize() for word in re.split("-", self.name))
-        definition = {"additionalProperties": False, "properties": dict(self.properties), "type": "object"}
-        return {"$ref": f"#/definitions/{title}", "$schema": _SCHEMA, "definitions": {title: definition}}
+        title = "".join(word.capitalize() for word in self.name.split("-"))
+        return {
+            "$ref": f"#/definitions/{title}",
+            "$schema": _SCHEMA,
+            "definitions": {title: {"additionalProperties": False, "type": "object"}, **self.definitions(version)},
+        }
 
     def _describe_version(self, version: str, fits: t.Sequence[str]) -> Shape:
         return {
@@ -84,7 +87,7 @@ class Offer:
 
 
 _ALL = tuple(versions.VERSIONS)
-_TEXT_MAP: Shape = {"type": "object", "additionalProperties": {"type": "string"}}
+_TEXT_MAP: Shape = {"type": ["object", "null"], "additionalProperties": {"not": {"type": ["object", "array", "null"]}}}
 _POD_SETTINGS: Shape = {
     "affinity": {"type": ["object", "null"]},
     "nodeSelector": _TEXT_MAP,
@@ -98,22 +101,65 @@ _POD_SETTINGS: Shape = {
     },
     "tolerations": {"type": "array", "items": {"type": "object"}},
 }
-_SWITCH: Shape = {
-    "type": "object",
-    "additionalProperties": False,
-    "properties": {"create": {"type": "boolean"}},
+
+
+def _object(properties: Shape, title: str = "") -> Shape:
+    shape = {"additionalProperties": False, "properties": properties, "type": "object"}
+    return {**shape, "title": title} if title else shape
+
+
+def _agent_definitions(version: str) -> Shape:
+    """Hybrid nodes came with 1.3.3, those of Bottlerocket with 1.3.9, labels with 1.3.10.
+
+    https://github.com/aws/eks-pod-identity-agent/issues/31, https://github.com/aws/eks-hybrid/pull/763,
+    https://github.com/aws/containers-roadmap/issues/2684
+    """
+    number = numbers(version)
+    properties: Shape = {name: {"$ref": f"#/definitions/{title}"} for name, title in _AGENT_PARTS.items()}
+    properties |= {name: _POD_SETTINGS[name] for name in ("nodeSelector", "podAnnotations", "priorityClassName")}
+    properties |= {"resources": _POD_SETTINGS["resources"], "updateStrategy": {"type": ["object", "null"]}}
+    daemonsets = [
+        *(["hybrid"] if number >= (1, 3, 3) else []),
+        *(["hybrid-bottlerocket"] if number >= (1, 3, 9) else []),
+    ]
+    if not daemonsets:
+        del properties["daemonsets"]
+    if number >= (1, 3, 10):
+        properties["podLabels"] = _POD_SETTINGS["podLabels"]
+    arguments = {"additionalArgs": {"type": ["object", "null"]}}
+    switch = _object({"create": {"type": "boolean"}})
+    return {
+        "Affinity": {"title": "Affinity Schema", "type": ["object", "null"]},
+        "Agent": _object(arguments, "Agent Schema"),
+        "Init": _object(arguments, "Init Schema"),
+        "Daemonsets": _object(dict.fromkeys(daemonsets, switch), "Daemonsets Schema"),
+        "Tolerations": {"items": {"type": "object"}, "title": "Tolerations Schema", "type": ["array", "null"]},
+        "EksPodIdentityAgent": _object(properties),
+    }
+
+
+_AGENT_PARTS = {
+    "affinity": "Affinity",
+    "agent": "Agent",
+    "daemonsets": "Daemonsets",
+    "init": "Init",
+    "tolerations": "Tolerations",
 }
-_AGENT_PROPERTIES: Shape = {
-    **_POD_SETTINGS,
-    "agent": {"type": "object", "additionalProperties": False, "properties": {"additionalArgs": _TEXT_MAP}},
-    "daemonsets": {
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {"cloud": _SWITCH, "hybrid": _SWITCH},
-    },
-    "init": {"type": "object", "additionalProperties": False, "properties": {"additionalArgs": _TEXT_MAP}},
-    "updateStrategy": {"type": "object"},
-}
+
+
+def _fixed(title: str, **properties: Shape) -> t.Callable[[str], Shape]:
+    """Definitions that are the same in every version: what every pod has, and these properties."""
+    definitions = {title: _object({**_POD_SETTINGS, **properties})}
+
+    def of_version(_version: str) -> Shape:
+        return definitions
+
+    return of_version
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """``v1.3.10-eksbuild.3`` -> ``(1, 3, 10)``"""
+    return tuple(int(part) for part in version.split("-", maxsplit=1)[0].removeprefix("v").split("."))
 
 
 def _per_version(pattern: str) -> dict[str, str]:
@@ -154,14 +200,14 @@ OFFERS = {
                 )
             },
             dict.fromkeys(_ALL, "v1.3.9-eksbuild.3"),
-            _AGENT_PROPERTIES,
+            _agent_definitions,
         ),
         Offer(
             "vpc-cni",
             "networking",
             {"v1.20.4-eksbuild.2": _ALL, "v1.20.4-eksbuild.1": _ALL, "v1.19.6-eksbuild.7": _ALL},
             dict.fromkeys(_ALL, "v1.20.4-eksbuild.1"),
-            {**_POD_SETTINGS, "env": _TEXT_MAP, "enableNetworkPolicy": {"type": "string"}},
+            _fixed("VpcCni", env=_TEXT_MAP, enableNetworkPolicy={"type": "string", "format": "boolean"}),
             {"aws-node": ["arn:aws:iam::aws:policy/AmazonEKS_CNI_Policy"]},
         ),
         Offer(
@@ -169,14 +215,14 @@ OFFERS = {
             "networking",
             {"v1.12.4-eksbuild.1": _ALL, "v1.12.2-eksbuild.4": _ALL, "v1.11.4-eksbuild.24": _ALL},
             dict.fromkeys(_ALL, "v1.12.2-eksbuild.4"),
-            {**_POD_SETTINGS, "corefile": {"type": "string"}, "replicaCount": {"type": "integer"}},
+            _fixed("Coredns", corefile={"type": "string"}, replicaCount={"type": "integer"}),
         ),
         Offer(
             "kube-proxy",
             "networking",
             _latest_and_default(_KUBE_PROXY, _KUBE_PROXY_DEFAULT),
             _KUBE_PROXY_DEFAULT,
-            {**_POD_SETTINGS, "mode": {"type": "string", "enum": ["iptables", "ipvs", "nftables"]}},
+            _fixed("KubeProxy", mode={"type": "string", "enum": ["iptables", "ipvs", "nftables"]}),
         ),
     )
 }
@@ -187,46 +233,3 @@ def offer(name: str) -> Offer:
     if name not in OFFERS:
         raise invalid_parameter("Addon specified is not supported", addonName=name)
     return OFFERS[name]
-
-
-def schema_problems(schema: Shape, value: t.Any, path: str = "$") -> list[str]:
-    """What in a configuration its schema does not allow: type, enumeration, properties, items."""
-    if "$ref" in schema:
-        definitions = schema["definitions"]
-        return schema_problems(definitions[schema["$ref"].rsplit("/", 1)[-1]], value, path)
-    kinds = schema.get("type", [])
-    kinds = [kinds] if isinstance(kinds, str) else kinds
-    if kinds and not any(_is_type(kind, value) for kind in kinds):
-        return [f"{path}: {type(value).__name__} found, {'/'.join(kinds)} expected"]
-    if "enum" in schema and value not in schema["enum"]:
-        return [f"{path}: does not have a value in the enumeration {schema['enum']}"]
-    if isinstance(value, dict):
-        return _property_problems(schema, value, path)
-    if isinstance(value, list) and "items" in schema:
-        return [
-            problem
-            for index, item in enumerate(value)
-            for problem in schema_problems(schema["items"], item, f"{path}[{index}]")
-        ]
-    return []
-
-
-def _property_problems(schema: Shape, value: Shape, path: str) -> list[str]:
-    problems = []
-    others = schema.get("additionalProperties", True)
-    for name, item in value.items():
-        inner = schema.get("properties", {}).get(name, others)
-        if inner is False:
-            problems.append(
-                f"{path}.{name}: is not defined in the schema and the schema does not allow additional properties"
-            )
-        elif inner is not True:
-            problems += schema_problems(inner, item, f"{path}.{name}")
-    return problems
-
-
-def _is_type(kind: str, value: t.Any) -> bool:
-    if kind in ("integer", "number"):
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    types = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
-    return isinstance(value, types[kind])

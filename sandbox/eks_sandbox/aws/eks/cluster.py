@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import logging
 import secrets
-import typing as t
 
 from eks_sandbox.aws import trust
 from eks_sandbox.aws.eks import access_entry
+from eks_sandbox.aws.eks import cluster_config
 from eks_sandbox.aws.eks import network
 from eks_sandbox.aws.eks import versions
 from eks_sandbox.aws.eks.operations import Context
@@ -22,17 +23,21 @@ from eks_sandbox.aws.eks.operations import page
 from eks_sandbox.aws.eks.state import Cluster
 from eks_sandbox.aws.eks.state import Shape
 from eks_sandbox.aws.eks.state import State
+from eks_sandbox.aws.eks.state import cluster_arn
 from eks_sandbox.aws.eks.state import new_update
 from eks_sandbox.aws.eks.state import now
+from eks_sandbox.aws.eks.update import succeeds
 from eks_sandbox.aws.errors import in_use
 from eks_sandbox.aws.errors import invalid_parameter
 from eks_sandbox.aws.errors import invalid_request
 from eks_sandbox.aws.errors import limit_exceeded
+from eks_sandbox.aws.identities import Identities
 from eks_sandbox.interfaces import ClusterSpec
 
 #: Quota "Clusters" per region: https://docs.aws.amazon.com/eks/latest/userguide/service-quotas.html
 CLUSTERS_PER_REGION = 100
-LOG_TYPES = ["api", "audit", "authenticator", "controllerManager", "scheduler"]
+#: Minor versions that nodes may be behind the control plane.
+NODE_SKEW = 3
 PLATFORM_VERSION = "eks.9"
 
 log = logging.getLogger(__name__)
@@ -42,21 +47,25 @@ log = logging.getLogger(__name__)
 async def create_cluster(context: Context, parameters: Shape) -> Shape:
     """Make a cluster; it is CREATING until its Kubernetes answers."""
     name, state = parameters["name"], context.state
-    if (context.region, name) in state.clusters:
+    if cluster_arn(context.caller, name) in state.clusters:
         raise in_use(f"Cluster already exists with name: {name}", clusterName=name)
-    if len(state.in_region(context.region)) >= CLUSTERS_PER_REGION:
+    if len(state.clusters_in(context.caller)) >= CLUSTERS_PER_REGION:
         raise limit_exceeded("Cluster limit exceeded for account.", clusterName=name)
     version = parameters.get("version", versions.DEFAULT)
     if version not in versions.VERSIONS:
         raise invalid_parameter("unsupported Kubernetes version", clusterName=name)
-    _check_cluster_role(context, parameters["roleArn"])
-    vpc = await network.vpc_config(state.ministack, context.region, parameters["resourcesVpcConfig"])
-    tags = new_tags(parameters)
+    cluster_config.check_offered(parameters)
+    _check_cluster_role(context, parameters["roleArn"], _role_actions(parameters))
+    vpc, subnets = await network.vpc_config(state.ministack, context.caller, parameters["resourcesVpcConfig"])
+    settings = cluster_config.new_settings(context, parameters, [subnet["CidrBlock"] for subnet in subnets])
+    settings["tags"] = new_tags(parameters)
     spec = _spec(context, name, version)
     vpc["clusterSecurityGroupId"] = await network.create_cluster_security_group(state.ministack, spec, vpc["vpcId"])
     bootstraps = parameters.get("accessConfig", {}).get("bootstrapClusterCreatorAdminPermissions", True)
-    cluster = Cluster(spec, _shape(spec, parameters, vpc, tags), context.caller.arn, bootstraps)
-    state.clusters[context.region, name] = cluster
+    cluster = Cluster(
+        spec, _shape(spec, parameters, vpc, settings), context.caller.arn, bootstraps, Identities(state.knobs)
+    )
+    state.clusters[spec.arn] = cluster
     if bootstraps and access_entry.has_access_entries(cluster):
         access_entry.add_administrator(cluster, access_entry.principal_of(context.caller.arn))
     state.later(_start(state, cluster))
@@ -72,7 +81,7 @@ async def describe_cluster(context: Context, parameters: Shape) -> Shape:
 @operation("ListClusters", any_resource)
 async def list_clusters(context: Context, parameters: Shape) -> Shape:
     """The names of the region's clusters."""
-    names = sorted(cluster.spec.name for cluster in context.state.in_region(context.region))
+    names = sorted(cluster.spec.name for cluster in context.state.clusters_in(context.caller))
     found, token = page(names, parameters)
     return {"clusters": found, "nextToken": token}
 
@@ -88,15 +97,12 @@ async def describe_cluster_versions(_context: Context, parameters: Shape) -> Sha
 async def update_cluster_config(context: Context, parameters: Shape) -> Shape:
     """Change one kind of setting, such as endpoint access, logging or the authentication mode."""
     cluster = context.cluster(parameters["name"])
+    cluster_config.check_offered(parameters)
     require_active(cluster)
-    kinds = [name for name in _CONFIGURATIONS if parameters.get(name) is not None]
-    if len(kinds) != 1:
-        raise invalid_parameter("Exactly one type of update must be given.", clusterName=cluster.spec.name)
-    kind, change = _CONFIGURATIONS[kinds[0]]
-    changed = change(cluster, parameters[kinds[0]])
-    if changed == {name: cluster.shape.get(name) for name in changed}:
-        raise invalid_parameter("Cluster is already at the desired configuration.", clusterName=cluster.spec.name)
-    return _begin_update(context.state, cluster, kind, {kinds[0]: parameters[kinds[0]]}, changed)
+    change = await cluster_config.change(context, cluster, parameters)
+    if change.kind == "AutoModeUpdate" and change.members["computeConfig"]["enabled"]:
+        _check_cluster_role(context, cluster.shape["roleArn"], _role_actions(parameters))
+    return _begin_update(context.state, cluster, change)
 
 
 @operation("UpdateClusterVersion")
@@ -108,7 +114,22 @@ async def update_cluster_version(context: Context, parameters: Shape) -> Shape:
     if version != allowed:
         message = f"Unsupported Kubernetes minor version update from {cluster.shape['version']} to {version}"
         raise invalid_parameter(message, clusterName=cluster.spec.name)
-    return _begin_update(context.state, cluster, "VersionUpdate", {"Version": version}, {"version": version})
+    _check_skew(cluster, version)
+    change = cluster_config.Change("VersionUpdate", {"Version": version}, {"version": version})
+    return _begin_update(context.state, cluster, change)
+
+
+@operation("AssociateEncryptionConfig")
+async def associate_encryption_config(context: Context, parameters: Shape) -> Shape:
+    """Begin to encrypt secrets; it cannot be taken back or changed."""
+    cluster = context.cluster(parameters["clusterName"])
+    require_active(cluster)
+    if cluster.shape.get("encryptionConfig"):
+        raise invalid_parameter("Encryption is already enabled on the cluster", clusterName=cluster.spec.name)
+    config = cluster_config.encryption(context.caller, parameters["encryptionConfig"])
+    shown = {"EncryptionConfig": json.dumps(config)}
+    change = cluster_config.Change("AssociateEncryptionConfig", shown, {"encryptionConfig": config})
+    return _begin_update(context.state, cluster, change)
 
 
 @operation("DeleteCluster")
@@ -132,7 +153,8 @@ def require_active(cluster: Cluster) -> None:
     """Refuse changes in a cluster that is not ACTIVE; an update in progress is a conflict."""
     status, name = cluster.shape["status"], cluster.spec.name
     if status == "UPDATING":
-        raise in_use(f"Cannot perform this operation: cluster {name} has an update in progress.", clusterName=name)
+        running = next(update for update, one in cluster.updates.items() if one.shape["status"] == "InProgress")
+        raise in_use(f"Cluster {name} currently has update {running} in progress", clusterName=name)
     if status != "ACTIVE":
         raise invalid_request(f"Cluster '{name}' is not in ACTIVE status", clusterName=name)
 
@@ -140,9 +162,16 @@ def require_active(cluster: Cluster) -> None:
 async def _start(state: State, cluster: Cluster) -> None:
     """CREATING -> ACTIVE when Kubernetes runs, FAILED when it does not start."""
     assert state.aws_side is not None
-    directory = state.directory / "clusters" / cluster.spec.region / cluster.spec.name
+    directory = state.directory / "clusters" / cluster.spec.account / cluster.spec.region / cluster.spec.name
     directory.mkdir(parents=True, exist_ok=True)
     wait = asyncio.create_task(asyncio.sleep(state.knobs.cluster_seconds))
+    outcome = state.knobs.cluster_outcomes.get(cluster.spec.name)
+    if outcome is not None:
+        await wait
+        code = state.knobs.cluster_issues.get(cluster.spec.name, "InternalFailure")
+        issue = {"code": code, "message": f"The sandbox was told to let this cluster end {outcome}.", "resourceIds": []}
+        cluster.shape.update(status=outcome, health={"issues": [issue]})
+        return
     try:
         runtime = await state.start_cluster(cluster.spec, state.aws_side, directory)
     except Exception as error:  # whatever stops a control plane from starting, the cluster has FAILED
@@ -164,26 +193,46 @@ async def _delete(state: State, cluster: Cluster) -> None:
     await state.stop_cluster(cluster)
     await wait
     group = cluster.shape["resourcesVpcConfig"]["clusterSecurityGroupId"]
-    await network.delete_security_group(state.ministack, cluster.spec.region, group)
-    del state.clusters[cluster.spec.region, cluster.spec.name]
+    await network.delete_security_group(state.ministack, cluster.spec, group)
+    del state.clusters[cluster.spec.arn]
     state.clusters_changed()
 
 
-def _begin_update(state: State, cluster: Cluster, kind: str, shown: Shape, changed: Shape) -> Shape:
-    update = new_update(kind, shown)
+def _begin_update(state: State, cluster: Cluster, change: cluster_config.Change) -> Shape:
+    update = new_update(change.kind, change.shown)
     cluster.updates[update.shape["id"]] = update
     cluster.shape["status"] = "UPDATING"
 
     async def finish() -> None:
         await asyncio.sleep(state.knobs.cluster_seconds)
-        cluster.shape.update(changed, status="ACTIVE")
-        update.shape["status"] = "Successful"
+        if succeeds(update, state.knobs):
+            cluster.shape.update(change.members)
+            update.shape["status"] = "Successful"
+        cluster.shape["status"] = "ACTIVE"
 
     state.later(finish())
     return {"update": update.shape}
 
 
-def _check_cluster_role(context: Context, role_arn: str) -> None:
+def _check_skew(cluster: Cluster, version: str) -> None:
+    """Nodes may be three minor versions behind the control plane, no more.
+
+    https://docs.aws.amazon.com/eks/latest/userguide/update-cluster.html
+    """
+    oldest = versions.minor(version) - NODE_SKEW
+    old = [name for name, group in cluster.nodegroups.items() if versions.minor(group.shape["version"]) < oldest]
+    if old:
+        message = f"Nodegroups {', '.join(old)} must be updated before the cluster is updated to {version}"
+        raise invalid_request(message, clusterName=cluster.spec.name)
+
+
+def _role_actions(parameters: Shape) -> list[str]:
+    """What the role of a cluster must let EKS do; with Auto Mode EKS tags its sessions."""
+    auto_mode = (parameters.get("computeConfig") or {}).get("enabled", False)
+    return ["sts:AssumeRole", *(["sts:TagSession"] if auto_mode else [])]
+
+
+def _check_cluster_role(context: Context, role_arn: str, actions: list[str]) -> None:
     message = (
         f"Role with arn: {role_arn}, could not be assumed because it does not exist or the trusted entity is not "
         "correct"
@@ -192,7 +241,7 @@ def _check_cluster_role(context: Context, role_arn: str) -> None:
         role = context.pass_role(role_arn, "eks.amazonaws.com")
     except LookupError as error:
         raise invalid_parameter(message) from error
-    if not trust.names_service(role.trust_policy, "eks.amazonaws.com", ["sts:AssumeRole"]):
+    if not trust.names_service(role.trust_policy, "eks.amazonaws.com", actions):
         raise invalid_parameter(message)
 
 
@@ -202,15 +251,15 @@ def _spec(context: Context, name: str, version: str) -> ClusterSpec:
         account=account,
         region=region,
         name=name,
-        arn=f"arn:aws:eks:{region}:{account}:cluster/{name}",
+        arn=cluster_arn(context.caller, name),
         version=version,
         issuer=f"https://oidc.eks.{region}.amazonaws.com/id/{secrets.token_hex(16).upper()}",
+        pod_mode=context.state.pod_mode,
     )
 
 
-def _shape(spec: ClusterSpec, parameters: Shape, vpc: Shape, tags: dict[str, str]) -> Shape:
-    """What DescribeCluster answers, with AWS's defaults."""
-    given, access = parameters.get("kubernetesNetworkConfig", {}), parameters.get("accessConfig", {})
+def _shape(spec: ClusterSpec, parameters: Shape, vpc: Shape, settings: Shape) -> Shape:
+    """What DescribeCluster answers."""
     return {
         "name": spec.name,
         "arn": spec.arn,
@@ -218,67 +267,10 @@ def _shape(spec: ClusterSpec, parameters: Shape, vpc: Shape, tags: dict[str, str
         "version": spec.version,
         "roleArn": parameters["roleArn"],
         "resourcesVpcConfig": vpc,
-        "kubernetesNetworkConfig": {
-            "serviceIpv4Cidr": given.get("serviceIpv4Cidr", "10.100.0.0/16"),
-            "ipFamily": given.get("ipFamily", "ipv4"),
-            "elasticLoadBalancing": {"enabled": False},
-        },
-        "logging": _logging(parameters.get("logging", {})),
         "identity": {"oidc": {"issuer": spec.issuer}},
         "status": "CREATING",
         "certificateAuthority": {},
         "platformVersion": PLATFORM_VERSION,
-        "tags": tags,
         "health": {"issues": []},
-        # EKS does not say afterwards whether the creator was made an administrator.
-        "accessConfig": {"authenticationMode": access.get("authenticationMode", "CONFIG_MAP")},
-        "upgradePolicy": parameters.get("upgradePolicy", {"supportType": "EXTENDED"}),
-        "deletionProtection": parameters.get("deletionProtection", False),
+        **settings,
     }
-
-
-def _logging(given: Shape) -> Shape:
-    enabled = [kind for setup in given.get("clusterLogging", []) if setup.get("enabled") for kind in setup["types"]]
-    disabled = [kind for kind in LOG_TYPES if kind not in enabled]
-    return {
-        "clusterLogging": [
-            *([{"types": enabled, "enabled": True}] if enabled else []),
-            *([{"types": disabled, "enabled": False}] if disabled else []),
-        ]
-    }
-
-
-def _changed_vpc(cluster: Cluster, given: Shape) -> Shape:
-    changed = {**cluster.shape["resourcesVpcConfig"], **given}
-    network.check_endpoint_access(changed)
-    return {"resourcesVpcConfig": changed}
-
-
-def _changed_logging(_cluster: Cluster, given: Shape) -> Shape:
-    return {"logging": _logging(given)}
-
-
-def _changed_access(cluster: Cluster, given: Shape) -> Shape:
-    modes = ["CONFIG_MAP", "API_AND_CONFIG_MAP", "API"]
-    before, after = cluster.shape["accessConfig"]["authenticationMode"], given.get("authenticationMode")
-    if after is None or modes.index(after) < modes.index(before) or modes.index(after) - modes.index(before) > 1:
-        raise invalid_parameter(f"Unsupported authentication mode update from {before} to {after}")
-    return {"accessConfig": {"authenticationMode": after}}
-
-
-def _changed_upgrade_policy(_cluster: Cluster, given: Shape) -> Shape:
-    return {"upgradePolicy": given}
-
-
-def _changed_deletion_protection(_cluster: Cluster, given: bool) -> Shape:
-    return {"deletionProtection": given}
-
-
-#: Member of UpdateClusterConfig -> (type of the update, what it changes).
-_CONFIGURATIONS: dict[str, tuple[str, t.Callable[[Cluster, t.Any], Shape]]] = {
-    "resourcesVpcConfig": ("VpcConfigUpdate", _changed_vpc),
-    "logging": ("LoggingUpdate", _changed_logging),
-    "accessConfig": ("AccessConfigUpdate", _changed_access),
-    "upgradePolicy": ("UpgradePolicyUpdate", _changed_upgrade_policy),
-    "deletionProtection": ("DeletionProtectionUpdate", _changed_deletion_protection),
-}

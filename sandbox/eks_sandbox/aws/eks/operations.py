@@ -1,12 +1,10 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""How an operation of EKS is registered, authorised and run."""
+"""How an operation of EKS is registered, and what several resources need."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import copy
 import dataclasses
 import typing as t
 
@@ -14,7 +12,8 @@ from eks_sandbox.aws import trust
 from eks_sandbox.aws.eks.state import Cluster
 from eks_sandbox.aws.eks.state import Shape
 from eks_sandbox.aws.eks.state import State
-from eks_sandbox.aws.errors import ServiceError
+from eks_sandbox.aws.eks.state import cluster_arn
+from eks_sandbox.aws.eks.state import resource_arn
 from eks_sandbox.aws.errors import invalid_parameter
 from eks_sandbox.aws.ministack import Caller
 from eks_sandbox.aws.ministack import Role
@@ -36,7 +35,7 @@ class Context:
 
     def cluster(self, name: str) -> Cluster:
         """The cluster of this name; raises ResourceNotFoundException."""
-        return self.state.cluster(self.region, name)
+        return self.state.cluster(self.caller, name)
 
     def pass_role(self, role_arn: str, service: str) -> Role:
         """The role, if the caller may hand it to this service and it exists.
@@ -78,16 +77,14 @@ def any_resource(_state: State, _caller: Caller, _parameters: Shape) -> str:
 
 def cluster_resource(_state: State, caller: Caller, parameters: Shape) -> str:
     """The cluster that the parameters name."""
-    name = parameters.get("clusterName") or parameters.get("name")
-    return f"arn:aws:eks:{caller.region}:{caller.account}:cluster/{name}"
+    return cluster_arn(caller, parameters.get("clusterName") or parameters["name"])
 
 
 def child_resource(kind: str, member: str) -> ResourceOf:
     """A node group, add-on or such of a cluster; its last part, which the caller cannot know, is left open."""
 
     def resource(_state: State, caller: Caller, parameters: Shape) -> str:
-        where = f"arn:aws:eks:{caller.region}:{caller.account}:{kind}"
-        return f"{where}/{parameters['clusterName']}/{parameters[member]}/*"
+        return resource_arn(caller, kind, parameters["clusterName"], parameters[member], "*")
 
     return resource
 
@@ -100,51 +97,6 @@ def operation(name: str, resource: ResourceOf = cluster_resource) -> t.Callable[
         return handler
 
     return register
-
-
-async def run(name: str, state: State, caller: Caller, parameters: Shape) -> Shape:
-    """Authorise and run an operation.
-
-    Raises ServiceError; an operation that the sandbox does not offer is refused with status 501, never answered.
-    """
-    if name not in OPERATIONS:
-        message = f"The sandbox does not offer eks:{name} yet."
-        raise ServiceError("NotImplementedInSandbox", message, status=501)
-    found = OPERATIONS[name]
-    resource = found.resource(state, caller, parameters)
-    state.ministack.authorise(caller, f"eks:{name}", resource, _tag_keys(state, resource, parameters))
-    if state.knobs.latency_seconds:
-        await asyncio.sleep(state.knobs.latency_seconds)
-    return await _once_per_token(name, found.handler, Context(state, caller), parameters)
-
-
-async def _once_per_token(name: str, handler: Handler, context: Context, parameters: Shape) -> Shape:
-    """A create or update that is sent again with the same client request token is done once.
-
-    https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateCluster.html: the token identifies the request.
-    """
-    token = parameters.get("clientRequestToken")
-    if not token:
-        return await handler(context, parameters)
-    answers = context.state.answers
-    before = answers.get((name, token))
-    if before is None:
-        given = copy.deepcopy(await handler(context, parameters))
-        answers[name, token] = (parameters, given)
-        return given
-    if before[0] != parameters:
-        raise invalid_parameter("The client request token was used before with other parameters.")
-    return before[1]
-
-
-def _tag_keys(state: State, resource: str, parameters: Shape) -> Shape:
-    """Condition keys from the tags of the request and of the resource."""
-    keys: Shape = {f"aws:RequestTag/{key}": value for key, value in (parameters.get("tags") or {}).items()}
-    if parameters.get("tags") or parameters.get("tagKeys"):
-        keys["aws:TagKeys"] = list(parameters.get("tags") or parameters["tagKeys"])
-    cluster = next((one for one in state.clusters.values() if one.spec.arn == resource), None)
-    tags = cluster.shape.get("tags", {}) if cluster is not None else {}
-    return {**keys, **{f"aws:ResourceTag/{key}": value for key, value in tags.items()}}
 
 
 def page(items: t.Sequence[t.Any], parameters: Shape) -> tuple[list[t.Any], str | None]:
@@ -160,8 +112,8 @@ def _decode_token(token: str | None) -> int:
         return 0
     try:
         kind, _, start = base64.urlsafe_b64decode(token.encode()).decode().partition(":")
-        if kind != "page":
-            raise ValueError(kind)
+        if kind != "page" or not start.isdigit():
+            raise ValueError(token)
         return int(start)
     except ValueError as error:
         raise invalid_parameter("Invalid nextToken.") from error

@@ -16,8 +16,10 @@ import typing as t
 import uuid
 
 from eks_sandbox.aws.errors import not_found
-from eks_sandbox.aws.faults import Knobs
+from eks_sandbox.aws.identities import Identities
+from eks_sandbox.aws.knobs import Knobs
 from eks_sandbox.aws.ministack import Ministack
+from eks_sandbox.aws.ministack import Where
 from eks_sandbox.interfaces import AwsSide
 from eks_sandbox.interfaces import ClusterRuntime
 from eks_sandbox.interfaces import ClusterSpec
@@ -49,8 +51,6 @@ class Association:
     """A pod identity association."""
 
     shape: Shape
-    #: ``loop.time()`` from which on the webhook knows it.
-    effective_at: float
 
     @property
     def key(self) -> tuple[str, str]:
@@ -64,6 +64,8 @@ class AccessEntry:
 
     shape: Shape
     policies: dict[str, Shape] = dataclasses.field(default_factory=dict)
+    #: ``AROA…`` or ``AIDA…`` of the principal that it was made for; None for those that EKS makes.
+    principal_id: str | None = None
 
 
 @dataclasses.dataclass
@@ -84,6 +86,8 @@ class Cluster:
     #: Who made it; administrator of the cluster where there are no access entries.
     creator_arn: str
     bootstraps_creator: bool
+    #: What its pod identity webhook knows of the associations.
+    identities: Identities
     nodegroups: dict[str, Nodegroup] = dataclasses.field(default_factory=dict)
     addons: dict[str, Addon] = dataclasses.field(default_factory=dict)
     #: By association id.
@@ -138,33 +142,38 @@ class State:
         knobs: Knobs,
         start_cluster: StartCluster,
         directory: pathlib.Path,
+        pod_mode: str,
     ) -> None:
         self.ministack = ministack
         self.knobs = knobs
         self.start_cluster = start_cluster
         self.directory = directory
+        #: How the pods of every cluster run (:class:`eks_sandbox.interfaces.ClusterSpec`).
+        self.pod_mode = pod_mode
         #: Set by the server once it exists.
         self.aws_side: AwsSide | None = None
-        #: By region and name.
-        self.clusters: dict[tuple[str, str], Cluster] = {}
+        #: By ARN, which tells accounts and regions apart.
+        self.clusters: dict[str, Cluster] = {}
         #: Clusters that are or were running, so that none is left behind.
         self.runtimes: dict[str, ClusterRuntime] = {}
-        #: Answers by operation and client request token.
-        self.answers: dict[tuple[str, str], tuple[Shape, Shape]] = {}
+        #: Parameters and answers by account, region, operation and client request token.
+        self.answers: dict[tuple[str, str, str, str], tuple[Shape, Shape]] = {}
         #: Called after a cluster became active or went away.
         self.clusters_changed: t.Callable[[], None] = _nothing
         self._tasks: set[asyncio.Task[None]] = set()
         self._locks: dict[str, asyncio.Lock] = collections.defaultdict(asyncio.Lock)
 
-    def cluster(self, region: str, name: str) -> Cluster:
-        """The cluster of this name in this region; raises ResourceNotFoundException."""
-        if (region, name) not in self.clusters:
+    def cluster(self, where: Where, name: str) -> Cluster:
+        """The cluster of this name in this account and region; raises ResourceNotFoundException."""
+        arn = cluster_arn(where, name)
+        if arn not in self.clusters:
             raise not_found(f"No cluster found for name: {name}.", clusterName=name)
-        return self.clusters[region, name]
+        return self.clusters[arn]
 
-    def in_region(self, region: str) -> list[Cluster]:
-        """The clusters of a region."""
-        return [cluster for (where, _name), cluster in self.clusters.items() if where == region]
+    def clusters_in(self, where: Where) -> list[Cluster]:
+        """The clusters of an account in one region."""
+        place = (where.account, where.region)
+        return [cluster for cluster in self.clusters.values() if (cluster.spec.account, cluster.spec.region) == place]
 
     def later(self, work: t.Coroutine[t.Any, t.Any, None]) -> None:
         """Let something happen while the caller already has an answer."""
@@ -228,9 +237,14 @@ def random_id(length: int = 17) -> str:
     return "".join(secrets.choice(alphabet) for _ in range(length))
 
 
-def resource_arn(spec: ClusterSpec, kind: str, *parts: str) -> str:
+def resource_arn(where: Where, kind: str, *parts: str) -> str:
     """``arn:aws:eks:<region>:<account>:<kind>/<part>/…``"""
-    return f"arn:aws:eks:{spec.region}:{spec.account}:{kind}/{'/'.join(parts)}"
+    return f"arn:aws:eks:{where.region}:{where.account}:{kind}/{'/'.join(parts)}"
+
+
+def cluster_arn(where: Where, name: str) -> str:
+    """The ARN of the cluster of this name in an account and region."""
+    return resource_arn(where, "cluster", name)
 
 
 def new_update(kind: str, parameters: t.Mapping[str, t.Any]) -> Update:

@@ -13,6 +13,7 @@ from eks_sandbox.aws.eks.state import Shape
 from eks_sandbox.aws.eks.state import State
 from eks_sandbox.aws.errors import ServiceError
 from eks_sandbox.aws.ministack import Caller
+from eks_sandbox.aws.ministack import Where
 
 
 def _named_resource(_state: State, _caller: Caller, parameters: Shape) -> str:
@@ -46,9 +47,9 @@ async def untag_resource(context: Context, parameters: Shape) -> Shape:
     return {}
 
 
-def resources(state: State, region: str) -> t.Iterator[tuple[str, dict[str, str]]]:
-    """Every tagged or taggable resource of EKS in a region, by ARN, with its tags (the dictionary itself)."""
-    for cluster in state.in_region(region):
+def resources(state: State, where: Where) -> t.Iterator[tuple[str, dict[str, str]]]:
+    """Every taggable resource of EKS in an account and region, by ARN, with its tags (the dictionary itself)."""
+    for cluster in state.clusters_in(where):
         yield cluster.spec.arn, cluster.shape["tags"]
         for nodegroup in cluster.nodegroups.values():
             yield nodegroup.shape["nodegroupArn"], nodegroup.shape["tags"]
@@ -63,7 +64,7 @@ def resources(state: State, region: str) -> t.Iterator[tuple[str, dict[str, str]
 def _tags(context: Context, arn: str) -> dict[str, str]:
     if arn.split(":")[2:3] != ["eks"]:
         raise ServiceError("BadRequestException", f"Invalid resource ARN: {arn}")
-    for found, tags in resources(context.state, context.region):
+    for found, tags in resources(context.state, context.caller):
         if found == arn:
             return tags
     raise ServiceError("NotFoundException", f"Resource {arn} was not found")

@@ -8,7 +8,9 @@ from eks_sandbox.aws.eks.operations import Context
 from eks_sandbox.aws.eks.operations import operation
 from eks_sandbox.aws.eks.operations import page
 from eks_sandbox.aws.eks.state import Shape
+from eks_sandbox.aws.eks.state import Update
 from eks_sandbox.aws.errors import not_found
+from eks_sandbox.aws.knobs import Knobs
 
 
 @operation("DescribeUpdate")
@@ -30,3 +32,16 @@ async def list_updates(context: Context, parameters: Shape) -> Shape:
         [key for key, update in updates.items() if (update.nodegroup, update.addon) == asked], parameters
     )
     return {"updateIds": found, "nextToken": token}
+
+
+def succeeds(update: Update, knobs: Knobs) -> bool:
+    """Whether an update ends well; one that the knobs let end otherwise ends here, with its error."""
+    kind = update.shape["type"]
+    outcome = knobs.update_outcomes.get(kind)
+    if outcome is None:
+        return True
+    message = f"The sandbox was told to let {kind} end {outcome}."
+    code = knobs.update_errors.get(kind, "Unknown")
+    errors = [{"errorCode": code, "errorMessage": message, "resourceIds": []}] if outcome == "Failed" else []
+    update.shape.update(status=outcome, errors=errors)
+    return False

@@ -26,6 +26,16 @@ def successor(version: str) -> str | None:
     return known[position] if position < len(known) else None
 
 
+def minor(version: str) -> int:
+    """``1.34`` -> 34"""
+    return int(version.partition(".")[2])
+
+
+def release(version: str) -> str:
+    """The newest image for the nodes of a version, as DescribeNodegroup names it."""
+    return f"{version}.2-20260120"
+
+
 def describe(parameters: Shape) -> list[Shape]:
     """ClusterVersionInformation of the asked versions, newest first."""
     wanted = parameters.get("clusterVersions")

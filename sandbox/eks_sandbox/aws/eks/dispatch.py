@@ -1,0 +1,67 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""How an operation of EKS is found, authorised and run; importing this module registers the operations."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import pkgutil
+
+from eks_sandbox.aws import eks
+from eks_sandbox.aws.eks.operations import OPERATIONS
+from eks_sandbox.aws.eks.operations import Context
+from eks_sandbox.aws.eks.operations import Handler
+from eks_sandbox.aws.eks.state import Shape
+from eks_sandbox.aws.eks.state import State
+from eks_sandbox.aws.errors import ServiceError
+from eks_sandbox.aws.errors import invalid_parameter
+from eks_sandbox.aws.ministack import Caller
+
+# Each module of the package registers the operations that it has.
+for _module in pkgutil.iter_modules(eks.__path__, f"{eks.__name__}."):
+    importlib.import_module(_module.name)
+
+
+async def run(name: str, state: State, caller: Caller, parameters: Shape) -> Shape:
+    """Authorise and run an operation.
+
+    Raises ServiceError; an operation that the sandbox does not offer is refused with status 501, never answered.
+    """
+    if name not in OPERATIONS:
+        message = f"The sandbox does not offer eks:{name} yet."
+        raise ServiceError("NotImplementedInSandbox", message, status=501)
+    found = OPERATIONS[name]
+    resource = found.resource(state, caller, parameters)
+    state.ministack.authorise(caller, f"eks:{name}", resource, _tag_keys(state, resource, parameters))
+    return await _once_per_token(name, found.handler, Context(state, caller), parameters)
+
+
+async def _once_per_token(name: str, handler: Handler, context: Context, parameters: Shape) -> Shape:
+    """A create or update that is sent again with the same client request token is done once.
+
+    https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateCluster.html: the token identifies the request.
+    """
+    token = parameters.get("clientRequestToken")
+    if not token:
+        return await handler(context, parameters)
+    answers = context.state.answers
+    key = (context.caller.account, context.region, name, token)
+    before = answers.get(key)
+    if before is None:
+        given = copy.deepcopy(await handler(context, parameters))
+        answers[key] = (parameters, given)
+        return given
+    if before[0] != parameters:
+        raise invalid_parameter("The client request token was used before with other parameters.")
+    return before[1]
+
+
+def _tag_keys(state: State, resource: str, parameters: Shape) -> Shape:
+    """Condition keys from the tags of the request and of the resource."""
+    keys: Shape = {f"aws:RequestTag/{key}": value for key, value in (parameters.get("tags") or {}).items()}
+    if parameters.get("tags") or parameters.get("tagKeys"):
+        keys["aws:TagKeys"] = list(parameters.get("tags") or parameters["tagKeys"])
+    cluster = state.clusters.get(resource)
+    tags = cluster.shape.get("tags", {}) if cluster is not None else {}
+    return {**keys, **{f"aws:ResourceTag/{key}": value for key, value in tags.items()}}
