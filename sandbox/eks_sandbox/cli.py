@@ -1,11 +1,12 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The commands: up, run, down, env, reset, knobs, calls."""
+"""The commands: up, run, down, env, reset, knobs, calls, control-plane."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import datetime
 import fcntl
 import json
 import os
@@ -17,11 +18,13 @@ import sys
 import time
 import typing as t
 import urllib.error
+import urllib.parse
 import urllib.request
 
 #: Seconds that ``up`` and ``down`` wait before they give up.
 PATIENCE = 30.0
 DEFAULT_REGION = "eu-west-1"
+POD_MODES = ("auto", "namespaces", "processes")
 
 
 class SandboxError(Exception):
@@ -48,17 +51,16 @@ def _parser() -> argparse.ArgumentParser:
         ("up", _up, "start a sandbox in the background and return when it answers"),
         ("run", _run, "run a sandbox in the foreground until SIGINT or SIGTERM"),
     ):
-        command = _command(commands, name, function, text)
-        command.add_argument("--port", type=int, default=0, help="port of the AWS endpoint (default: any free one)")
-        command.add_argument("--region", default=DEFAULT_REGION)
-        command.add_argument("--control-plane", default="embedded")
+        _add_start_options(_command(commands, name, function, text))
     _command(commands, "down", _down, "stop it, and every pod with it")
     _command(commands, "env", _env, "print what to export for an AWS client")
     _command(commands, "reset", _reset, "end every cluster and forget everything")
     knobs = _command(commands, "knobs", _knobs, "show the knobs, or set some: name=value, values in JSON")
     knobs.add_argument("settings", nargs="*", metavar="name=value")
-    calls = _command(commands, "calls", _calls, "show the calls that were made")
-    calls.add_argument("--clear", action="store_true", help="forget them instead")
+    _add_call_options(_command(commands, "calls", _calls, "show the calls that were made"))
+    text = "find the real control plane's programs, or build them, and print where they are"
+    command = commands.add_parser("control-plane", help=text, description=text.capitalize() + ".")
+    command.set_defaults(command=_control_plane)
     return parser
 
 
@@ -74,14 +76,39 @@ def _command(
     return command
 
 
+def _add_start_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--port", type=int, default=0, help="port of the AWS endpoint (default: any free one)")
+    command.add_argument("--region", default=DEFAULT_REGION)
+    command.add_argument(
+        "--account", action="append", default=[], metavar="ID", help="an account besides the first; repeatable"
+    )
+    command.add_argument("--control-plane", default="embedded", help="embedded (default) or envtest, the real one")
+    command.add_argument(
+        "--pod-mode", choices=POD_MODES, default="auto", help="auto (default): namespaces where the machine has them"
+    )
+    command.add_argument(
+        "--knob", action="append", default=[], metavar="name=value", help="a knob, its value in JSON; repeatable"
+    )
+
+
+def _add_call_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--clear", action="store_true", help="forget them instead")
+    command.add_argument("--each", action="store_true", help="show each call instead of how many there were")
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.add_argument("--operation", metavar="PATTERN", help="such as eks:Create*")
+    command.add_argument("--caller", metavar="PATTERN", help="of ARNs, such as *user/operator; for single calls")
+    command.add_argument("--refused", metavar="PATTERN", help="of error codes, * for any; for single calls")
+    command.add_argument("--limit", type=int, help="the newest so many; for single calls")
+
+
 def _up(options: argparse.Namespace) -> int:
     directory: pathlib.Path = options.directory
-    directory.mkdir(parents=True, exist_ok=True)
+    _make_directory(directory)
     if _is_running(directory):
         print(f"A sandbox is running in {directory} already; its settings are in {directory / 'env'}.")
         return 0
-    command = [sys.executable, "-m", "eks_sandbox", "run", "--directory", str(directory)]
-    command += ["--port", str(options.port), "--region", options.region, "--control-plane", options.control_plane]
+    _prepare(options.control_plane)
+    command = [sys.executable, "-m", "eks_sandbox", "run", *_start_arguments(options)]
     with (directory / "sandbox.log").open("wb") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
@@ -95,39 +122,69 @@ def _up(options: argparse.Namespace) -> int:
             print(f"Settings for AWS clients are in {directory / 'env'}, the kubeconfig is {directory / 'kubeconfig'}.")
             return 0
         if process.poll() is not None:
-            raise SandboxError(f"The sandbox did not start:\n{text.strip()}")
+            raise SandboxError(text.strip().removeprefix("eks-sandbox: ") or "The sandbox did not start.")
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     raise SandboxError(f"The sandbox did not answer within {PATIENCE:.0f} s; see {directory / 'sandbox.log'}.")
+
+
+def _start_arguments(options: argparse.Namespace) -> list[str]:
+    arguments = ["--directory", str(options.directory), "--port", str(options.port), "--region", options.region]
+    arguments += ["--control-plane", options.control_plane, "--pod-mode", options.pod_mode]
+    arguments += [f"--account={account}" for account in options.account]
+    return arguments + [f"--knob={knob}" for knob in options.knob]
 
 
 def _run(options: argparse.Namespace) -> int:
     # Imported here, so that the other commands answer at once.
     from eks_sandbox import server
 
-    directory: pathlib.Path = options.directory.resolve()
-    directory.mkdir(parents=True, exist_ok=True)
-    settings = server.Settings(directory, options.port, options.region, options.control_plane)
     server.quiet_logging()
+    directory: pathlib.Path = options.directory.resolve()
+    _make_directory(directory)
     _lock(directory)
-
-    def ready(endpoint: str) -> None:
-        print(_introduction(settings, endpoint), flush=True)
-
+    knobs = _parse_knobs(options.knob)
+    _prepare(options.control_plane)
     try:
+        mode, why = server.pod_mode(options.pod_mode)
+        settings = server.Settings(
+            directory, options.port, options.region, options.control_plane, mode, options.account, knobs
+        )
+
+        def ready(endpoint: str) -> None:
+            pods = f"{mode} ({why})" if why else mode
+            accounts = ", ".join([f"account {settings.account}", *settings.accounts])
+            print(
+                f"Sandbox: an offline AWS at {endpoint} ({accounts}, region {settings.region}), nothing of it is real. "
+                f"Control plane: {settings.control_plane}. Pods: {pods}.",
+                flush=True,
+            )
+
         asyncio.run(server.run(settings, ready))
-    except server.PortTaken as error:
+    except server.CannotStart as error:
         raise SandboxError(str(error)) from error
     return 0
 
 
-def _introduction(settings: t.Any, endpoint: str) -> str:
-    from eks_sandbox import server
+def _prepare(control_plane: str) -> None:
+    """Get what a control plane needs before anything starts; the first time this can take minutes."""
+    if control_plane == "envtest":
+        _prepare_envtest()
 
-    return (
-        f"Sandbox: an offline AWS at {endpoint} (account {settings.account}, region {settings.region}), nothing of it "
-        f"is real. Control plane: {settings.control_plane}. Pods: {server.pod_mode(settings.control_plane)}."
-    )
+
+def _prepare_envtest() -> pathlib.Path:
+    from eks_sandbox.control_plane.envtest import binaries
+    from eks_sandbox.control_plane.runtime import PreparationError
+
+    try:
+        return binaries.prepare()
+    except PreparationError as error:
+        raise SandboxError(str(error)) from error
+
+
+def _control_plane(_options: argparse.Namespace) -> int:
+    print(_prepare_envtest())
+    return 0
 
 
 def _down(options: argparse.Namespace) -> int:
@@ -158,8 +215,15 @@ def _reset(options: argparse.Namespace) -> int:
 
 
 def _knobs(options: argparse.Namespace) -> int:
+    changes = _parse_knobs(options.settings)
+    answer = _request(options.directory, "PATCH" if changes else "GET", "knobs", changes or None)
+    print(json.dumps(answer, indent=2))
+    return 0
+
+
+def _parse_knobs(settings: t.Sequence[str]) -> dict[str, t.Any]:
     changes = {}
-    for setting in options.settings:
+    for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals:
             raise SandboxError(f"{setting} is not of the form name=value.")
@@ -167,16 +231,46 @@ def _knobs(options: argparse.Namespace) -> int:
             changes[name] = json.loads(value)
         except ValueError as error:
             raise SandboxError(f"The value of {name} is not JSON: {value}") from error
-    answer = _request(options.directory, "PATCH" if changes else "GET", "knobs", changes or None)
-    print(json.dumps(answer, indent=2))
-    return 0
+    return changes
 
 
 def _calls(options: argparse.Namespace) -> int:
-    answer = _request(options.directory, "DELETE" if options.clear else "GET", "calls")
-    if not options.clear:
+    if options.clear:
+        _request(options.directory, "DELETE", "calls")
+        return 0
+    names = ("operation", "caller", "refused", "limit")
+    wanted = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    answer = _request(options.directory, "GET", f"calls?{urllib.parse.urlencode(wanted)}")
+    if options.json:
         print(json.dumps(answer, indent=2))
+    else:
+        _print_table(_single_calls(answer) if options.each else _call_counts(answer))
     return 0
+
+
+def _call_counts(answer: dict[str, t.Any]) -> list[tuple[str, ...]]:
+    """How often each operation was called, refused, and refused for being called too often."""
+    rows: list[tuple[str, ...]] = [("OPERATION", "CALLS", "THROTTLED", "REFUSED")]
+    for operation, count in sorted(answer["counts"].items()):
+        codes = answer["refused"].get(operation, {})
+        refused = ", ".join(f"{code} {times}" for code, times in sorted(codes.items()))
+        rows.append((operation, str(count), str(answer["throttled"].get(operation, 0)), refused))
+    return rows
+
+
+def _single_calls(answer: dict[str, t.Any]) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [("TIME", "OPERATION", "REGION", "CALLER", "RESULT")]
+    for call in answer["calls"]:
+        moment = datetime.datetime.fromtimestamp(call["time"]).strftime("%H:%M:%S.%f")[:-3]
+        result = call["refused"] or ("answer lost" if call["lost"] else "done")
+        rows.append((moment, call["operation"], call["region"], call["caller"] or "nobody", result))
+    return rows
+
+
+def _print_table(rows: t.Sequence[tuple[str, ...]]) -> None:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _request(directory: pathlib.Path, method: str, door: str, body: t.Any = None) -> t.Any:
@@ -198,6 +292,15 @@ def _request(directory: pathlib.Path, method: str, door: str, body: t.Any = None
 def _require_running(directory: pathlib.Path) -> None:
     if not _is_running(directory):
         raise SandboxError(f"No sandbox is running in {directory}.")
+
+
+def _make_directory(directory: pathlib.Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SandboxError(f"{directory} cannot be the sandbox's directory: {error.strerror}.") from error
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise SandboxError(f"{directory} cannot be the sandbox's directory: it cannot be written.")
 
 
 def _pid(directory: pathlib.Path) -> int:

@@ -5,47 +5,49 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
+import functools
 import importlib
 import logging
 import os
 import pathlib
-import shutil
 import signal
 import socket
 import types
 import typing as t
 
-import yaml
-from hypercorn.asyncio import serve
-from hypercorn.config import Config
-
 from eks_sandbox.aws import token as eks_token
 from eks_sandbox.aws.calls import CallLog
 from eks_sandbox.aws.eks import access_entry
 from eks_sandbox.aws.eks.state import State
-from eks_sandbox.aws.faults import FaultTable
-from eks_sandbox.aws.faults import Knobs
+from eks_sandbox.aws.faults import Faults
+from eks_sandbox.aws.knobs import Knobs
+from eks_sandbox.aws.knobs import WrongKnob
 from eks_sandbox.aws.ministack import Ministack
 from eks_sandbox.aws.ministack import prepare_environment
+from eks_sandbox.aws.users import Users
+from eks_sandbox.control_plane.serving import Server
+from eks_sandbox.control_plane.serving import listen
+from eks_sandbox.files import Files
 from eks_sandbox.interfaces import ClusterSpec
 from eks_sandbox.interfaces import Credentials
 from eks_sandbox.interfaces import Identity
 from eks_sandbox.interfaces import NodeSpec
 from eks_sandbox.interfaces import StartCluster
+from eks_sandbox.node import namespaces
 
 ACCOUNT = "111122223333"
 #: Name of the control plane -> ``module:function`` of its StartCluster.
-CONTROL_PLANES = {"embedded": "eks_sandbox.control_plane.embedded:start_cluster"}
+CONTROL_PLANES = {
+    "embedded": "eks_sandbox.control_plane.embedded:start_cluster",
+    "envtest": "eks_sandbox.control_plane.envtest:start_cluster",
+}
 #: Seconds that credentials of a node live, as those of the instance metadata service do.
 NODE_SESSION = 6 * 3600
-#: Seconds that open connections get when the sandbox stops.
-GRACE = 0.5
 
 
-class PortTaken(Exception):
-    """The port of the AWS endpoint cannot be used; the text says which and why."""
+class CannotStart(Exception):
+    """A sandbox cannot start as it was asked to; the text says why, in a sentence for the user."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +59,12 @@ class Settings:
     port: int
     region: str
     control_plane: str
+    #: ``namespaces`` or ``processes``.
+    pod_mode: str
+    #: Accounts besides the first.
+    accounts: t.Sequence[str] = ()
+    #: Knobs that differ from their defaults, also after a reset.
+    knobs: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     account: str = ACCOUNT
 
 
@@ -68,18 +76,19 @@ class Aws:
         self._state = state
 
     def injects(self, cluster: ClusterSpec, namespace: str, service_account: str) -> bool:
-        """Whether the webhook knows an association of this service account that is effective by now."""
-        found = self._state.clusters.get((cluster.region, cluster.name))
-        association_id = found.association_ids.get((namespace, service_account)) if found else None
-        if found is None or association_id is None:
-            return False
-        return asyncio.get_running_loop().time() >= found.associations[association_id].effective_at
+        """Whether the replica of the webhook that is asked this time knows an association of this service account."""
+        found = self._state.clusters.get(cluster.arn)
+        return found is not None and found.identities.injects((namespace, service_account))
 
     async def authenticate(self, cluster: ClusterSpec, token: str) -> Identity | None:
         """Who holds this EKS token, by STS and the cluster's access entries."""
         arn = await eks_token.caller_of(self._state.ministack, self.endpoint, cluster.name, token)
-        found = self._state.clusters.get((cluster.region, cluster.name))
-        return access_entry.identity(found, arn) if found is not None and arn is not None else None
+        found = self._state.clusters.get(cluster.arn)
+        return (
+            access_entry.identity(found, arn, self._state.ministack.principal_id)
+            if found is not None and arn is not None
+            else None
+        )
 
     def node_credentials(self, node: NodeSpec, cluster: ClusterSpec) -> Credentials:
         """A session of the node's role; raises LookupError when the role is gone."""
@@ -92,59 +101,103 @@ class Aws:
 async def run(settings: Settings, ready: t.Callable[[str], None]) -> None:
     """Run a sandbox until SIGINT or SIGTERM; ``ready`` is told the endpoint once it answers.
 
-    When this returns, every cluster and every process of it has ended. Raises PortTaken.
+    When this returns, every cluster and every process of it has ended. Raises CannotStart.
     """
     start_cluster = load_control_plane(settings.control_plane)
-    with _listen(settings.port) as listener:
-        port = listener.getsockname()[1]
-        prepare_environment(port, settings.account, settings.region)
-        knobs = Knobs()
-        ministack = Ministack(settings.account, settings.region, knobs)
-        await ministack.start()
-        shutil.rmtree(settings.directory / "clusters", ignore_errors=True)
-        state = State(ministack, knobs, start_cluster, settings.directory)
-        endpoint = f"http://127.0.0.1:{port}"
-        state.aws_side = Aws(endpoint, state)
-        state.clusters_changed = _KubeconfigWriter(state, settings.directory / "kubeconfig")
-        state.clusters_changed()
-        _write_environment(settings, endpoint, ministack.administrator_keys)
-        try:
-            await _serve(state, listener, settings, endpoint, ready)
-        finally:
-            await state.clear()
-            _remove_files(settings.directory)
+    knobs = _knobs(settings.knobs)
+    listener = _listen(settings.port)
+    port = listener.getsockname()[1]
+    endpoint = f"http://127.0.0.1:{port}"
+    prepare_environment(port, settings.account, settings.region)
+    ministack = Ministack(settings.account, settings.region, knobs)
+    await ministack.start()
+    state = State(ministack, knobs, start_cluster, settings.directory, settings.pod_mode)
+    state.aws_side = Aws(endpoint, state)
+    files = Files(settings.directory, endpoint, settings.region)
+    state.clusters_changed = functools.partial(files.write_kubeconfig, state)
+    try:
+        files.start_clean()
+        files.write_kubeconfig(state)
+        files.write_environment(ministack.administrator_keys)
+        users = Users(ministack, files.write_config)
+        await _add_accounts(users, settings)
+        await _serve(state, users, listener, settings, functools.partial(ready, endpoint))
+    finally:
+        await state.clear()
+        files.remove()
+        listener.close()
+
+
+def _knobs(changes: dict[str, t.Any]) -> Knobs:
+    knobs = Knobs()
+    try:
+        knobs.update(changes)
+    except WrongKnob as error:
+        raise CannotStart(str(error)) from error
+    return knobs
 
 
 def _listen(port: int) -> socket.socket:
     try:
-        return socket.create_server(("127.0.0.1", port))
+        return listen(port)
+    except OverflowError as error:
+        raise CannotStart(f"Port {port} cannot be used: ports are numbers from 0 to 65535.") from error
     except OSError as error:
-        raise PortTaken(f"Port {port} cannot be used: {error.strerror}.") from error
+        raise CannotStart(f"Port {port} cannot be used: {os.strerror(error.errno or 0)}.") from error
+
+
+async def _add_accounts(users: Users, settings: Settings) -> None:
+    try:
+        for account in (settings.account, *settings.accounts):
+            await users.add_account(account)
+    except ValueError as error:
+        raise CannotStart(str(error)) from error
+
+
+async def _serve(
+    state: State, users: Users, listener: socket.socket, settings: Settings, ready: t.Callable[[], None]
+) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    # Imported here, because they import all of EKS, which nobody needs who only asks for help.
+    from eks_sandbox.aws.endpoint import Endpoint
+    from eks_sandbox.aws.side_door import SideDoor
+
+    about = {
+        "status": "ready",
+        "region": settings.region,
+        "account": settings.account,
+        "control_plane": settings.control_plane,
+        "pod_mode": settings.pod_mode,
+    }
+    calls, faults = CallLog(), Faults(state.knobs)
+    side_door = SideDoor(state, calls, faults, users, about, settings.knobs)
+    server = Server(Endpoint(state, calls, faults, side_door), listener=listener)
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    server.start()
+    # The socket listens already, so from here on a client's first request waits instead of failing.
+    ready()
+    try:
+        await asyncio.to_thread(_preload, settings.control_plane)
+        await stop.wait()
+    finally:
+        await server.stop()
 
 
 def load_control_plane(name: str) -> StartCluster:
-    """The StartCluster of this control plane; imported only when it is chosen."""
+    """The StartCluster of this control plane (one of ``CONTROL_PLANES``, or ``module:function``), imported only now.
+
+    Raises CannotStart for one that does not exist.
+    """
+    if name not in CONTROL_PLANES and ":" not in name:
+        raise CannotStart(f"There is no control plane {name}; there are {', '.join(CONTROL_PLANES)}.")
     function = CONTROL_PLANES.get(name, name).partition(":")[2]
     return t.cast("StartCluster", getattr(_module(name), function))
 
 
-def _config(listener: socket.socket) -> Config:
-    config = Config()
-    # asyncio switches Nagle's algorithm off on every connection.
-    config.bind = [f"fd://{os.dup(listener.fileno())}"]
-    config.accesslog = None
-    config.graceful_timeout = GRACE
-    config.keep_alive_timeout = 300
-    # Otherwise a benchmark's connection is cut after 1,000 calls.
-    config.keep_alive_max_requests = 1_000_000_000
-    config.loglevel = "WARNING"
-    return config
-
-
-def pod_mode(name: str) -> str:
-    """How this control plane runs pods here, in its own words, such as ``local processes``."""
-    module = _module(name)
-    return str(module.pod_mode()) if hasattr(module, "pod_mode") else "local processes"
+def _module(name: str) -> types.ModuleType:
+    return importlib.import_module(CONTROL_PLANES.get(name, name).partition(":")[0])
 
 
 def _preload(name: str) -> None:
@@ -154,118 +207,19 @@ def _preload(name: str) -> None:
         module.preload()
 
 
-def _module(name: str) -> types.ModuleType:
-    return importlib.import_module(CONTROL_PLANES.get(name, name).partition(":")[0])
+def pod_mode(wanted: str) -> tuple[str, str]:
+    """The mode in which pods run here, ``namespaces`` or ``processes``, and why it is not namespaces (or empty).
 
-
-async def _serve(
-    state: State,
-    listener: socket.socket,
-    settings: Settings,
-    endpoint: str,
-    ready: t.Callable[[str], None],
-) -> None:
-    # Imported here, because it imports all of EKS, which nobody needs who only asks for help.
-    from eks_sandbox.aws.endpoint import Endpoint
-
-    about = {
-        "status": "ready",
-        "endpoint": endpoint,
-        "region": settings.region,
-        "account": settings.account,
-        "control_plane": settings.control_plane,
-    }
-    application = Endpoint(state, CallLog(), FaultTable(state.knobs), about)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    serving = loop.create_task(serve(application, _config(listener), shutdown_trigger=stop.wait))
-    # The socket listens already, so from here on a client's first request waits instead of failing.
-    await asyncio.sleep(0)
-    ready(endpoint)
-    await asyncio.to_thread(_preload, settings.control_plane)
-    stopped = loop.create_task(stop.wait())
-    await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    if not stop.is_set():
-        stopped.cancel()
-        await serving
-    # Since Python 3.12 a closing server waits for ever for its connections, and hypercorn raises in the end.
-    await asyncio.wait({serving}, timeout=4 * GRACE)
-    serving.cancel()
-    await asyncio.gather(serving, return_exceptions=True)
-
-
-class _KubeconfigWriter:
-    """Keeps the kubeconfig in step with the clusters: one context for each that runs."""
-
-    def __init__(self, state: State, path: pathlib.Path) -> None:
-        self._state = state
-        self._path = path
-
-    def __call__(self) -> None:
-        """Write the file anew."""
-        running = [cluster for cluster in self._state.clusters.values() if cluster.runtime is not None]
-        names = [cluster.spec.name for cluster in running]
-        clusters, users, contexts = [], [], []
-        for cluster in running:
-            # The same name in two regions needs the ARN to tell them apart.
-            name = cluster.spec.name if names.count(cluster.spec.name) == 1 else cluster.spec.arn
-            assert cluster.runtime is not None
-            authority = cluster.shape["certificateAuthority"]["data"]
-            server = {"server": cluster.runtime.endpoint, "certificate-authority-data": authority}
-            clusters.append({"name": name, "cluster": server})
-            users.append({"name": name, "user": {"token": cluster.runtime.admin_token}})
-            contexts.append({"name": name, "context": {"cluster": name, "user": name}})
-        document = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": contexts[0]["name"] if contexts else "",
-            "clusters": clusters,
-            "users": users,
-            "contexts": contexts,
-        }
-        write_private(self._path, yaml.safe_dump(document, sort_keys=False))
-
-
-def _write_environment(settings: Settings, endpoint: str, keys: Credentials) -> None:
-    """How an AWS client reaches this sandbox: ``env`` for a shell, ``config`` for ``AWS_CONFIG_FILE``."""
-    values = {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_REGION": settings.region,
-        "AWS_DEFAULT_REGION": settings.region,
-        "AWS_ACCESS_KEY_ID": keys.access_key,
-        "AWS_SECRET_ACCESS_KEY": keys.secret_key,
-    }
-    lines = ["unset AWS_PROFILE AWS_SESSION_TOKEN AWS_SECURITY_TOKEN"]
-    lines += [f"export {name}='{value}'" for name, value in values.items()]
-    write_private(settings.directory / "env", "\n".join(lines) + "\n")
-    profile = {
-        "region": settings.region,
-        "endpoint_url": endpoint,
-        "aws_access_key_id": keys.access_key,
-        "aws_secret_access_key": keys.secret_key,
-    }
-    lines = ["[default]", *(f"{name} = {value}" for name, value in profile.items())]
-    write_private(settings.directory / "config", "\n".join(lines) + "\n")
-
-
-def write_private(path: pathlib.Path, text: str) -> None:
-    """Write a file that only its owner may read; readers see the old or the new text, never half of it."""
-    temporary = path.with_name(f".{path.name}.new")
-    with contextlib.suppress(FileNotFoundError):
-        temporary.unlink()
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - an open descriptor has no path
-        file.write(text)
-    temporary.replace(path)
-
-
-def _remove_files(directory: pathlib.Path) -> None:
-    """What is of no use once the sandbox is gone; the log stays."""
-    for name in ("env", "config", "kubeconfig"):
-        (directory / name).unlink(missing_ok=True)
-    shutil.rmtree(directory / "clusters", ignore_errors=True)
+    Raises CannotStart where namespaces are asked for and there are none.
+    """
+    if wanted == "processes":
+        return wanted, "as asked for"
+    reason = namespaces.available()
+    if reason is None:
+        return "namespaces", ""
+    if wanted == "namespaces":
+        raise CannotStart(f"Pods cannot run in namespaces on this machine: {reason}.")
+    return "processes", f"no namespaces: {reason}"
 
 
 def quiet_logging() -> None:

@@ -4,218 +4,154 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
+import dataclasses
 import logging
 import re
-import typing as t
-import urllib.parse
+import time
 
-from eks_sandbox.aws import eks_auth
-from eks_sandbox.aws import tagging
+from eks_sandbox.aws.calls import Call
 from eks_sandbox.aws.calls import CallLog
-from eks_sandbox.aws.eks import access_entry
-from eks_sandbox.aws.eks import addon
-from eks_sandbox.aws.eks import association
-from eks_sandbox.aws.eks import cluster
-from eks_sandbox.aws.eks import nodegroup
-from eks_sandbox.aws.eks import operations
-from eks_sandbox.aws.eks import tags
-from eks_sandbox.aws.eks import update
 from eks_sandbox.aws.eks.state import State
 from eks_sandbox.aws.errors import ServiceError
-from eks_sandbox.aws.faults import FaultTable
-from eks_sandbox.aws.faults import UnknownKnob
+from eks_sandbox.aws.faults import Faults
 from eks_sandbox.aws.http import Answer
-from eks_sandbox.aws.http import Message
+from eks_sandbox.aws.http import BadRequest
 from eks_sandbox.aws.http import Receive
 from eks_sandbox.aws.http import Request
 from eks_sandbox.aws.http import Scope
 from eks_sandbox.aws.http import Send
 from eks_sandbox.aws.http import json_answer
 from eks_sandbox.aws.http import read_request
-from eks_sandbox.aws.http import replay
+from eks_sandbox.aws.http import reset_connection
 from eks_sandbox.aws.http import send_answer
-from eks_sandbox.aws.ministack import SERVICES
-from eks_sandbox.aws.model import ServiceModel
+from eks_sandbox.aws.http import wait_for_disconnect
+from eks_sandbox.aws.knobs import Fault
+from eks_sandbox.aws.ministack import Caller
+from eks_sandbox.aws.services import Service
+from eks_sandbox.aws.services import all_services
+from eks_sandbox.aws.side_door import SideDoor
 
-#: Importing these registers their operations.
-RESOURCES = (access_entry, addon, association, cluster, nodegroup, tags, update)
 #: Nobody has this key; it stands in for keys that ministack would take for its root.
 _NO_KEY = b"AKIAAAAAAAAAAAAAAAAA"
 #: The access key in an Authorization header or in the query of a presigned request.
 _CREDENTIAL = re.compile(rb"(Credential=)([^/%,&]*)(/|%2F)")
+#: What the call log says of calls that a fault left without an answer, and that were not done.
+_UNANSWERED = {"reset": "ConnectionReset", "timeout": "Timeout"}
 
 log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Outcome:
+    """How a call ended."""
+
+    #: None: the client gets no answer.
+    answer: Answer | None
+    caller_arn: str = ""
+    #: Error code, where it was not done.
+    refused: str | None = None
+    #: What a fault does with the answer.
+    fault: Fault | None = None
 
 
 class Endpoint:
     """The ASGI application behind the AWS port."""
 
-    def __init__(self, state: State, calls: CallLog, faults: FaultTable, about: t.Mapping[str, str]) -> None:
+    def __init__(self, state: State, calls: CallLog, faults: Faults, side_door: SideDoor) -> None:
         self._state = state
         self._calls = calls
         self._faults = faults
-        #: What ``/_sandbox/health`` says.
-        self._about = about
-        self._models = {name: ServiceModel(name) for name in ("eks", "eks-auth")}
+        self._side_door = side_door
+        self._services = all_services(state)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection event (ASGI)."""
-        if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
-        elif scope["type"] == "http":
-            await self._handle(scope, receive, send)
-
-    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = await read_request(scope, receive)
-        if request.raw_path.startswith("/_sandbox/"):
-            await send_answer(send, await self._side_door(request))
+        """Handle one request (ASGI)."""
+        if scope["type"] != "http":
+            # AWS has no websockets here.
+            await send({"type": "websocket.close"})
             return
-        request = self._without_root(request)
-        service = request.signature.service if request.signature else ""
-        if service in self._models:
-            await send_answer(send, await self._modelled(service, request))
-        elif service == "tagging":
-            await send_answer(send, self._tagging(request))
-        elif service in SERVICES:
-            await self._ministack(service, request, receive, send)
-        else:
-            await send_answer(send, _refusal(service))
+        try:
+            answer = await self._handle(self._without_root(scope), receive)
+        except BadRequest as error:
+            # The rest of such a request may still come, so nothing else can follow on this connection.
+            headers = {"x-amzn-errortype": error.code, "connection": "close"}
+            answer = json_answer(error.status, {"message": error.message}, headers)
+        except Exception:  # a fault of the sandbox itself must not look like an answer of AWS
+            log.exception("%s %s failed.", scope["method"], scope["path"])
+            answer = json_answer(500, {"message": "The sandbox itself failed."}, {"x-amzn-errortype": "SandboxFault"})
+        if answer is not None:
+            await send_answer(send, answer)
 
-    def _without_root(self, request: Request) -> Request:
+    async def _handle(self, scope: Scope, receive: Receive) -> Answer | None:
+        """The answer, or None when the connection has ended without one."""
+        request = await read_request(scope, receive, self._state.knobs.request_seconds)
+        if request.raw_path.startswith("/_sandbox/"):
+            return await self._side_door.answer(request)
+        name = request.signature.service if request.signature else ""
+        if name not in self._services:
+            return _refusal(name)
+        outcome = await self._call(self._services[name], request)
+        if outcome.fault is None:
+            return outcome.answer
+        if outcome.fault.outcome == "late":
+            await asyncio.sleep(outcome.fault.seconds)
+            return outcome.answer
+        if outcome.fault.outcome == "timeout":
+            await wait_for_disconnect(receive)
+        else:
+            await reset_connection(scope, receive)
+        return None
+
+    async def _call(self, service: Service, request: Request) -> _Outcome:
+        """Run one call and log it."""
+        assert request.signature is not None
+        began, operation = time.time(), service.operation(request)
+        outcome = _Outcome(None, refused="SandboxFault")
+        try:
+            await asyncio.sleep(self._faults.latency(operation))
+            outcome = await self._outcome(service, operation, request)
+        finally:
+            lost = outcome.fault is not None and outcome.fault.outcome == "lost"
+            region = request.signature.region
+            self._calls.add(Call(began, operation, region, outcome.caller_arn, outcome.refused, lost=lost))
+        return outcome
+
+    async def _outcome(self, service: Service, operation: str, request: Request) -> _Outcome:
+        """What becomes of a call between its signature, the knobs and the service."""
+        try:
+            caller = service.caller(request)
+        except ServiceError as error:
+            return _Outcome(service.error(error), refused=error.code)
+        if not caller.arn:
+            # Whom nobody knows the service itself refuses, whatever the knobs say.
+            return await _run(service, request, caller)
+        if self._faults.throttles(operation, caller.account, caller.region):
+            return _Outcome(service.error(service.throttling), caller.arn, service.throttling.code)
+        fault = self._faults.due(operation)
+        if fault is not None and fault.outcome == "error":
+            wanted = ServiceError(fault.code, fault.message, status=fault.status)
+            return _Outcome(service.error(wanted), caller.arn, fault.code)
+        if fault is not None and fault.outcome in _UNANSWERED:
+            return _Outcome(None, caller.arn, _UNANSWERED[fault.outcome], fault)
+        return dataclasses.replace(await _run(service, request, caller), fault=fault)
+
+    def _without_root(self, scope: Scope) -> Scope:
         """Take the power from keys such as ``test`` and account numbers, which ministack serves as root unchecked."""
-        scope = dict(request.scope)
-        scope["headers"] = [(name, _CREDENTIAL.sub(self._powerless, value)) for name, value in scope["headers"]]
-        scope["query_string"] = _CREDENTIAL.sub(self._powerless, scope["query_string"])
-        return Request(
-            request.method,
-            request.raw_path,
-            urllib.parse.parse_qs(scope["query_string"].decode(), keep_blank_values=True),
-            {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]},
-            request.body,
-            scope,
-        )
+        headers = [(name, _CREDENTIAL.sub(self._powerless, value)) for name, value in scope["headers"]]
+        return {**scope, "headers": headers, "query_string": _CREDENTIAL.sub(self._powerless, scope["query_string"])}
 
     def _powerless(self, found: re.Match[bytes]) -> bytes:
-        key = _NO_KEY if self._state.ministack.is_root_key(found[2].decode()) else found[2]
+        key = _NO_KEY if self._state.ministack.is_root_key(found[2].decode("latin-1")) else found[2]
         return found[1] + key + found[3]
 
-    async def _modelled(self, service: str, request: Request) -> Answer:
-        """EKS and EKS Auth: find the operation, authenticate, validate, authorise, run."""
-        model = self._models[service]
-        name, caller_arn = "unknown", ""
-        try:
-            found = model.match(request.method, request.raw_path)
-            if found is None:
-                raise ServiceError("UnknownOperationException", f"{service} has no such operation.", status=404)
-            name, labels = found
-            caller = self._state.ministack.authenticate(request)
-            caller_arn = caller.arn
-            self._faults.check(service, name)
-            parameters = model.parse(name, labels, request)
-            model.validate(name, parameters)
-            if service == "eks":
-                result = await operations.run(name, self._state, caller, parameters)
-            else:
-                result = await eks_auth.assume_role_for_pod_identity(self._state, caller, parameters)
-        except ServiceError as error:
-            self._calls.add(f"{service}:{name}", caller_arn, error.code)
-            return model.error_answer(error)
-        except Exception:  # a fault of the sandbox itself must not look like an answer of AWS
-            log.exception("%s:%s failed.", service, name)
-            self._calls.add(f"{service}:{name}", caller_arn, "SandboxFault")
-            return json_answer(500, {"message": "The sandbox itself failed."}, {"x-amzn-errortype": "SandboxFault"})
-        self._calls.add(f"{service}:{name}", caller_arn, None)
-        return model.answer(name, result)
 
-    def _tagging(self, request: Request) -> Answer:
-        name, caller_arn = tagging.operation_name(request), ""
-        try:
-            caller = self._state.ministack.authenticate(request)
-            caller_arn = caller.arn
-            self._faults.check("tagging", name)
-            answer = tagging.answer(self._state, caller, request)
-        except ServiceError as error:
-            self._calls.add(f"tagging:{name}", caller_arn, error.code)
-            return json_answer(error.status or 400, {"__type": error.code, "message": error.message})
-        self._calls.add(f"tagging:{name}", caller_arn, None)
-        return answer
-
-    async def _ministack(self, service: str, request: Request, receive: Receive, send: Send) -> None:
-        """Hand a request to ministack and look at its answer for the call log."""
-        ministack = self._state.ministack
-        refused: list[str] = []
-
-        async def watched(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] >= 400:
-                refused.append(str(message["status"]))
-            elif refused and message["type"] == "http.response.body":
-                code = re.search(rb"<Code>([^<]+)</Code>", message.get("body", b""))
-                refused[0] = code[1].decode() if code else refused[0]
-            await send(message)
-
-        assert request.signature is not None
-        name = ministack.operation_name(request, service)
-        caller_arn = ministack.caller_arn(request.signature.access_key)
-        await ministack.application(request.scope, replay(request.body, receive), watched)
-        self._calls.add(name, caller_arn, refused[0] if refused else None)
-
-    async def _side_door(self, request: Request) -> Answer:
-        """What the sandbox says about itself, and how it is told what to do."""
-        doors: dict[tuple[str, str], t.Callable[[Request], t.Awaitable[Answer]]] = {
-            ("GET", "/_sandbox/health"): self._health,
-            ("POST", "/_sandbox/reset"): self._reset,
-            ("GET", "/_sandbox/calls"): self._show_calls,
-            ("DELETE", "/_sandbox/calls"): self._clear_calls,
-            ("GET", "/_sandbox/knobs"): self._show_knobs,
-            ("PATCH", "/_sandbox/knobs"): self._set_knobs,
-        }
-        door = doors.get((request.method, request.raw_path))
-        if door is None:
-            return json_answer(404, {"message": f"There is no {request.method} {request.raw_path}."})
-        return await door(request)
-
-    async def _health(self, _request: Request) -> Answer:
-        return json_answer(200, {**self._about, "clusters": [one.spec.name for one in self._state.clusters.values()]})
-
-    async def _reset(self, _request: Request) -> Answer:
-        await self._state.clear()
-        await self._state.ministack.reset()
-        self._state.knobs.reset()
-        self._faults.start_again()
-        self._calls.clear()
-        return json_answer(200, {})
-
-    async def _show_calls(self, _request: Request) -> Answer:
-        return json_answer(200, self._calls.document())
-
-    async def _clear_calls(self, _request: Request) -> Answer:
-        self._calls.clear()
-        return json_answer(200, {})
-
-    async def _show_knobs(self, _request: Request) -> Answer:
-        return json_answer(200, self._state.knobs.document())
-
-    async def _set_knobs(self, request: Request) -> Answer:
-        try:
-            changes = json.loads(request.body or b"{}")
-            if not isinstance(changes, dict):
-                raise UnknownKnob("Knobs are a JSON object.")
-            self._state.knobs.update(changes)
-        except ValueError as error:
-            return json_answer(400, {"message": str(error)})
-        if "faults" in changes:
-            self._faults.start_again()
-        return await self._show_knobs(request)
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    """Start and stop; ministack's own schedulers and container reaper are not wanted and not started."""
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return
+async def _run(service: Service, request: Request, caller: Caller) -> _Outcome:
+    try:
+        answer, refused = await service.answer(request, caller)
+    except ServiceError as error:
+        return _Outcome(service.error(error), caller.arn, error.code)
+    return _Outcome(answer, caller.arn, refused)
 
 
 def _refusal(service: str) -> Answer:

@@ -1,121 +1,93 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What can be told to go slowly or wrong: the sandbox's knobs, set over ``PATCH /_sandbox/knobs``."""
+"""What the knobs do to a call on its way: latency, rate limits, faults."""
 
 from __future__ import annotations
 
-import collections
-import dataclasses
-import typing as t
+import random
+import time
 
-from eks_sandbox.aws.errors import ServiceError
-
-#: Health issue codes that EKS gives a broken add-on (facts 2.3).
-ADDON_OUTCOMES = ("CREATE_FAILED", "UPDATE_FAILED", "DELETE_FAILED", "DEGRADED")
-
-
-class UnknownKnob(ValueError):
-    """A setting that does not exist or cannot hold this value; the text says which."""
+from eks_sandbox.aws.knobs import Fault
+from eks_sandbox.aws.knobs import Knobs
+from eks_sandbox.aws.knobs import RateLimit
+from eks_sandbox.aws.knobs import matches
 
 
-@dataclasses.dataclass
-class Fault:
-    """An operation that answers an error at its n-th calls (from 1, counted from when the fault was set)."""
+class _Bucket:
+    """Holds up to ``burst`` tokens and gets ``rate`` new ones a second; each call takes one."""
 
-    #: ``CreateAddon`` or, where two services share a name, ``eks:CreateAddon``.
-    operation: str
-    code: str
-    message: str = "The sandbox was told to answer this error."
-    #: Empty: every call.
-    calls: list[int] = dataclasses.field(default_factory=list)
-    #: For codes that the service's model does not know.
-    status: int = 400
+    def __init__(self, limit: RateLimit) -> None:
+        self._limit = limit
+        self._tokens = float(limit.burst)
+        self._filled_at = time.monotonic()
 
-
-@dataclasses.dataclass
-class Knobs:
-    """All settings with their defaults; times are in seconds."""
-
-    #: CREATING or DELETING of a cluster; its update takes as long.
-    cluster_seconds: float = 1.0
-    nodegroup_seconds: float = 1.0
-    addon_seconds: float = 0.5
-    #: How long an add-on stays CREATING before it is DEGRADED for want of a node; with nodes, ten times as long.
-    addon_patience_seconds: float = 2.0
-    #: Add-on name -> how its next creation or update ends (one of ``ADDON_OUTCOMES``).
-    addon_outcomes: dict[str, str] = dataclasses.field(default_factory=dict)
-    #: Add-on name -> code of the health issue that goes with the outcome.
-    addon_issues: dict[str, str] = dataclasses.field(default_factory=dict)
-    #: How long the webhook does not inject for a new association.
-    association_delay_seconds: float = 0.0
-    #: How long a new role "does not exist" for other services.
-    iam_propagation_seconds: float = 0.0
-    #: Quota; EKS has 5,000 and does not raise it (facts 2.1).
-    associations_per_cluster: int = 5000
-    #: Seconds that every call to EKS takes.
-    latency_seconds: float = 0.0
-    faults: list[Fault] = dataclasses.field(default_factory=list)
-
-    def update(self, changes: t.Mapping[str, t.Any]) -> None:
-        """Set the named knobs and leave the others; all or nothing.
-
-        Raises UnknownKnob.
-        """
-        known = {field.name for field in dataclasses.fields(self)}
-        unknown = sorted(set(changes) - known)
-        if unknown:
-            raise UnknownKnob(f"There is no knob {', '.join(unknown)}; there are {', '.join(sorted(known))}.")
-        checked = {name: _checked(name, getattr(self, name), value) for name, value in changes.items()}
-        for name, value in checked.items():
-            setattr(self, name, value)
-
-    def reset(self) -> None:
-        """Back to the defaults."""
-        for name, value in dataclasses.asdict(Knobs()).items():
-            setattr(self, name, value)
-
-    def document(self) -> dict[str, t.Any]:
-        """All settings, as JSON shows them."""
-        return dataclasses.asdict(self)
+    def take(self) -> bool:
+        """Whether there was a token."""
+        moment = time.monotonic()
+        gained = (moment - self._filled_at) * self._limit.rate
+        self._tokens = min(self._tokens + gained, float(self._limit.burst))
+        self._filled_at = moment
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
 
 
-class FaultTable:
-    """Counts calls and raises the faults that are due."""
+class _Trigger:
+    """Counts the calls that a fault is about, and says which of them it strikes."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        self._count = 0
+        # A seed makes a run repeatable, nothing here is a secret.
+        self._random = random.Random(fault.seed)
+
+    def strikes(self) -> bool:
+        """Count one call; whether the fault strikes it."""
+        self._count += 1
+        if self.fault.calls and self._count not in self.fault.calls:
+            return False
+        return self.fault.probability >= 1 or self._random.random() < self.fault.probability
+
+
+class Faults:
+    """Latency, rate limits and faults of one sandbox, as its knobs have them."""
 
     def __init__(self, knobs: Knobs) -> None:
         self._knobs = knobs
-        self._counts: collections.Counter[str] = collections.Counter()
+        self._buckets: dict[tuple[int, str, str, str], _Bucket] = {}
+        self._triggers: list[_Trigger] = []
+        self.start_again()
 
     def start_again(self) -> None:
-        """Count from one again; called whenever faults are set."""
-        self._counts.clear()
+        """Fill the buckets and count calls from one; called whenever the knobs were set."""
+        self._buckets.clear()
+        self._triggers = [_Trigger(fault) for fault in self._knobs.faults]
 
-    def check(self, service: str, operation: str) -> None:
-        """Raise ServiceError when this call is to fail."""
-        names = (operation, f"{service}:{operation}")
-        self._counts[names[1]] += 1
-        for fault in self._knobs.faults:
-            if fault.operation in names and (not fault.calls or self._counts[names[1]] in fault.calls):
-                raise ServiceError(fault.code, fault.message, status=fault.status)
+    def latency(self, operation: str) -> float:
+        """Seconds that a call of ``service:Operation`` takes."""
+        for pattern, seconds in self._knobs.latencies.items():
+            if matches(pattern, operation):
+                return seconds
+        return self._knobs.latency_seconds
 
+    def throttles(self, operation: str, account: str, region: str) -> bool:
+        """Whether a rate limit refuses this call; takes a token of every bucket that it falls into."""
+        taken = [
+            self._bucket(index, limit, operation, account, region).take()
+            for index, limit in enumerate(self._knobs.rate_limits)
+            if matches(limit.operation, operation)
+        ]
+        return not all(taken)
 
-def _checked(name: str, current: t.Any, value: t.Any) -> t.Any:
-    if name == "faults":
-        return _faults(value)
-    if isinstance(current, dict):
-        if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
-            raise UnknownKnob(f"{name} must be an object of texts.")
-        bad = sorted(set(value.values()) - set(ADDON_OUTCOMES)) if name == "addon_outcomes" else []
-        if bad:
-            raise UnknownKnob(f"{name} knows {', '.join(ADDON_OUTCOMES)}, not {', '.join(bad)}.")
-        return dict(value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
-        raise UnknownKnob(f"{name} must be a number that is not negative.")
-    return type(current)(value)
+    def due(self, operation: str) -> Fault | None:
+        """The first fault that strikes this call; every fault that is about the operation counts it."""
+        about = [trigger for trigger in self._triggers if matches(trigger.fault.operation, operation)]
+        struck = [trigger.fault for trigger in about if trigger.strikes()]
+        return struck[0] if struck else None
 
-
-def _faults(value: t.Any) -> list[Fault]:
-    try:
-        return [Fault(**fault) for fault in value]
-    except TypeError as error:
-        raise UnknownKnob(f"faults must be a list of objects with operation and code: {error}") from error
+    def _bucket(self, index: int, limit: RateLimit, operation: str, account: str, region: str) -> _Bucket:
+        key = (index, "" if limit.shared else operation, account, region)
+        if key not in self._buckets:
+            self._buckets[key] = _Bucket(limit)
+        return self._buckets[key]

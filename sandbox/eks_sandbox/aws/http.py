@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import re
@@ -11,13 +12,29 @@ import typing as t
 import urllib.parse
 import uuid
 
-Scope = t.MutableMapping[str, t.Any]
-Message = t.MutableMapping[str, t.Any]
+Scope = dict[str, t.Any]
+Message = dict[str, t.Any]
 Receive = t.Callable[[], t.Awaitable[Message]]
 Send = t.Callable[[Message], t.Awaitable[None]]
 Application = t.Callable[[Scope, Receive, Send], t.Awaitable[None]]
 
 _CREDENTIAL = re.compile(r"Credential=([^/,]*)/(\d{8})/([^/]*)/([^/]*)/aws4_request")
+
+
+#: What the server adds to a request's ``extensions``: a function without arguments that resets the connection.
+RESET = "sandbox.reset"
+#: The largest body that is looked at, and the largest one that is read, and thrown away, in order to say no.
+BODY_LIMIT, PATIENT_BODY_LIMIT = 16 * 1024 * 1024, 256 * 1024 * 1024
+
+
+class BadRequest(Exception):
+    """What came is no request that a service could answer."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.status = status
+        self.code = code
+        self.message = message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,25 +77,44 @@ class Answer:
     body: bytes
 
 
-async def read_request(scope: Scope, receive: Receive) -> Request:
-    """Read a whole request; bodies in this sandbox are small."""
-    body = bytearray()
-    more = True
+async def read_request(scope: Scope, receive: Receive, seconds: float) -> Request:
+    """Read a whole request, which must have come within so many seconds.
+
+    Raises BadRequest for one that is too slow, too large or not whole.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            body = await _read_body(receive)
+    except TimeoutError as error:
+        raise BadRequest(408, "RequestTimeout", f"The request was not here in whole after {seconds:g} s.") from error
+    return Request(
+        method=scope["method"],
+        raw_path=scope["raw_path"].decode("latin-1"),
+        query=urllib.parse.parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True),
+        headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]},
+        body=body,
+        scope=scope,
+    )
+
+
+async def _read_body(receive: Receive) -> bytes:
+    """The body; one that is too large is read to its end, because a client does not listen before it has sent all."""
+    parts: list[bytes] = []
+    size, more = 0, True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
+            raise BadRequest(400, "IncompleteBody", "The connection ended before the body did.")
+        part = message.get("body", b"")
+        size += len(part)
+        if size > PATIENT_BODY_LIMIT:
             break
-        body += message.get("body", b"")
+        if size <= BODY_LIMIT:
+            parts.append(part)
         more = message.get("more_body", False)
-    raw_path: bytes = scope.get("raw_path") or urllib.parse.quote(scope["path"]).encode()
-    return Request(
-        method=scope["method"],
-        raw_path=raw_path.split(b"?")[0].decode("ascii"),
-        query=urllib.parse.parse_qs(scope["query_string"].decode(), keep_blank_values=True),
-        headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]},
-        body=bytes(body),
-        scope=scope,
-    )
+    if size > BODY_LIMIT:
+        raise BadRequest(413, "RequestEntityTooLargeException", f"A request may hold {BODY_LIMIT} bytes.")
+    return b"".join(parts)
 
 
 def json_answer(status: int, document: t.Any, headers: t.Mapping[str, str] | None = None) -> Answer:
@@ -94,9 +130,22 @@ def json_answer(status: int, document: t.Any, headers: t.Mapping[str, str] | Non
 async def send_answer(send: Send, answer: Answer) -> None:
     """Send an answer with its length, so that the connection can be kept."""
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
-    headers.append((b"content-length", str(len(answer.body)).encode()))
+    if "content-length" not in answer.headers:
+        headers.append((b"content-length", str(len(answer.body)).encode()))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
+
+
+async def reset_connection(scope: Scope, receive: Receive) -> None:
+    """Reset the connection of a request, as a network does that loses it; returns when it is gone."""
+    scope["extensions"][RESET]()
+    await wait_for_disconnect(receive)
+
+
+async def wait_for_disconnect(receive: Receive) -> None:
+    """Return when the client has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def replay(body: bytes, receive: Receive) -> Receive:
