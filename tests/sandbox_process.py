@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import os
 import pathlib
@@ -14,6 +15,7 @@ import sys
 import time
 import typing as t
 import urllib.error
+import urllib.parse
 import urllib.request
 
 import boto3
@@ -22,8 +24,9 @@ import botocore.config
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 #: The sandbox has a virtual environment of its own beside the one that runs the tests.
 PYTHON = pathlib.Path(sys.prefix).parent / "sandbox" / "bin" / "python"
-#: The whole suite can be run on another control plane.
+#: The whole suite can be run on another control plane, or with pods of another kind.
 CONTROL_PLANE = os.environ.get("SANDBOX_CONTROL_PLANE", "embedded")
+POD_MODE = os.environ.get("SANDBOX_POD_MODE", "auto")
 #: Seconds for a start or a stop, on a busy machine.
 PATIENCE = 30.0
 
@@ -32,7 +35,7 @@ class SandboxProcess:
     """Starts ``eks_sandbox run`` in a directory and talks to it."""
 
     def __init__(self, *arguments: str) -> None:
-        self._arguments = ["--control-plane", CONTROL_PLANE, *arguments]
+        self._arguments = ["--control-plane", CONTROL_PLANE, "--pod-mode", POD_MODE, *arguments]
         self._process: subprocess.Popen[bytes] | None = None
         # One session for all clients: it loads each service's model once.
         self._session: t.Any = boto3.session.Session()
@@ -110,13 +113,18 @@ class SandboxProcess:
 
     def calls(self) -> dict[str, int]:
         """How often each ``service:Operation`` was called since the log was cleared."""
-        counts: dict[str, int] = self._side_door("GET", "calls")["counts"]
+        counts: dict[str, int] = self.call_document()["counts"]
         return counts
 
-    def call_log(self) -> list[dict[str, t.Any]]:
+    def call_log(self, **wanted: t.Any) -> list[dict[str, t.Any]]:
         """The calls in order: operation, caller and, of a refused one, the error code."""
-        calls: list[dict[str, t.Any]] = self._side_door("GET", "calls")["calls"]
+        calls: list[dict[str, t.Any]] = self.call_document(**wanted)["calls"]
         return calls
+
+    def call_document(self, **wanted: t.Any) -> dict[str, t.Any]:
+        """All that the sandbox says about its calls, of those that are wanted (``operation="eks:*"`` and such)."""
+        document: dict[str, t.Any] = self._side_door("GET", f"calls?{urllib.parse.urlencode(wanted)}")
+        return document
 
     def clear_calls(self) -> None:
         """Forget the calls so far."""
@@ -130,6 +138,18 @@ class SandboxProcess:
         """Set knobs and return all of them; raises ValueError with the sandbox's words for a wrong one."""
         knobs: dict[str, t.Any] = self._side_door("PATCH", "knobs", changes)
         return knobs
+
+    def add_account(self, account: str) -> dict[str, dict[str, str]]:
+        """Make an account; the client settings of its users by profile. Raises ValueError."""
+        profiles: dict[str, dict[str, str]] = self._side_door("POST", "accounts", {"account": account})["profiles"]
+        return profiles
+
+    def profile(self, name: str) -> dict[str, str]:
+        """Client settings of a profile in the sandbox's AWS config file."""
+        config = configparser.ConfigParser()
+        config.read(self.directory / "config", encoding="utf-8")
+        section = config["default" if name == "default" else f"profile {name}"]
+        return {key: section[key] for key in ("aws_access_key_id", "aws_secret_access_key")}
 
     def _side_door(self, method: str, door: str, body: t.Any = None) -> t.Any:
         data = None if body is None else json.dumps(body).encode()

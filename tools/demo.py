@@ -4,6 +4,7 @@
 
 The demo is an ordinary user of the collection: it starts the sandbox, puts two buckets there as somebody's data, runs
 `ansible-playbook playbooks/site.yml` and prints what was proven. Whatever happens, Ctrl-C included, the sandbox stops.
+Its arguments are options of the sandbox's command `up`, such as `--control-plane envtest`.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ BUCKETS = ("customer-invoices", "customer-reports")
 FOREIGN = re.compile(r"(AWS|K8S_AUTH|ANSIBLE|KUBE)_?.*")
 
 
-def sandbox(command: str) -> None:
+def sandbox(command: str, *options: str) -> None:
     """Run one command of the sandbox in the virtual environment beside this one."""
     python = pathlib.Path(sys.prefix).parent / "sandbox" / "bin" / "python"
     env = {**os.environ, "PYTHONPATH": str(ROOT / "sandbox")}
-    subprocess.run([python, "-m", "eks_sandbox", command, "--directory", str(SANDBOX)], env=env, check=True)
+    subprocess.run([python, "-m", "eks_sandbox", command, "--directory", str(SANDBOX), *options], env=env, check=True)
 
 
 def environment() -> dict[str, str]:
@@ -145,7 +146,7 @@ def main() -> int:
     PROOF.unlink(missing_ok=True)
     started = time.monotonic()
     try:
-        sandbox("up")
+        sandbox("up", *sys.argv[1:])
         env = environment()
         put_data(env)
         failed = play(env)

@@ -11,6 +11,8 @@ from conformance.conftest import Account
 from conformance.conftest import allow
 from conformance.conftest import refused
 
+pytestmark = pytest.mark.client("boto3")
+
 POLICY = "arn:aws:eks::aws:cluster-access-policy/"
 ADMINISTRATOR = "arn:aws:iam::111122223333:user/sandbox-admin"
 SCOPE = {"type": "cluster"}
@@ -68,6 +70,8 @@ def test_an_access_entry_lives(account: Account, names: dict[str, str]) -> None:
         ({"principalArn": "arn:aws:iam::111122223333:role/none"}, "invalid principal"),
         ({"principalArn": "nobody"}, "invalid principal"),
         ({"kubernetesGroups": ["system:masters"]}, "cannot start with system:"),
+        ({"username": "system:node"}, "must not begin with system:"),
+        ({"principalArn": "arn:aws:iam::111122223333:role/aws-service-role/a.amazonaws.com/a"}, "invalid principal"),
         ({"type": "EC2_LINUX", "kubernetesGroups": ["a"]}, "cannot be set for an access entry of type EC2_LINUX"),
     ],
 )
@@ -152,3 +156,82 @@ def test_the_tagging_api_finds_associations_in_pages(account: Account, names: di
     keys = account.user("reader", allow("eks:*"))
     with refused("AccessDeniedException", "tag:GetResources"):
         account.sandbox.client("resourcegroupstaggingapi", **keys).get_resources()
+
+
+@pytest.mark.parametrize("kind", ["EC2_LINUX", "EC2_WINDOWS", "FARGATE_LINUX", "HYBRID_LINUX", "HYPERPOD_LINUX", "EC2"])
+def test_an_entry_for_nodes_has_their_group_and_cannot_be_changed(
+    account: Account, names: dict[str, str], kind: str
+) -> None:
+    entry = account.eks.create_access_entry(**names, type=kind)["accessEntry"]
+    assert (entry["type"], entry["kubernetesGroups"]) == (kind, ["system:nodes"])
+    with refused("InvalidRequestException", kind, status=400):
+        account.eks.update_access_entry(**names, kubernetesGroups=["a"])
+
+
+def test_an_entry_is_not_made_for_a_service_linked_role(account: Account, names: dict[str, str]) -> None:
+    account.iam.create_service_linked_role(AWSServiceName="autoscaling.amazonaws.com")
+    [role] = account.iam.list_roles(PathPrefix="/aws-service-role/")["Roles"]
+    with refused("InvalidParameterException", "Service Linked Role", status=400):
+        account.eks.create_access_entry(clusterName="one", principalArn=role["Arn"])
+
+
+def test_lists_of_entries_and_policies_come_in_pages(account: Account, names: dict[str, str]) -> None:
+    for number in range(4):
+        account.iam.create_user(UserName=f"user-{number}")
+        principal = f"arn:aws:iam::111122223333:user/user-{number}"
+        account.eks.create_access_entry(clusterName="one", principalArn=principal)
+    pages = account.eks.get_paginator("list_access_entries").paginate(
+        clusterName="one", PaginationConfig={"PageSize": 2}
+    )
+    assert [len(page["accessEntries"]) for page in pages] == [2, 2, 1]
+    policies = account.eks.get_paginator("list_access_policies").paginate(PaginationConfig={"PageSize": 4})
+    assert len([policy for page in policies for policy in page["accessPolicies"]]) == 7
+    for token in ("made-up", "cGFnZTotMQ=="):
+        with refused("InvalidParameterException", "nextToken", status=400):
+            account.eks.list_access_entries(clusterName="one", nextToken=token)
+
+
+def test_the_tagging_api_finds_every_kind_and_changes_their_tags(account: Account, names: dict[str, str]) -> None:
+    tagging = account.sandbox.client("resourcegroupstaggingapi")
+    association = account.associate(account.pod_role(), tags={"kind": "association"})["associationArn"]
+    cluster = "arn:aws:eks:eu-west-1:111122223333:cluster/one"
+    missing = f"{cluster}-none"
+    answer = tagging.tag_resources(ResourceARNList=[association, cluster, missing], Tags={"team": "a"})
+    assert answer["FailedResourcesMap"][missing]["ErrorCode"] == "InvalidParameterException"
+    assert set(answer["FailedResourcesMap"]) == {missing}
+    assert account.eks.list_tags_for_resource(resourceArn=association)["tags"] == {"kind": "association", "team": "a"}
+    pages = tagging.get_paginator("get_resources").paginate(
+        TagFilters=[{"Key": "team"}], PaginationConfig={"PageSize": 1}
+    )
+    found = [mapping["ResourceARN"] for page in pages for mapping in page["ResourceTagMappingList"]]
+    assert sorted(found) == sorted([association, cluster])
+    [one] = tagging.get_resources(ResourceARNList=[cluster])["ResourceTagMappingList"]
+    assert one["Tags"] == [{"Key": "team", "Value": "a"}]
+    assert tagging.get_tag_keys()["TagKeys"] == ["kind", "team"]
+    assert tagging.get_tag_values(Key="kind")["TagValues"] == ["association"]
+    assert tagging.untag_resources(ResourceARNList=[association], TagKeys=["kind"])["FailedResourcesMap"] == {}
+    assert account.eks.list_tags_for_resource(resourceArn=association)["tags"] == {"team": "a"}
+
+
+def test_the_tagging_api_asks_for_the_permission_of_the_service_too(account: Account, names: dict[str, str]) -> None:
+    keys = account.user("tagger", allow("tag:*"))
+    tagging = account.sandbox.client("resourcegroupstaggingapi", **keys)
+    cluster = "arn:aws:eks:eu-west-1:111122223333:cluster/one"
+    failed = tagging.tag_resources(ResourceARNList=[cluster], Tags={"team": "a"})["FailedResourcesMap"][cluster]
+    assert (failed["ErrorCode"], failed["StatusCode"]) == ("AccessDeniedException", 403)
+    assert "eks:TagResource" in failed["ErrorMessage"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"ResourcesPerPage": 101},
+        {"ResourceARNList": ["arn:aws:eks:eu-west-1:111122223333:cluster/one"], "TagFilters": [{"Key": "a"}]},
+        {"TagFilters": [{"Key": f"k{number}"} for number in range(51)]},
+    ],
+)
+def test_a_wrong_query_to_the_tagging_api_is_refused(account: Account, query: dict[str, t.Any]) -> None:
+    with refused("InvalidParameterException", status=400):
+        account.sandbox.client("resourcegroupstaggingapi").get_resources(**query)
+    with refused("PaginationTokenExpiredException", status=400):
+        account.sandbox.client("resourcegroupstaggingapi").get_resources(PaginationToken="made-up")

@@ -5,14 +5,18 @@
 from __future__ import annotations
 
 import json
+import time
 import typing as t
 
+import botocore.exceptions
 import pytest
 from conformance.conftest import Account
 from conformance.conftest import allow
 from conformance.conftest import refused
 from conformance.conftest import wait_for
 from conformance.conftest import wait_until_gone
+
+pytestmark = pytest.mark.client("boto3")
 
 AGENT = "eks-pod-identity-agent"
 NAMES = {"clusterName": "one", "addonName": AGENT}
@@ -74,16 +78,41 @@ def test_an_add_on_that_does_not_exist(ground: Account) -> None:
         ground.describe_addon()
 
 
+def schema(account: Account, version: str, name: str = AGENT) -> dict[str, t.Any]:
+    """The definitions in the schema of an add-on's configuration."""
+    answer = account.eks.describe_addon_configuration(addonName=name, addonVersion=version)
+    document = json.loads(answer["configurationSchema"])
+    assert document["$schema"] == "http://json-schema.org/draft-06/schema#"
+    definitions: dict[str, t.Any] = document["definitions"]
+    assert document["$ref"].rpartition("/")[2] in definitions
+    return definitions
+
+
 def test_the_schema_of_the_agent_allows_nothing_else(account: Account) -> None:
-    answer = account.eks.describe_addon_configuration(addonName=AGENT, addonVersion=default(account))
-    schema = json.loads(answer["configurationSchema"])
-    assert schema["$schema"] == "http://json-schema.org/draft-06/schema#"
-    [definition] = schema["definitions"].values()
+    definition = schema(account, default(account))["EksPodIdentityAgent"]
     assert definition["additionalProperties"] is False
-    assert {"agent", "affinity", "podLabels", "tolerations", "resources"} <= set(definition["properties"])
+    assert {"agent", "affinity", "tolerations", "resources", "daemonsets"} <= set(definition["properties"])
+    answer = account.eks.describe_addon_configuration(addonName=AGENT, addonVersion=default(account))
     assert answer["podIdentityConfiguration"] == []
     with refused("ResourceNotFoundException", status=404):
         account.eks.describe_addon_configuration(addonName=AGENT, addonVersion="v9.9.9-eksbuild.1")
+
+
+@pytest.mark.parametrize(
+    ("version", "labels", "daemonsets"),
+    [
+        ("v1.3.2-eksbuild.2", False, set()),
+        ("v1.3.4-eksbuild.1", False, {"hybrid"}),
+        ("v1.3.9-eksbuild.3", False, {"hybrid", "hybrid-bottlerocket"}),
+        ("v1.3.10-eksbuild.3", True, {"hybrid", "hybrid-bottlerocket"}),
+    ],
+)
+def test_the_schema_of_the_agent_grows_with_its_versions(
+    account: Account, version: str, labels: bool, daemonsets: set[str]
+) -> None:
+    definitions = schema(account, version)
+    assert ("podLabels" in definitions["EksPodIdentityAgent"]["properties"]) is labels
+    assert set(definitions["Daemonsets"]["properties"]) == daemonsets
 
 
 def test_an_add_on_without_nodes_is_degraded_and_recovers_with_them(ground: Account) -> None:
@@ -113,9 +142,9 @@ def test_an_exact_version_is_kept_and_a_wrong_one_refused(ground: Account) -> No
     [
         ('{"nonsense": 1}', "$.nonsense: is not defined in the schema"),
         ("agent: {nonsense: 1}", "$.agent.nonsense: is not defined in the schema"),
-        ('{"tolerations": {}}', "$.tolerations: dict found, array expected"),
+        ('{"tolerations": {}}', "$.tolerations: object found, [array, null] expected"),
         ("[", "neither JSON nor YAML"),
-        ("text", "str found, object expected"),
+        ("text", "string found, object expected"),
     ],
 )
 def test_a_configuration_is_checked_against_the_schema(ground: Account, values: str, words: str) -> None:
@@ -125,7 +154,7 @@ def test_a_configuration_is_checked_against_the_schema(ground: Account, values: 
 
 
 def test_an_update_is_followed_by_its_id_and_keeps_what_it_does_not_name(ground: Account) -> None:
-    values = '{"podLabels": {"team": "a"}}'
+    values = '{"podAnnotations": {"team": "a"}}'
     ground.eks.create_addon(**NAMES, addonVersion="v1.0.0-eksbuild.1", configurationValues=values)
     with refused("ResourceInUseException", "currently in CREATING state", status=409):
         ground.eks.update_addon(**NAMES, addonVersion="v1.2.0-eksbuild.1")
@@ -223,10 +252,13 @@ def test_an_add_on_never_takes_over_an_association(ground: Account) -> None:
 
 
 def test_only_service_accounts_of_the_add_on_can_have_associations(ground: Account) -> None:
-    words = "Service account agent in pod identity configuration is not supported for addon"
     role = ground.pod_role()
+    words = f"Pod Identity feature is not supported for addon version: {default(ground)}"
     with refused("InvalidParameterException", words, status=400):
         ground.eks.create_addon(**NAMES, **own(role, "agent"))
+    words = "Service account coredns in pod identity configuration is not supported for addon vpc-cni"
+    with refused("InvalidParameterException", words, status=400):
+        ground.eks.create_addon(**CNI, **own(role, "coredns"))
     with refused("InvalidParameterException", "Role provided in the request does not exist.", status=400):
         ground.eks.create_addon(**CNI, **own(f"{role}-none"))
     with refused("InvalidParameterException", "Trust policy", status=400):
@@ -235,3 +267,107 @@ def test_only_service_accounts_of_the_add_on_can_have_associations(ground: Accou
     with refused("AccessDeniedException", "iam:PassRole", status=403):
         eks.create_addon(**CNI, **own(role))
     assert ground.eks.list_addons(clusterName="one")["addons"] == []
+
+
+def test_waiters_know_the_states_of_an_add_on(ground: Account) -> None:
+    patience = {"WaiterConfig": {"Delay": 1, "MaxAttempts": 15}}
+    ground.eks.create_addon(**CNI)
+    ground.eks.get_waiter("addon_active").wait(**CNI, **patience)
+    ground.eks.create_addon(**NAMES)
+    with pytest.raises(botocore.exceptions.WaiterError, match="DEGRADED"):
+        ground.eks.get_waiter("addon_active").wait(**NAMES, **patience)
+    ground.eks.delete_addon(**CNI)
+    ground.eks.get_waiter("addon_deleted").wait(**CNI, **patience)
+
+
+def test_an_add_on_that_could_not_be_deleted_stays_so_until_it_is(ground: Account) -> None:
+    ground.nodegroup()
+    ground.eks.create_addon(**NAMES)
+    wait_for(ground.describe_addon, "ACTIVE")
+    ground.sandbox.knobs(addon_outcomes={AGENT: "DELETE_FAILED"}, addon_issues={AGENT: "ClusterUnreachable"})
+    ground.eks.delete_addon(**NAMES)
+    failed = wait_for(ground.describe_addon, "DELETE_FAILED")
+    assert [issue["code"] for issue in failed["health"]["issues"]] == ["ClusterUnreachable"]
+    # Longer than the interval at which the sandbox looks at an add-on's pods.
+    time.sleep(1.5)
+    assert ground.describe_addon()["status"] == "DELETE_FAILED"
+    ground.sandbox.knobs(addon_outcomes={})
+    ground.eks.delete_addon(**NAMES)
+    wait_until_gone(ground.describe_addon)
+
+
+def test_conflicts_are_not_preserved_at_the_creation(ground: Account) -> None:
+    words = "Resolve conflicts option preserve is not supported for operation CreateAddon"
+    with refused("InvalidParameterException", words, status=400):
+        ground.eks.create_addon(**NAMES, resolveConflicts="PRESERVE")
+
+
+def test_an_add_on_can_have_a_namespace_of_its_own(ground: Account) -> None:
+    with refused("InvalidParameterException", "Not_Valid", status=400):
+        ground.eks.create_addon(**CNI, namespaceConfig={"namespace": "Not_Valid"})
+    addon = ground.eks.create_addon(**CNI, **own(ground.pod_role()), namespaceConfig={"namespace": "network"})["addon"]
+    assert addon["namespaceConfig"] == {"namespace": "network"}
+    [summary] = ground.eks.list_pod_identity_associations(clusterName="one")["associations"]
+    assert summary["namespace"] == "network"
+
+
+def test_the_catalogue_can_be_filtered_and_says_what_an_add_on_needs(account: Account) -> None:
+    describe = account.eks.describe_addon_versions
+    assert {info["addonName"] for info in describe(types=["networking"])["addons"]} == {
+        "vpc-cni",
+        "coredns",
+        "kube-proxy",
+    }
+    assert {info["addonName"] for info in describe(types=["security"], owners=["aws"])["addons"]} == {AGENT}
+    assert describe(publishers=["somebody"])["addons"] == []
+    [info] = describe(addonName="kube-proxy", kubernetesVersion="1.33")["addons"]
+    assert info["defaultNamespace"] == "kube-system"
+    assert all(version["addonVersion"].startswith("v1.33.") for version in info["addonVersions"])
+    needs = {info["addonName"]: info["addonVersions"][0]["requiresIamPermissions"] for info in describe()["addons"]}
+    assert needs == {AGENT: False, "vpc-cni": True, "coredns": False, "kube-proxy": False}
+    configuration = account.eks.describe_addon_configuration(
+        addonName="vpc-cni", addonVersion=default(account, "vpc-cni")
+    )
+    [identity] = configuration["podIdentityConfiguration"]
+    assert identity["serviceAccount"] == "aws-node"
+    assert identity["recommendedManagedPolicies"] == ["arn:aws:iam::aws:policy/AmazonEKS_CNI_Policy"]
+    pages = account.eks.get_paginator("describe_addon_versions").paginate(PaginationConfig={"PageSize": 3})
+    assert [len(page["addons"]) for page in pages] == [3, 1]
+
+
+def test_an_update_takes_over_no_association_either(ground: Account) -> None:
+    role = ground.pod_role()
+    ground.eks.create_addon(**CNI)
+    wait_for(lambda: ground.describe_addon("vpc-cni"), "ACTIVE")
+    mine = ground.associate(role, "aws-node", namespace="kube-system")
+    with refused("ResourceInUseException", mine["associationId"], status=409):
+        ground.eks.update_addon(**CNI, **own(role))
+    assert ground.describe_addon("vpc-cni")["status"] == "ACTIVE"
+    names = {"clusterName": "one", "associationId": mine["associationId"]}
+    ground.eks.delete_pod_identity_association(**names)
+    ground.eks.update_addon(**CNI, **own(role))
+    after = wait_for(lambda: ground.describe_addon("vpc-cni"), "ACTIVE")
+    assert len(after["podIdentityAssociations"]) == 1
+
+
+def test_an_association_of_an_add_on_can_be_changed_and_deleted_all_the_same(ground: Account) -> None:
+    [arn] = ground.eks.create_addon(**CNI, **own(ground.pod_role()))["addon"]["podIdentityAssociations"]
+    names = {"clusterName": "one", "associationId": arn.rpartition("/")[2]}
+    other = ground.pod_role("other")
+    updated = ground.eks.update_pod_identity_association(**names, roleArn=other)["association"]
+    assert (updated["roleArn"], updated["ownerArn"]) == (other, ground.describe_addon("vpc-cni")["addonArn"])
+    assert ground.eks.delete_pod_identity_association(**names)["association"]["associationArn"] == arn
+
+
+def test_a_failed_update_leaves_the_version_as_it_was(ground: Account) -> None:
+    ground.eks.create_addon(**CNI, addonVersion="v1.19.6-eksbuild.7")
+    wait_for(lambda: ground.describe_addon("vpc-cni"), "ACTIVE")
+    ground.sandbox.knobs(
+        update_outcomes={"AddonUpdate": "Failed"}, update_errors={"AddonUpdate": "AdmissionRequestDenied"}
+    )
+    update = ground.eks.update_addon(**CNI, addonVersion="v1.20.4-eksbuild.1")["update"]
+    assert {one["type"] for one in update["params"]} == {"AddonVersion"}
+    failed = wait_for(lambda: ground.describe_addon("vpc-cni"), "UPDATE_FAILED")
+    assert failed["addonVersion"] == "v1.19.6-eksbuild.7"
+    told = ground.eks.describe_update(name="one", addonName="vpc-cni", updateId=update["id"])["update"]
+    assert (told["status"], told["errors"][0]["errorCode"]) == ("Failed", "AdmissionRequestDenied")

@@ -12,6 +12,9 @@ import pytest
 from conformance.conftest import Account
 from conformance.conftest import allow
 from conformance.conftest import refused
+from conformance.conftest import trust_policy
+
+pytestmark = pytest.mark.client("boto3")
 
 TARGET = "arn:aws:iam::444455556666:role/target"
 POLICY = json.dumps({"Version": "2012-10-17", "Statement": [allow("s3:ListAllMyBuckets")]})
@@ -135,7 +138,7 @@ def test_a_session_policy_needs_session_tags_off(account: Account, role: str) ->
         account.eks.update_pod_identity_association(**ids(association), disableSessionTags=False)
 
 
-@pytest.mark.parametrize(("policy", "words"), [("{", "not valid JSON"), ("{}", "no statement"), ("x" * 2049, "2048")])
+@pytest.mark.parametrize(("policy", "words"), [("{", "Syntax errors"), ("{}", "Syntax errors"), ("x" * 2049, "2048")])
 def test_a_session_policy_must_be_one(account: Account, role: str, policy: str, words: str) -> None:
     with refused("InvalidParameterException", words, status=400):
         account.associate(role, policy=policy, disableSessionTags=True)
@@ -243,3 +246,36 @@ def test_associations_vanish_with_their_cluster(account: Account, role: str) -> 
     account.eks.get_waiter("cluster_deleted").wait(name="one", WaiterConfig={"Delay": 1, "MaxAttempts": 15})
     with refused("ResourceNotFoundException", status=404):
         account.eks.describe_pod_identity_association(**ids(association))
+
+
+@pytest.mark.parametrize(
+    ("tags", "words"),
+    [
+        ({f"k{number}": "" for number in range(51)}, "50"),
+        ({"a" * 129: ""}, "128"),
+        ({"a": "b" * 257}, "256"),
+        ({"aws:mine": ""}, "aws:"),
+    ],
+)
+def test_tags_have_limits(account: Account, role: str, tags: dict[str, str], words: str) -> None:
+    with refused("InvalidParameterException", words, status=400):
+        account.associate(role, tags=tags)
+    assert account.eks.list_pod_identity_associations(clusterName="one")["associations"] == []
+
+
+def test_a_change_of_the_trust_policy_is_seen_as_late_as_a_new_role(account: Account) -> None:
+    account.cluster("one")
+    role = account.role("slow", "ec2.amazonaws.com")
+    account.sandbox.knobs(iam_propagation_seconds=60)
+    document = trust_policy("pods.eks.amazonaws.com")
+    account.iam.update_assume_role_policy(RoleName="slow", PolicyDocument=document)
+    with refused("InvalidParameterException", "Trust policy of the role provided is invalid."):
+        account.associate(role)
+    account.sandbox.knobs(iam_propagation_seconds=0)
+    assert account.associate(role)["roleArn"] == role
+
+
+@pytest.mark.parametrize("token", ["made-up", "cGFnZTotMQ==", "cGFnZTphYmM="])
+def test_a_page_token_must_be_one_of_ours(account: Account, role: str, token: str) -> None:
+    with refused("InvalidParameterException", "nextToken", status=400):
+        account.eks.list_pod_identity_associations(clusterName="one", nextToken=token)

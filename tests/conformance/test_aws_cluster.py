@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import typing as t
 
+import botocore.exceptions
 import pytest
 import yaml
 from conformance.conftest import Account
@@ -14,6 +15,8 @@ from conformance.conftest import allow
 from conformance.conftest import refused
 from conformance.conftest import wait_for
 from conformance.conftest import wait_until_gone
+
+pytestmark = pytest.mark.client("boto3")
 
 
 def create(account: Account, **changes: t.Any) -> dict[str, t.Any]:
@@ -170,9 +173,9 @@ def test_a_configuration_update_goes_through_updating(account: Account) -> None:
     account.cluster("one")
     account.sandbox.knobs(cluster_seconds=0.3)
     update = account.eks.update_cluster_config(name="one", resourcesVpcConfig={"endpointPrivateAccess": True})["update"]
-    assert (update["type"], update["status"]) == ("VpcConfigUpdate", "InProgress")
+    assert (update["type"], update["status"]) == ("EndpointAccessUpdate", "InProgress")
     assert account.eks.describe_cluster(name="one")["cluster"]["status"] == "UPDATING"
-    with refused("ResourceInUseException", status=409):
+    with refused("ResourceInUseException", f"currently has update {update['id']} in progress", status=409):
         account.eks.update_cluster_config(name="one", accessConfig={"authenticationMode": "API"})
     after = wait_for(lambda: account.eks.describe_cluster(name="one")["cluster"], "ACTIVE")
     assert after["resourcesVpcConfig"]["endpointPrivateAccess"] is True
@@ -245,3 +248,216 @@ def test_an_operation_that_the_sandbox_lacks_is_refused_clearly(account: Account
     account.cluster("one")
     with refused("NotImplementedInSandbox", "eks:ListFargateProfiles", status=501):
         account.eks.list_fargate_profiles(clusterName="one")
+
+
+def finished(account: Account, update: dict[str, t.Any], *status: str) -> dict[str, t.Any]:
+    """An update of the cluster once it has ended."""
+    return wait_for(
+        lambda: account.eks.describe_update(name="one", updateId=update["id"])["update"], *(status or ("Successful",))
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "parameter"),
+    [
+        ({"logging": {"clusterLogging": [{"types": ["api"], "enabled": True}]}}, "LoggingUpdate", "ClusterLogging"),
+        ({"resourcesVpcConfig": {"endpointPrivateAccess": True}}, "EndpointAccessUpdate", "EndpointPrivateAccess"),
+        ({"accessConfig": {"authenticationMode": "API"}}, "AccessConfigUpdate", "AuthenticationMode"),
+        ({"upgradePolicy": {"supportType": "STANDARD"}}, "UpgradePolicyUpdate", "UpgradePolicy"),
+        ({"zonalShiftConfig": {"enabled": True}}, "ZonalShiftConfigUpdate", "ZonalShiftConfig"),
+        ({"deletionProtection": True}, "DeletionProtectionUpdate", "DeletionProtection"),
+    ],
+)
+def test_each_kind_of_setting_has_an_update_of_its_own_type(
+    account: Account, change: dict[str, t.Any], kind: str, parameter: str
+) -> None:
+    account.cluster("one", mode="API_AND_CONFIG_MAP")
+    update = account.eks.update_cluster_config(name="one", **change)["update"]
+    assert (update["type"], parameter in {one["type"] for one in update["params"]}) == (kind, True)
+    assert finished(account, update)["errors"] == []
+    cluster = account.eks.describe_cluster(name="one")["cluster"]
+    [(member, value)] = change.items()
+    if isinstance(value, dict) and member != "logging":
+        assert value.items() <= cluster[member].items()
+    elif member == "logging":
+        assert cluster[member]["clusterLogging"][0] == {"types": ["api"], "enabled": True}
+    else:
+        assert cluster[member] == value
+    with refused("InvalidParameterException", status=400):
+        account.eks.update_cluster_config(name="one", **change)
+
+
+def test_one_kind_of_update_at_a_time(account: Account) -> None:
+    account.cluster("one")
+    private = {"endpointPrivateAccess": True}
+    for change in (
+        {"resourcesVpcConfig": private, "deletionProtection": True},
+        {"resourcesVpcConfig": {**private, "subnetIds": account.subnets()}},
+    ):
+        with refused("InvalidParameterException", "Only one type of update can be allowed.", status=400):
+            account.eks.update_cluster_config(name="one", **change)
+    with refused("InvalidParameterException", "Invalid type for cluster update.", status=400):
+        account.eks.update_cluster_config(name="one")
+    assert account.eks.list_updates(name="one")["updateIds"] == []
+
+
+def test_subnets_and_security_groups_can_change_within_the_vpc(account: Account) -> None:
+    vpc = account.cluster("one")["resourcesVpcConfig"]
+    group = account.ec2.create_security_group(GroupName="more", Description="more", VpcId=vpc["vpcId"])["GroupId"]
+    wanted = {"subnetIds": account.subnets()[:2], "securityGroupIds": [group]}
+    update = account.eks.update_cluster_config(name="one", resourcesVpcConfig=wanted)["update"]
+    assert update["type"] == "VpcConfigUpdate"
+    finished(account, update)
+    after = account.eks.describe_cluster(name="one")["cluster"]["resourcesVpcConfig"]
+    assert (after["subnetIds"], after["securityGroupIds"]) == (wanted["subnetIds"], [group])
+    foreign = account.ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    other = [
+        account.ec2.create_subnet(VpcId=foreign, CidrBlock=f"10.9.{number}.0/24", AvailabilityZone=f"eu-west-1{zone}")
+        for number, zone in enumerate("ab")
+    ]
+    with refused("InvalidParameterException", "different VPC", status=400):
+        ids = [one["Subnet"]["SubnetId"] for one in other]
+        account.eks.update_cluster_config(name="one", resourcesVpcConfig={"subnetIds": ids})
+
+
+def test_a_change_that_changes_nothing_says_what_there_is(account: Account) -> None:
+    account.cluster("one")
+    words = "endpointPrivateAccess: false , endpointPublicAccess: true, and Public Endpoint Restrictions: [0.0.0.0/0]"
+    with refused("InvalidParameterException", words, status=400):
+        account.eks.update_cluster_config(name="one", resourcesVpcConfig={"endpointPublicAccess": True})
+    with refused("InvalidParameterException", "No changes needed for the logging config provided", status=400):
+        logging = {"clusterLogging": [{"types": ["api"], "enabled": False}]}
+        account.eks.update_cluster_config(name="one", logging=logging)
+
+
+@pytest.mark.parametrize("cidr", ["10.0.0.0/8", "192.168.1.0/24", "nonsense"])
+def test_public_addresses_must_be_public(account: Account, cidr: str) -> None:
+    vpc = {"subnetIds": account.subnets(), "publicAccessCidrs": [cidr]}
+    with refused("InvalidParameterException", f"in publicAccessCidrs: [{cidr}]", status=400):
+        create(account, resourcesVpcConfig=vpc)
+
+
+@pytest.mark.parametrize("cidr", ["8.8.0.0/16", "10.0.0.0/8", "10.0.0.0/25", "172.31.0.0/16", "nonsense"])
+def test_service_addresses_are_a_private_block_outside_the_vpc(account: Account, cidr: str) -> None:
+    with refused("InvalidParameterException", cidr, status=400):
+        create(account, kubernetesNetworkConfig={"serviceIpv4Cidr": cidr})
+    role = "arn:aws:iam::111122223333:role/cluster-role"
+    cluster = create(account, roleArn=role, kubernetesNetworkConfig={"serviceIpv4Cidr": "10.1.0.0/16"})
+    assert cluster["kubernetesNetworkConfig"]["serviceIpv4Cidr"] == "10.1.0.0/16"
+
+
+AUTO = {
+    "computeConfig": {"enabled": True},
+    "kubernetesNetworkConfig": {"elasticLoadBalancing": {"enabled": True}},
+    "storageConfig": {"blockStorage": {"enabled": True}},
+}
+AUTO_ROLE = ("auto", "eks.amazonaws.com", ("sts:AssumeRole", "sts:TagSession"))
+
+
+def test_auto_mode_is_three_settings_or_none(account: Account) -> None:
+    more = {"accessConfig": {"authenticationMode": "API"}, "bootstrapSelfManagedAddons": False}
+    more["roleArn"] = account.role(*AUTO_ROLE)
+    for left_out in AUTO:
+        some = {name: value for name, value in AUTO.items() if name != left_out}
+        with refused("InvalidParameterException", "are all either fully enabled or fully disabled", status=400):
+            create(account, **some, **more)
+    cluster = create(account, **AUTO, **more)
+    assert cluster["computeConfig"] == {"enabled": True}
+    assert cluster["storageConfig"] == AUTO["storageConfig"]
+    assert cluster["kubernetesNetworkConfig"]["elasticLoadBalancing"] == {"enabled": True}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"bootstrapSelfManagedAddons": True}, "bootstrapSelfManagedAddons must be set to false"),
+        ({"accessConfig": {"authenticationMode": "CONFIG_MAP"}}, "requires the authentication mode"),
+        ({"computeConfig": {"enabled": True, "nodeRoleArn": "arn"}}, "nodePool value(s) must be provided"),
+        ({"computeConfig": {"enabled": True, "nodePools": ["system"]}}, "nodeRoleArn must be provided"),
+        ({"computeConfig": {"enabled": True, "nodePools": ["mine"], "nodeRoleArn": "arn"}}, "nodePools must be of"),
+    ],
+)
+def test_what_auto_mode_asks_for(account: Account, changes: dict[str, t.Any], words: str) -> None:
+    default = {**AUTO, "accessConfig": {"authenticationMode": "API"}, "bootstrapSelfManagedAddons": False}
+    with refused("InvalidParameterException", words, status=400):
+        create(account, **{**default, "roleArn": account.role(*AUTO_ROLE), **changes})
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_auto_mode_can_come_later_where_the_role_lets_sessions_be_tagged(account: Account, good: bool) -> None:
+    role = account.role("role", "eks.amazonaws.com", AUTO_ROLE[2] if good else ("sts:AssumeRole",))
+    create(account, roleArn=role, accessConfig={"authenticationMode": "API"})
+    account.eks.get_waiter("cluster_active").wait(name="one", WaiterConfig={"Delay": 1, "MaxAttempts": 15})
+    if good:
+        update = account.eks.update_cluster_config(name="one", **AUTO)["update"]
+        assert (update["type"], finished(account, update)["status"]) == ("AutoModeUpdate", "Successful")
+        assert account.eks.describe_cluster(name="one")["cluster"]["computeConfig"]["enabled"] is True
+    else:
+        with refused("InvalidParameterException", "could not be assumed", status=400):
+            account.eks.update_cluster_config(name="one", **AUTO)
+
+
+def test_encryption_can_be_added_once(account: Account) -> None:
+    account.cluster("one")
+    config = [{"resources": ["secrets"], "provider": {"keyArn": "arn:aws:kms:eu-west-1:111122223333:key/abc"}}]
+    with refused("InvalidParameterException", "keyArn", status=400):
+        account.eks.associate_encryption_config(
+            clusterName="one", encryptionConfig=[{"resources": ["secrets"], "provider": {"keyArn": "abc"}}]
+        )
+    update = account.eks.associate_encryption_config(clusterName="one", encryptionConfig=config)["update"]
+    assert update["type"] == "AssociateEncryptionConfig"
+    finished(account, update)
+    assert account.eks.describe_cluster(name="one")["cluster"]["encryptionConfig"] == config
+    with refused("InvalidParameterException", "Encryption is already enabled on the cluster", status=400):
+        account.eks.associate_encryption_config(clusterName="one", encryptionConfig=config)
+
+
+def test_a_cluster_and_an_update_can_be_told_to_fail(account: Account) -> None:
+    account.sandbox.knobs(cluster_outcomes={"one": "FAILED"}, cluster_issues={"one": "IamRoleNotFound"})
+    create(account)
+    failed = wait_for(lambda: account.eks.describe_cluster(name="one")["cluster"], "FAILED")
+    assert [issue["code"] for issue in failed["health"]["issues"]] == ["IamRoleNotFound"]
+    with pytest.raises(botocore.exceptions.WaiterError, match="FAILED"):
+        account.eks.get_waiter("cluster_active").wait(name="one", WaiterConfig={"Delay": 1, "MaxAttempts": 5})
+    account.eks.delete_cluster(name="one")
+    account.eks.get_waiter("cluster_deleted").wait(name="one", WaiterConfig={"Delay": 1, "MaxAttempts": 15})
+    account.sandbox.knobs(cluster_outcomes={}, update_outcomes={"DeletionProtectionUpdate": "Failed"})
+    create(account, roleArn="arn:aws:iam::111122223333:role/cluster-role")
+    account.eks.get_waiter("cluster_active").wait(name="one", WaiterConfig={"Delay": 1, "MaxAttempts": 15})
+    update = account.eks.update_cluster_config(name="one", deletionProtection=True)["update"]
+    assert finished(account, update, "Failed")["errors"][0]["errorCode"] == "Unknown"
+    cluster = wait_for(lambda: account.eks.describe_cluster(name="one")["cluster"], "ACTIVE")
+    assert cluster["deletionProtection"] is False
+
+
+def test_nodes_must_not_fall_too_far_behind(account: Account) -> None:
+    account.cluster("one", version="1.31")
+    assert account.nodegroup()["version"] == "1.31"
+
+    def go_to(version: str) -> None:
+        account.eks.update_cluster_version(name="one", version=version)
+        wait_for(lambda: account.eks.describe_cluster(name="one")["cluster"], "ACTIVE")
+
+    for version in ("1.32", "1.33", "1.34"):
+        go_to(version)
+    with refused("InvalidRequestException", "Nodegroups nodes must be updated", status=400):
+        account.eks.update_cluster_version(name="one", version="1.35")
+    update = account.eks.update_nodegroup_version(clusterName="one", nodegroupName="nodes")["update"]
+    assert {"type": "Version", "value": "1.34"} in update["params"]
+    wait_for(account.describe_nodegroup, "ACTIVE")
+    go_to("1.35")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"outpostConfig": {"outpostArns": ["a"], "controlPlaneInstanceType": "m5.large"}},
+        {"remoteNetworkConfig": {"remoteNodeNetworks": [{"cidrs": ["10.1.0.0/16"]}]}},
+        {"kubernetesNetworkConfig": {"ipFamily": "ipv6"}},
+    ],
+)
+def test_what_the_sandbox_does_not_imitate_is_refused_and_not_ignored(
+    account: Account, change: dict[str, t.Any]
+) -> None:
+    with refused("NotImplementedInSandbox", next(iter(change)), status=501):
+        create(account, **change)

@@ -9,6 +9,7 @@ import json
 import time
 import typing as t
 
+import botocore.exceptions
 import kubernetes
 import pytest
 import yaml
@@ -18,12 +19,16 @@ from conformance.conftest import allow
 from conformance.conftest import refused
 from conformance.conftest import wait_for
 from conformance.conftest import wait_until_gone
+from conformance.kubernetes_cluster import eventually
 from sandbox_process import SandboxProcess
+
+pytestmark = pytest.mark.client("boto3")
 
 POLICIES = "arn:aws:iam::aws:policy/"
 AUDIENCE = "pods.eks.amazonaws.com"
 CLUSTER_ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/one"
 ADMINISTRATOR = "arn:aws:iam::111122223333:user/sandbox-admin"
+OTHER = "444455556666"
 UNAUTHORIZED = "Unauthorized Exception! EKS does not have permissions to assume the associated role."
 
 
@@ -78,8 +83,9 @@ class World:
         service_account = self.named(service_account)
         name = f"pod-of-{service_account}"
         self.core.create_namespaced_service_account("default", {"metadata": {"name": service_account}})
-        container = {"name": "main", "image": "public.ecr.aws/lambda/python:3.13", "command": ["sleep", "600"]}
-        spec = {"serviceAccountName": service_account, "containers": [container]}
+        container = {"name": "main", "image": "public.ecr.aws/lambda/python:3.13"}
+        # Nobody schedules it: a token needs a pod, and none that takes a node's room.
+        spec = {"serviceAccountName": service_account, "schedulerName": "nobody", "containers": [container]}
         pod = self.core.create_namespaced_pod("default", {"metadata": {"name": name}, "spec": spec})
         bound = {"kind": "Pod", "apiVersion": "v1", "name": name, "uid": pod.metadata.uid}
         body = {"spec": {"audiences": [audience], "expirationSeconds": 600, "boundObjectRef": bound}}
@@ -185,8 +191,16 @@ def test_a_token_dies_with_its_pod(world: World) -> None:
     token = world.token()
     assert world.exchange(token)["credentials"]
     world.core.delete_namespaced_pod(f"pod-of-{world.named('app')}", "default", grace_period_seconds=0)
-    with refused("InvalidTokenException", status=400):
-        world.exchange(token)
+
+    def is_dead() -> bool:
+        try:
+            world.exchange(token)
+        except botocore.exceptions.ClientError as error:
+            return bool(error.response["Error"]["Code"] == "InvalidTokenException")
+        return False
+
+    # A kube-apiserver remembers for 10 s that a token was good.
+    eventually(is_dead)
 
 
 @pytest.mark.parametrize(
@@ -293,6 +307,113 @@ def test_both_sides_of_the_chain_must_agree(
         world.exchange(token)
 
 
+def test_a_session_policy_is_the_target_roles_when_there_is_one(world: World) -> None:
+    """The source role's session must still be able to go on to the target."""
+    target = f"arn:aws:iam::111122223333:role/{world.named('target')}"
+    source = world.pod_role("source", allow("sts:AssumeRole", resource=target))
+    trust = {"Effect": "Allow", "Principal": {"AWS": source}, "Action": "sts:AssumeRole"}
+    world.role("target", [trust], allow("s3:*"))
+    only_list = json.dumps({"Version": "2012-10-17", "Statement": [allow("s3:ListAllMyBuckets")]})
+    world.associate(source, targetRoleArn=target, disableSessionTags=True, policy=only_list)
+    s3 = world.client("s3", world.exchange(world.token()))
+    assert s3.list_buckets()["Buckets"] == []
+    with refused("AccessDenied", status=403):
+        s3.create_bucket(Bucket="must-not-exist")
+
+
+def test_a_condition_on_session_tags_never_holds_without_them(world: World) -> None:
+    condition = {"StringEquals": {"aws:RequestTag/kubernetes-namespace": "default"}}
+    world.associate(world.pod_role("workload", **condition), disableSessionTags=True)
+    with refused("AccessDeniedException", UNAUTHORIZED, status=400):
+        world.exchange(world.token())
+
+
+def test_tags_of_the_association_are_not_tags_of_the_session(world: World) -> None:
+    mine = {"StringEquals": {"aws:PrincipalTag/team": "a"}}
+    world.associate(world.pod_role("workload", allow("s3:ListAllMyBuckets", Condition=mine)), tags={"team": "a"})
+    with refused("AccessDenied", status=403):
+        world.client("s3", world.exchange(world.token())).list_buckets()
+
+
+def test_a_deleted_association_gives_nothing_more_and_takes_nothing_back(world: World) -> None:
+    association = world.associate(world.pod_role("workload", allow("s3:ListAllMyBuckets")))
+    token = world.token()
+    s3 = world.client("s3", world.exchange(token))
+    names = {"clusterName": "one", "associationId": association["associationId"]}
+    world.account.eks.delete_pod_identity_association(**names)
+    with refused("ResourceNotFoundException", status=404):
+        world.exchange(token)
+    assert s3.list_buckets()["Buckets"] == []
+
+
+def test_a_permissions_boundary_limits_a_pod_too(world: World) -> None:
+    world.associate(world.pod_role("workload", allow("s3:*")))
+    world.account.iam.put_role_permissions_boundary(
+        RoleName=world.named("workload"), PermissionsBoundary=f"{POLICIES}AmazonS3ReadOnlyAccess"
+    )
+    s3 = world.client("s3", world.exchange(world.token()))
+    assert s3.list_buckets()["Buckets"] == []
+    with refused("AccessDenied", status=403):
+        s3.create_bucket(Bucket="must-not-exist")
+
+
+def test_what_a_pod_assumes_next_inherits_its_tags(world: World) -> None:
+    """The six tags are transitive, so a role that does not let sessions be tagged is closed to pods (facts 4)."""
+    world.associate(world.pod_role("workload", allow("sts:*")))
+    sts = world.client("sts", world.exchange(world.token()))
+    for name, actions in (("closed", "sts:AssumeRole"), ("open", ["sts:AssumeRole", "sts:TagSession"])):
+        trust = {"Effect": "Allow", "Principal": {"AWS": "111122223333"}, "Action": actions}
+        role = world.role(name, [trust])
+        if name == "closed":
+            with refused("AccessDenied", "sts:TagSession", status=403):
+                sts.assume_role(RoleArn=role, RoleSessionName="next")
+        else:
+            assert sts.assume_role(RoleArn=role, RoleSessionName="next")["PackedPolicySize"] > 50
+
+
+def across(world: World, keys: dict[str, str], **condition: dict[str, str]) -> str:
+    """An association whose target role is in another account, which trusts the source role; the pod's token."""
+    iam = world.account.sandbox.client("iam", **keys)
+    actions = ["sts:AssumeRole", "sts:TagSession"]
+    target = f"arn:aws:iam::{OTHER}:role/{world.named('target')}"
+    source = world.pod_role("source", allow(*actions, resource=target))
+    trust = {"Effect": "Allow", "Principal": {"AWS": source}, "Action": actions, "Condition": condition}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    iam.create_role(RoleName=world.named("target"), AssumeRolePolicyDocument=document)
+    permissions = json.dumps({"Version": "2012-10-17", "Statement": [allow("s3:ListAllMyBuckets")]})
+    iam.put_role_policy(RoleName=world.named("target"), PolicyName="p", PolicyDocument=permissions)
+    world.associate(source, targetRoleArn=target)
+    return world.token()
+
+
+def test_a_target_role_of_another_account_sees_that_account(world: World) -> None:
+    keys = world.account.sandbox.add_account(OTHER)[OTHER]
+    s3 = world.account.sandbox.client("s3", **keys)
+    s3.create_bucket(Bucket="theirs", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    conditions = {
+        "sts:ExternalId": f"eu-west-1/111122223333/one/default/{world.named('app')}",
+        "aws:RequestTag/kubernetes-namespace": "default",
+    }
+    answer = world.exchange(across(world, keys, StringEquals=conditions))
+    who = world.client("sts", answer).get_caller_identity()
+    assert (who["Account"], who["Arn"].split("/")[1]) == (OTHER, world.named("target"))
+    assert [bucket["Name"] for bucket in world.client("s3", answer).list_buckets()["Buckets"]] == ["theirs"]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"sts:ExternalId": "eu-west-1/111122223333/one/default/somebody-else"},
+        {"aws:RequestTag/eks-cluster-name": "two"},
+    ],
+)
+def test_the_other_account_decides_whom_it_trusts(world: World, condition: dict[str, str]) -> None:
+    keys = world.account.sandbox.add_account(OTHER)[OTHER]
+    token = across(world, keys, StringEquals=condition)
+    with refused("AccessDeniedException", UNAUTHORIZED, status=400):
+        world.exchange(token)
+
+
 def run_pod(world: World) -> tuple[str, str]:
     """Let a pod with this test's service account ask who it is; returns its phase and its log."""
     name = world.named("who")
@@ -313,7 +434,7 @@ def run_pod(world: World) -> tuple[str, str]:
 def test_the_chain_holds_from_inside_a_pod_while_the_add_on_is_there(world: World) -> None:
     names = {"clusterName": "one", "addonName": "eks-pod-identity-agent"}
     world.account.eks.create_addon(**names)
-    wait_for(world.account.describe_addon, "ACTIVE", seconds=30)
+    wait_for(world.account.describe_addon, "ACTIVE", seconds=120)
     world.associate(world.pod_role("workload"))
     phase, log = run_pod(world)
     assert (phase, log.strip().split("/")[1]) == ("Succeeded", world.named("workload"))
@@ -383,6 +504,17 @@ def test_only_who_has_an_access_entry_comes_in(world: World) -> None:
     account.eks.delete_access_entry(clusterName="one", principalArn=principal)
     # Another token: the API server remembers the earlier ones for a while, as every kube-apiserver does.
     assert status(account, eks_token(account, seconds=58, keys=keys)) == 401
+
+
+def test_an_entry_is_for_the_principal_that_it_was_made_for(world: World) -> None:
+    """One who is deleted and made again is somebody else (facts 2.4)."""
+    account, name = world.account, world.named("guest")
+    keys, principal = account.user(name), f"arn:aws:iam::111122223333:user/{name}"
+    let_in(account, principal)
+    assert status(account, eks_token(account, keys=keys)) == 200
+    account.iam.delete_access_key(UserName=name, AccessKeyId=keys["aws_access_key_id"])
+    account.iam.delete_user(UserName=name)
+    assert status(account, eks_token(account, seconds=58, keys=account.user(name))) == 401
 
 
 def test_a_role_session_comes_in_by_its_role(world: World) -> None:

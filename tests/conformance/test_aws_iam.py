@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import typing as t
 import urllib.error
 import urllib.request
 
@@ -13,6 +14,8 @@ from conformance.conftest import Account
 from conformance.conftest import allow
 from conformance.conftest import refused
 from conformance.conftest import trust_policy
+
+pytestmark = pytest.mark.client("boto3")
 
 READ_ONLY = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
 
@@ -54,6 +57,7 @@ def test_a_wrong_secret_is_refused(account: Account, service: str, operation: st
         getattr(client, operation)()
 
 
+@pytest.mark.client("http")
 @pytest.mark.parametrize("path", ["/", "/clusters", "/some-bucket", "/_ministack/reset"])
 def test_a_request_without_a_signature_is_refused(account: Account, path: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as caught:
@@ -87,7 +91,11 @@ def test_a_user_may_do_in_eks_what_the_policies_allow_and_no_more(account: Accou
         (json.dumps({"Version": "2012-10-17"}), "Syntax errors"),
         (trust_policy("pods.eks.amazonaws.com", Resource="*"), "prohibited field Resource"),
         (trust_policy("pods.eks.amazonaws.com", ["s3:GetObject"]), "may only specify STS AssumeRole"),
-        (trust_policy("pods.eks"), "Invalid principal"),
+        (trust_policy("pods.eks"), 'Invalid principal in policy: "SERVICE":"pods.eks"'),
+        (trust_policy("pod.eks.amazonaws.com"), 'Invalid principal in policy: "SERVICE":"pod.eks.amazonaws.com"'),
+        (trust_policy("pods.eks.amazonaws.com", Principal={"AWS": "me"}), 'Invalid principal in policy: "AWS":"me"'),
+        (trust_policy("pods.eks.amazonaws.com", Principal={}), "Missing required field Principal"),
+        (trust_policy("pods.eks.amazonaws.com", []), "Missing required field Action"),
         (trust_policy("pods.eks.amazonaws.com", Sid="not valid"), "alpha-numeric"),
         (trust_policy("pods.eks.amazonaws.com", Condition={"StringEqual": {"a": "b"}}), "Syntax errors"),
         (trust_policy("pods.eks.amazonaws.com", Effect="Perhaps"), "Syntax errors"),
@@ -147,8 +155,150 @@ def test_the_managed_policies_of_the_story_can_be_attached(account: Account, pol
 
 def test_a_managed_policy_that_does_not_exist_cannot_be_attached(account: Account) -> None:
     account.pod_role("any")
-    with refused("NoSuchEntity", "does not exist", status=404):
-        account.iam.attach_role_policy(RoleName="any", PolicyArn="arn:aws:iam::aws:policy/AmazonS3ReadOnly")
+    missing = "arn:aws:iam::aws:policy/AmazonS3ReadOnly"
+    with refused("NoSuchEntity", f"Policy {missing} does not exist or is not attachable.", status=404):
+        account.iam.attach_role_policy(RoleName="any", PolicyArn=missing)
+
+
+def policy(**changes: t.Any) -> str:
+    """A permissions policy with a statement that is changed; None takes a member away."""
+    statement = {**allow("s3:GetObject"), **changes}
+    kept = {name: value for name, value in statement.items() if value is not None}
+    return json.dumps({"Version": "2012-10-17", "Statement": [kept]})
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ("{", "Syntax errors in policy."),
+        (json.dumps({"Version": "2012-10-17"}), "Syntax errors in policy."),
+        (json.dumps({"Version": "2012-10-18", "Statement": [allow("s3:*")]}), "valid version string"),
+        (json.dumps({"Statement": [allow("s3:*")]}), "must be version 2012-10-17 or greater"),
+        (policy(Effect=None), "Syntax errors in policy."),
+        (policy(Action=None), "Policy statement must contain actions."),
+        (policy(Resource=None), "Policy statement must contain resources."),
+        (policy(NotAction="s3:PutObject"), "Syntax errors in policy."),
+        (policy(Principal="*"), "Policy document should not specify a principal."),
+        (policy(Action="GetObject"), "must be prefaced by a vendor"),
+        (policy(Resource="my-bucket"), 'Resource my-bucket must be in ARN format or "*".'),
+        (policy(Resource="arn:azure:s3:::b"), 'Partition "azure" is not valid'),
+        (policy(Condition={"StringEqual": {"a": "b"}}), "Syntax errors in policy."),
+        (policy(Nonsense=1), "Syntax errors in policy."),
+    ],
+)
+def test_a_malformed_permissions_policy_is_refused(account: Account, document: str, words: str) -> None:
+    account.pod_role("any")
+    account.iam.create_user(UserName="any")
+    with refused("MalformedPolicyDocument", words, status=400):
+        account.iam.put_role_policy(RoleName="any", PolicyName="p", PolicyDocument=document)
+    with refused("MalformedPolicyDocument", words, status=400):
+        account.iam.put_user_policy(UserName="any", PolicyName="p", PolicyDocument=document)
+    with refused("MalformedPolicyDocument", words, status=400):
+        account.iam.create_policy(PolicyName="p", PolicyDocument=document)
+    assert account.iam.list_role_policies(RoleName="any")["PolicyNames"] == []
+
+
+def test_the_role_is_looked_for_before_the_document_is_read(account: Account) -> None:
+    with refused("NoSuchEntity", "The role with name none cannot be found.", status=404):
+        account.iam.put_role_policy(RoleName="none", PolicyName="p", PolicyDocument="{")
+    for call in (account.iam.get_role, account.iam.delete_role, account.iam.list_role_policies):
+        with refused("NoSuchEntity", "The role with name none cannot be found.", status=404):
+            call(RoleName="none")
+
+
+def test_a_role_has_ten_managed_policies_at_most(account: Account) -> None:
+    account.pod_role("any")
+    arns = [
+        account.iam.create_policy(PolicyName=f"p-{number}", PolicyDocument=policy())["Policy"]["Arn"]
+        for number in range(11)
+    ]
+    for arn in arns[:10]:
+        account.iam.attach_role_policy(RoleName="any", PolicyArn=arn)
+    account.iam.attach_role_policy(RoleName="any", PolicyArn=arns[0])
+    with refused("LimitExceeded", "Cannot exceed quota for PoliciesPerRole: 10", status=409):
+        account.iam.attach_role_policy(RoleName="any", PolicyArn=arns[10])
+
+
+def test_policies_have_size_limits(account: Account) -> None:
+    account.pod_role("any")
+    large = policy(Resource=f"arn:aws:s3:::{'x' * 6000}")
+    account.iam.put_role_policy(RoleName="any", PolicyName="one", PolicyDocument=large)
+    account.iam.put_role_policy(RoleName="any", PolicyName="one", PolicyDocument=large)
+    with refused("LimitExceeded", "Maximum policy size of 10240 bytes exceeded for role any", status=409):
+        account.iam.put_role_policy(RoleName="any", PolicyName="two", PolicyDocument=large)
+    with refused("LimitExceeded", "Cannot exceed quota for PolicySize: 6144", status=409):
+        account.iam.create_policy(PolicyName="p", PolicyDocument=policy(Resource=f"arn:aws:s3:::{'x' * 6144}"))
+
+
+def test_a_role_is_deleted_when_nothing_hangs_on_it(account: Account) -> None:
+    account.role("any", "ec2.amazonaws.com", ("sts:AssumeRole",), "AmazonS3ReadOnlyAccess")
+    account.iam.put_role_policy(RoleName="any", PolicyName="p", PolicyDocument=policy())
+    account.iam.create_instance_profile(InstanceProfileName="any")
+    account.iam.add_role_to_instance_profile(InstanceProfileName="any", RoleName="any")
+    with refused("DeleteConflict", "must detach all policies first", status=409):
+        account.iam.delete_role(RoleName="any")
+    account.iam.detach_role_policy(RoleName="any", PolicyArn=READ_ONLY)
+    with refused("DeleteConflict", "must delete policies first", status=409):
+        account.iam.delete_role(RoleName="any")
+    account.iam.delete_role_policy(RoleName="any", PolicyName="p")
+    with refused("DeleteConflict", "must remove roles from instance profile first", status=409):
+        account.iam.delete_role(RoleName="any")
+    account.iam.remove_role_from_instance_profile(InstanceProfileName="any", RoleName="any")
+    account.iam.delete_role(RoleName="any")
+
+
+def test_a_name_is_taken_whatever_its_case(account: Account) -> None:
+    account.pod_role("Workload")
+    with refused("EntityAlreadyExists", "Role with name workload already exists.", status=409):
+        account.pod_role("workload")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"RoleName": "not valid"}, "'roleName' failed to satisfy constraint"),
+        ({"RoleName": "a" * 65}, "less than or equal to 64"),
+        ({"Path": "team"}, "'path' failed to satisfy constraint"),
+        ({"Description": "\u2014"}, "'description' failed to satisfy constraint"),
+        ({"MaxSessionDuration": 43201}, "less than or equal to 43200"),
+        ({"Tags": [{"Key": "a" * 129, "Value": ""}]}, "'tags.1.member.key' failed to satisfy constraint"),
+        ({"Tags": [{"Key": f"k{number}", "Value": ""} for number in range(51)]}, "less than or equal to 50"),
+    ],
+)
+def test_what_the_model_of_iam_does_not_allow(account: Account, changes: dict[str, t.Any], words: str) -> None:
+    wanted = {"RoleName": "any", "AssumeRolePolicyDocument": trust_policy("pods.eks.amazonaws.com"), **changes}
+    with refused("ValidationError", "validation error detected", words, status=400):
+        account.iam.create_role(**wanted)
+
+
+def test_a_role_has_fifty_tags_at_most(account: Account) -> None:
+    account.pod_role("any")
+    account.iam.tag_role(RoleName="any", Tags=[{"Key": f"k{number}", "Value": ""} for number in range(50)])
+    account.iam.tag_role(RoleName="any", Tags=[{"Key": "k0", "Value": "again"}])
+    with refused("LimitExceeded", status=409):
+        account.iam.tag_role(RoleName="any", Tags=[{"Key": "one-more", "Value": ""}])
+
+
+def test_a_user_has_two_access_keys_at_most(account: Account) -> None:
+    account.user("any")
+    account.iam.create_access_key(UserName="any")
+    with refused("LimitExceeded", "AccessKeysPerUser: 2", status=409):
+        account.iam.create_access_key(UserName="any")
+
+
+def test_a_denial_says_who_may_not_do_what_and_why(account: Account) -> None:
+    user, cluster = "arn:aws:iam::111122223333:user", "arn:aws:eks:eu-west-1:111122223333:cluster/one"
+    eks = account.sandbox.client("eks", **account.user("nobody"))
+    words = (
+        f"User: {user}/nobody is not authorized to perform: eks:DescribeCluster on resource: {cluster} because no "
+        "identity-based policy allows the eks:DescribeCluster action"
+    )
+    with refused("AccessDeniedException", words, status=403):
+        eks.describe_cluster(name="one")
+    denied = {**allow("eks:*"), "Effect": "Deny"}
+    eks = account.sandbox.client("eks", **account.user("denied", allow("*"), denied))
+    with refused("AccessDeniedException", "with an explicit deny in an identity-based policy", status=403):
+        eks.describe_cluster(name="one")
 
 
 def test_a_role_session_may_do_what_its_policies_allow(account: Account) -> None:

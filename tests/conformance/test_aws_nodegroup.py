@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import typing as t
 
+import botocore.exceptions
 import pytest
 from conformance.conftest import Account
 from conformance.conftest import allow
 from conformance.conftest import refused
 from conformance.conftest import wait_for
 from conformance.conftest import wait_until_gone
+
+pytestmark = pytest.mark.client("boto3")
 
 ROLE = "arn:aws:iam::111122223333:role/node-role"
 
@@ -86,6 +89,24 @@ def test_a_node_group_that_does_not_exist_is_not_found(ground: Account) -> None:
         ({"scalingConfig": {"minSize": 3, "maxSize": 4, "desiredSize": 2}}, "InvalidParameterException", "Minimum"),
         ({"scalingConfig": {"minSize": 1, "maxSize": 2, "desiredSize": 3}}, "InvalidParameterException", "Desired"),
         ({"amiType": "AL1"}, "InvalidParameterException", "enum value set"),
+        ({"amiType": "AL2_x86_64"}, "InvalidParameterException", "AMI for this version 1.34 is not supported"),
+        ({"amiType": "CUSTOM"}, "InvalidParameterException", "requires a launch template"),
+        ({"version": "1.33"}, "InvalidParameterException", "must be the cluster's version 1.34"),
+        ({"releaseVersion": "1.34.1-20250101"}, "InvalidParameterException", "Allowed release version is 1.34."),
+        ({"instanceTypes": ["large"]}, "InvalidParameterException", "instance types do not exist: [large]"),
+        ({"labels": {"node-role.kubernetes.io/a": "b"}}, "InvalidParameterException", "reserved prefixes"),
+        ({"labels": {"a": "not valid"}}, "InvalidParameterException", "must consist of alphanumeric"),
+        ({"remoteAccess": {"ec2SshKey": "none"}}, "InvalidParameterException", "key pair 'none' does not exist"),
+        (
+            {"taints": [{"key": "a", "effect": "NO_SCHEDULE"}, {"key": "a", "effect": "NO_SCHEDULE", "value": "b"}]},
+            "InvalidParameterException",
+            "unique",
+        ),
+        (
+            {"taints": [{"key": f"k{number}", "effect": "NO_SCHEDULE"} for number in range(51)]},
+            "InvalidParameterException",
+            "at most 50",
+        ),
         ({"taints": [{"key": "a", "effect": "NoSchedule"}]}, "InvalidParameterException", "enum value set"),
         (
             {"updateConfig": {"maxUnavailable": 1, "maxUnavailablePercentage": 10}},
@@ -196,3 +217,63 @@ def test_a_bad_scaling_is_refused_in_an_update_too(ground: Account) -> None:
     ground.nodegroup(nodeRole=ROLE)
     with refused("InvalidParameterException", "Desired capacity 9", status=400):
         ground.eks.update_nodegroup_config(clusterName="one", nodegroupName="nodes", scalingConfig={"desiredSize": 9})
+
+
+def test_taints_and_labels_can_be_removed(ground: Account) -> None:
+    taint = {"key": "gpu", "value": "yes", "effect": "NO_SCHEDULE"}
+    ground.nodegroup(nodeRole=ROLE, labels={"a": "1"}, taints=[taint])
+    names = {"clusterName": "one", "nodegroupName": "nodes"}
+    with refused("InvalidParameterException", "reserved prefixes", status=400):
+        ground.eks.update_nodegroup_config(**names, labels={"addOrUpdateLabels": {"k8s.io/a": "b"}})
+    update = ground.eks.update_nodegroup_config(
+        **names, labels={"removeLabels": ["a"]}, taints={"removeTaints": [taint]}
+    )["update"]
+    assert {one["type"] for one in update["params"]} == {"LabelsToRemove", "TaintsToRemove"}
+    group = wait_for(ground.describe_nodegroup, "ACTIVE")
+    assert (group["labels"], group["taints"]) == ({}, [])
+    with refused("InvalidParameterException", "No changes", status=400):
+        ground.eks.update_nodegroup_config(**names)
+
+
+def test_a_node_group_can_be_told_to_fail(ground: Account) -> None:
+    names = {"clusterName": "one", "nodegroupName": "nodes"}
+    wanted = {**names, "subnets": ground.subnets(), "nodeRole": ROLE}
+    ground.sandbox.knobs(nodegroup_outcomes={"nodes": "CREATE_FAILED"}, nodegroup_issues={"nodes": "AccessDenied"})
+    ground.eks.create_nodegroup(**wanted)
+    failed = wait_for(ground.describe_nodegroup, "CREATE_FAILED")
+    assert [issue["code"] for issue in failed["health"]["issues"]] == ["AccessDenied"]
+    with pytest.raises(botocore.exceptions.WaiterError, match="CREATE_FAILED"):
+        ground.eks.get_waiter("nodegroup_active").wait(**names, WaiterConfig={"Delay": 1, "MaxAttempts": 5})
+    ground.sandbox.knobs(nodegroup_outcomes={"nodes": "DELETE_FAILED"})
+    ground.eks.delete_nodegroup(**names)
+    wait_for(ground.describe_nodegroup, "DELETE_FAILED")
+    ground.sandbox.knobs(nodegroup_outcomes={})
+    ground.eks.delete_nodegroup(**names)
+    ground.eks.get_waiter("nodegroup_deleted").wait(**names, WaiterConfig={"Delay": 1, "MaxAttempts": 15})
+    ground.eks.create_nodegroup(**wanted)
+    ground.eks.get_waiter("nodegroup_active").wait(**names, WaiterConfig={"Delay": 1, "MaxAttempts": 15})
+
+
+def test_an_update_of_a_node_group_can_be_told_to_fail(ground: Account) -> None:
+    ground.nodegroup(nodeRole=ROLE)
+    ground.sandbox.knobs(
+        update_outcomes={"ConfigUpdate": "Failed"}, update_errors={"ConfigUpdate": "PodEvictionFailure"}
+    )
+    names = {"clusterName": "one", "nodegroupName": "nodes"}
+    update = ground.eks.update_nodegroup_config(**names, scalingConfig={"desiredSize": 1})["update"]
+    follow = {"name": "one", "nodegroupName": "nodes", "updateId": update["id"]}
+    ended = wait_for(lambda: ground.eks.describe_update(**follow)["update"], "Failed")
+    assert ended["errors"][0]["errorCode"] == "PodEvictionFailure"
+    assert wait_for(ground.describe_nodegroup, "ACTIVE")["scalingConfig"]["desiredSize"] == 2
+    assert ground.eks.list_updates(name="one", nodegroupName="nodes")["updateIds"] == [update["id"]]
+
+
+def test_node_groups_are_limited_and_come_in_pages(ground: Account) -> None:
+    for number in range(30):
+        ground.nodegroup(name=f"group-{number:02d}", nodeRole=ROLE, scalingConfig={"minSize": 0, "desiredSize": 0})
+    with refused("ResourceLimitExceededException", status=400):
+        ground.nodegroup(name="one-more", nodeRole=ROLE)
+    pages = ground.eks.get_paginator("list_nodegroups").paginate(clusterName="one", PaginationConfig={"PageSize": 7})
+    found = [page["nodegroups"] for page in pages]
+    assert [len(page) for page in found] == [7, 7, 7, 7, 2]
+    assert len({name for page in found for name in page}) == 30

@@ -10,9 +10,12 @@ import re
 import subprocess
 import sys
 
+import pytest
 from environment import ROOT
 from environment import clean_environment
 from sandbox_process import SandboxProcess
+
+pytestmark = pytest.mark.client("boto3")
 
 README = (ROOT / "sandbox" / "README.md").read_text(encoding="utf-8")
 

@@ -13,11 +13,6 @@ import typing as t
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIBpaper\n-----END CERTIFICATE-----\n"
 
 
-def pod_mode() -> str:
-    """What the sandbox says about pods."""
-    return "none"
-
-
 class PaperCluster:
     """Knows its nodes and the objects that EKS applied; whatever should run there counts as ready on every node."""
 
@@ -35,7 +30,7 @@ class PaperCluster:
     async def set_nodes(self, nodes: t.Sequence[t.Any]) -> None:
         self._nodes = list(nodes)
 
-    async def apply(self, manifests: t.Sequence[dict[str, t.Any]]) -> None:
+    async def apply(self, manifests: t.Sequence[dict[str, t.Any]], *, force: bool = True) -> None:  # noqa: ARG002
         self._objects |= {_key(manifest) for manifest in manifests}
 
     async def remove(self, manifests: t.Sequence[dict[str, t.Any]]) -> None:

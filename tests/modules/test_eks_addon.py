@@ -17,7 +17,7 @@ CREATE, UPDATE, DELETE = "eks:CreateAddon", "eks:UpdateAddon", "eks:DeleteAddon"
 DESCRIBE_UPDATE = "eks:DescribeUpdate"
 AGENT: dict[str, t.Any] = {"cluster_name": "example", "name": "eks-pod-identity-agent"}
 OLD, DEFAULT, LATEST = "v1.0.0-eksbuild.1", "v1.3.9-eksbuild.3", "v1.3.10-eksbuild.3"
-CONFIGURATION = {"resources": {"requests": {"cpu": "10m"}}, "podLabels": {"team": "a"}}
+CONFIGURATION = {"resources": {"requests": {"cpu": "10m"}}, "podAnnotations": {"team": "a"}}
 
 #: ``Account`` of conftest.py, which cannot be imported.
 Account = t.Any
@@ -165,7 +165,7 @@ def test_options_that_are_not_set_leave_their_part_alone(run: Run, example: Acco
 
 
 def test_a_configuration_that_says_the_same_in_yaml_is_no_difference(run: Run, example: Account) -> None:
-    text = "podLabels: {team: a}\nresources:\n  requests:\n    cpu: 10m\n"
+    text = "podAnnotations: {team: a}\nresources:\n  requests:\n    cpu: 10m\n"
     before = others_create(example, configurationValues=text)
     result = run(**AGENT, configuration=CONFIGURATION)
     assert (result["changed"], result["calls"]) == (False, [DESCRIBE])

@@ -1,0 +1,100 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""resolveConflicts of an add-on, in a cluster where somebody else has changed its DaemonSet."""
+
+from __future__ import annotations
+
+import typing as t
+
+import kubernetes
+import pytest
+from conformance.conftest import QUICK
+from conformance.conftest import Account
+from conformance.conftest import wait_for
+from sandbox_process import SandboxProcess
+
+pytestmark = pytest.mark.client("boto3")
+
+AGENT = "eks-pod-identity-agent"
+NAMES = {"clusterName": "one", "addonName": AGENT}
+FIELD = f'.spec.template.spec.containers[name="{AGENT}"].image'
+OLD, NEW = "v1.3.8-eksbuild.2", "v1.3.9-eksbuild.3"
+MINE = "example.com/my-agent:1"
+
+
+@pytest.fixture(scope="module")
+def ground(sandbox: SandboxProcess) -> Account:
+    """An account with a cluster without nodes: what is looked at here is the DaemonSet, not its pods."""
+    sandbox.reset()
+    sandbox.knobs(**QUICK)
+    account = Account(sandbox)
+    account.cluster("one")
+    return account
+
+
+@pytest.fixture
+def daemon_sets(ground: Account) -> t.Iterator[t.Any]:
+    """The add-on in its old version, with an image that somebody else has set; the client of DaemonSets."""
+    apps = kubernetes.client.AppsV1Api(kubernetes.config.new_client_from_config(str(ground.sandbox.kubeconfig)))
+    ground.eks.create_addon(**NAMES, addonVersion=OLD)
+    wait_for(ground.describe_addon, "DEGRADED")
+    change = {"spec": {"template": {"spec": {"containers": [{"name": AGENT, "image": MINE}]}}}}
+    apps.patch_namespaced_daemon_set(AGENT, "kube-system", change, field_manager="somebody")
+    yield apps
+    ground.eks.delete_addon(**NAMES)
+    ground.eks.get_waiter("addon_deleted").wait(**NAMES, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+
+
+def image(daemon_sets: t.Any) -> str:
+    """The image that the DaemonSet has now."""
+    [container] = daemon_sets.read_namespaced_daemon_set(AGENT, "kube-system").spec.template.spec.containers
+    return str(container.image)
+
+
+@pytest.mark.parametrize("mode", [{}, {"resolveConflicts": "NONE"}])
+def test_without_a_decision_the_update_fails_and_names_the_field(
+    ground: Account, daemon_sets: t.Any, mode: dict[str, str]
+) -> None:
+    update = ground.eks.update_addon(**NAMES, addonVersion=NEW, **mode)["update"]
+    failed = wait_for(ground.describe_addon, "UPDATE_FAILED")
+    [issue] = failed["health"]["issues"]
+    assert issue["code"] == "ConfigurationConflict"
+    assert f"DaemonSet.apps {AGENT} - {FIELD}" in issue["message"]
+    told = ground.eks.describe_update(name="one", addonName=AGENT, updateId=update["id"])["update"]
+    assert (told["status"], told["errors"][0]["errorCode"]) == ("Failed", "ConfigurationConflict")
+    assert (failed["addonVersion"], image(daemon_sets)) == (OLD, MINE)
+
+
+@pytest.mark.parametrize(("mode", "kept"), [("PRESERVE", True), ("OVERWRITE", False)])
+def test_the_others_value_is_preserved_or_overwritten(
+    ground: Account, daemon_sets: t.Any, mode: str, kept: bool
+) -> None:
+    ground.eks.update_addon(**NAMES, addonVersion=NEW, resolveConflicts=mode)
+    after = wait_for(ground.describe_addon, "DEGRADED", "UPDATE_FAILED")
+    assert (after["status"], after["addonVersion"]) == ("DEGRADED", NEW)
+    assert (image(daemon_sets) == MINE) is kept
+
+
+def test_software_that_is_there_already_is_a_conflict_of_the_creation(ground: Account, daemon_sets: t.Any) -> None:
+    ground.eks.delete_addon(**NAMES, preserve=True)
+    ground.eks.get_waiter("addon_deleted").wait(**NAMES, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    assert image(daemon_sets) == MINE
+    ground.eks.create_addon(**NAMES, addonVersion=NEW)
+    failed = wait_for(ground.describe_addon, "CREATE_FAILED")
+    assert [issue["code"] for issue in failed["health"]["issues"]] == ["ConfigurationConflict"]
+    ground.eks.delete_addon(**NAMES)
+    ground.eks.get_waiter("addon_deleted").wait(**NAMES, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    ground.eks.create_addon(**NAMES, addonVersion=NEW, resolveConflicts="OVERWRITE")
+    wait_for(ground.describe_addon, "DEGRADED")
+    assert image(daemon_sets) != MINE
+
+
+def test_an_add_on_brings_its_own_namespace(ground: Account) -> None:
+    core = kubernetes.client.CoreV1Api(kubernetes.config.new_client_from_config(str(ground.sandbox.kubeconfig)))
+    apps = kubernetes.client.AppsV1Api(core.api_client)
+    ground.eks.create_addon(**NAMES, namespaceConfig={"namespace": "identity"})
+    wait_for(ground.describe_addon, "DEGRADED")
+    assert apps.read_namespaced_daemon_set(AGENT, "identity").metadata.name == AGENT
+    ground.eks.delete_addon(**NAMES)
+    ground.eks.get_waiter("addon_deleted").wait(**NAMES, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    assert apps.list_namespaced_daemon_set("identity").items == []

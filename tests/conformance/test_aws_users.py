@@ -1,0 +1,139 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The users that the sandbox hands out, in one account and in several."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+import typing as t
+
+import boto3
+import pytest
+from conformance.conftest import POD_ACTIONS
+from conformance.conftest import Account
+from conformance.conftest import refused
+from conformance.conftest import trust_policy
+from sandbox_process import SandboxProcess
+
+pytestmark = pytest.mark.client("boto3")
+
+OTHER = "444455556666"
+
+
+def test_the_operator_may_do_what_the_collection_does_and_no_more(account: Account) -> None:
+    account.cluster("one")
+    role = account.pod_role()
+    keys = account.sandbox.profile("operator")
+    eks, iam = account.sandbox.client("eks", **keys), account.sandbox.client("iam", **keys)
+    assert account.sandbox.client("sts", **keys).get_caller_identity()["Arn"].endswith(":user/operator")
+    wanted = {"clusterName": "one", "namespace": "default", "serviceAccount": "app", "roleArn": role}
+    association = eks.create_pod_identity_association(**wanted, tags={"owner": "me"})["association"]
+    names = {"clusterName": "one", "associationId": association["associationId"]}
+    eks.update_pod_identity_association(**names, disableSessionTags=True)
+    eks.describe_pod_identity_association(**names)
+    eks.list_pod_identity_associations(clusterName="one")
+    tagging = account.sandbox.client("resourcegroupstaggingapi", **keys)
+    assert len(tagging.get_resources(ResourceTypeFilters=["eks:podidentityassociation"])["ResourceTagMappingList"]) == 1
+    eks.delete_pod_identity_association(**names)
+    iam.create_role(RoleName="other", AssumeRolePolicyDocument=trust_policy("pods.eks.amazonaws.com", POD_ACTIONS))
+    with refused("AccessDenied", "iam:CreateUser"):
+        iam.create_user(UserName="friend")
+    with refused("AccessDeniedException", "eks:ListClusters"):
+        eks.list_clusters()
+    with refused("AccessDenied"):
+        account.sandbox.client("s3", **keys).list_buckets()
+
+
+def test_the_operator_may_pass_roles_to_nobody_but_eks(account: Account) -> None:
+    simulated = account.iam.simulate_principal_policy(
+        PolicySourceArn="arn:aws:iam::111122223333:user/operator",
+        ActionNames=["iam:PassRole"],
+        ContextEntries=[
+            {
+                "ContextKeyName": "iam:PassedToService",
+                "ContextKeyType": "string",
+                "ContextKeyValues": ["lambda.amazonaws.com"],
+            }
+        ],
+    )
+    assert [one["EvalDecision"] for one in simulated["EvaluationResults"]] == ["implicitDeny"]
+
+
+def test_the_operator_and_its_keys_outlive_a_reset(account: Account) -> None:
+    before = account.sandbox.profile("operator")
+    account.sandbox.reset()
+    assert account.sandbox.profile("operator") == before
+    assert account.sandbox.client("sts", **before).get_caller_identity()["Account"] == "111122223333"
+
+
+def test_accounts_are_kept_apart(account: Account) -> None:
+    profiles = account.sandbox.add_account(OTHER)
+    assert profiles == account.sandbox.add_account(OTHER), "an account is made once"
+    assert set(profiles) == {OTHER, f"{OTHER}-operator"}
+    keys = profiles[OTHER]
+    assert account.sandbox.profile(OTHER) == keys
+    assert account.sandbox.client("sts", **keys).get_caller_identity()["Arn"] == (
+        f"arn:aws:iam::{OTHER}:user/sandbox-admin"
+    )
+    account.sandbox.client("iam", **keys).create_user(UserName="theirs")
+    with refused("NoSuchEntity"):
+        account.iam.get_user(UserName="theirs")
+    operator = account.sandbox.client("iam", **profiles[f"{OTHER}-operator"])
+    with refused("AccessDenied"):
+        operator.create_user(UserName="friend")
+
+
+def test_another_account_can_have_a_cluster_of_the_same_name(account: Account) -> None:
+    account.cluster("one")
+    theirs = other_account(account)
+    theirs.cluster("one")
+    arns = [one.eks.describe_cluster(name="one")["cluster"]["arn"] for one in (account, theirs)]
+    assert [arn.split(":")[4] for arn in arns] == ["111122223333", OTHER]
+    association = theirs.associate(theirs.pod_role())
+    assert association["associationArn"].split(":")[4] == OTHER
+    assert account.eks.list_pod_identity_associations(clusterName="one")["associations"] == []
+
+
+def other_account(account: Account) -> Account:
+    """The same things as the first account offers, done in another one."""
+    keys = account.sandbox.add_account(OTHER)[OTHER]
+    other = Account(account.sandbox)
+    for service in ("eks", "iam", "ec2"):
+        setattr(other, service, account.sandbox.client(service, **keys))
+    return other
+
+
+@pytest.mark.parametrize("name", ["", "12345", "1234567890123", "11112222333x", 111122223333, None])
+def test_an_account_has_twelve_digits(account: Account, name: t.Any) -> None:
+    with pytest.raises(ValueError, match="An account id has 12 digits"):
+        account.sandbox.add_account(name)
+
+
+def test_accounts_of_the_command_line_are_profiles_of_the_config_file(tmp_path: pathlib.Path) -> None:
+    sandbox = SandboxProcess("--account", OTHER, "--account", "777788889999")
+    sandbox.start(tmp_path)
+    try:
+        assert f"account 111122223333, {OTHER}, 777788889999" in sandbox.log
+        with pytest.MonkeyPatch.context() as environment:
+            for name in [name for name in os.environ if name.startswith("AWS_")]:
+                environment.delenv(name)
+            environment.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+            for profile, wanted in (("default", "111122223333"), (OTHER, OTHER), ("777788889999", "777788889999")):
+                client = boto3.session.Session(profile_name=profile).client("sts")
+                assert client.get_caller_identity()["Account"] == wanted
+            assert aws_cli("--profile", f"{OTHER}-operator") == f"arn:aws:iam::{OTHER}:user/operator"
+        assert (tmp_path / "config").stat().st_mode & 0o077 == 0
+    finally:
+        sandbox.stop()
+
+
+def aws_cli(*arguments: str) -> str:
+    """Who the aws CLI is with these arguments."""
+    program = pathlib.Path(sys.executable).with_name("aws")
+    if not program.exists():
+        pytest.skip("the aws CLI is not installed")
+    command = [str(program), *arguments, "sts", "get-caller-identity", "--query", "Arn", "--output", "text"]
+    return subprocess.run(command, text=True, capture_output=True, check=True).stdout.strip()
