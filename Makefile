@@ -14,6 +14,14 @@ BIN := $(COLLECTION)/bin
 UV := $(VENV)/uv/bin/uv
 LINK := .cache/collections/ansible_collections/podidentity/eks
 SANDBOX_RUN := PYTHONPATH=sandbox $(SANDBOX)/bin/python -m eks_sandbox
+# What the sandbox's clusters are: embedded (a small API server of ours) or envtest (the real kube-apiserver and etcd).
+CONTROL_PLANE ?= embedded
+# How its pods run: namespaces, processes, or auto (namespaces where this machine allows them).
+POD_MODE ?= auto
+SANDBOX_OPTIONS := --control-plane $(CONTROL_PLANE) --pod-mode $(POD_MODE)
+
+# What a pod's Python imports: pods see it read-only, so it is compiled beforehand.
+POD_PACKAGES := awscli dateutil jmespath s3transfer urllib3
 
 # Tools keep their caches and homes in the checkout, and never find a copy of the collection in the user's home.
 export UV_CACHE_DIR := $(CURDIR)/.cache/uv
@@ -30,16 +38,24 @@ unexport ANSIBLE_COLLECTIONS_PATH ANSIBLE_INVENTORY
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lock dist sandbox-up sandbox-down clean
+.PHONY: help demo test test-cluster lint lock dist sandbox-up sandbox-down clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
 demo: $(VENV)/.collection $(VENV)/.sandbox ## the whole story, from nothing to proof, on the sandbox
-	@$(BIN)/python tools/demo.py
+	@$(BIN)/python tools/demo.py $(SANDBOX_OPTIONS)
 
 test: lint ## everything that must hold: lint, then all tests
+	@mkdir -p build
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --basetemp build/pytest
+
+test-cluster: $(VENV)/.dev $(VENV)/.sandbox ## conformance and the story on the real kube-apiserver
+	@mkdir -p build
+	@$(SANDBOX_RUN) control-plane
+	@SANDBOX_CONTROL_PLANE=envtest $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --basetemp build/pytest-cluster \
+	  tests/cluster tests/conformance
+	@$(BIN)/python tools/demo.py --control-plane envtest
 
 lint: $(VENV)/.dev $(VENV)/.sandbox ## ruff, mypy, yamllint, ansible-lint, changelog
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -53,14 +69,14 @@ dist: $(VENV)/.collection ## build the collection's tarball in build/dist
 	@$(BIN)/ansible-galaxy collection build --force --output-path build/dist
 
 sandbox-up: $(VENV)/.collection $(VENV)/.sandbox ## start the offline AWS and Kubernetes in the background
-	@$(SANDBOX_RUN) up --directory build/sandbox
+	@$(SANDBOX_RUN) up --directory build/sandbox $(SANDBOX_OPTIONS)
 	@echo 'export PATH="$(CURDIR)/$(BIN):$$PATH" ANSIBLE_HOME="$(ANSIBLE_HOME)"; unset PYTHONDONTWRITEBYTECODE' >> build/sandbox/env
 
 sandbox-down: ## stop it, and every pod with it
 	@test ! -x $(SANDBOX)/bin/python || $(SANDBOX_RUN) down --directory build/sandbox
 
 lock: $(UV) ## resolve the lock files anew; one file serves Python 3.11 and 3.12+
-	@for name in collection dev sandbox; do \
+	@for name in collection dev sandbox go; do \
 	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \
 	    requirements/$$name.in --output-file requirements/$$name.txt || exit 1; done
 
@@ -89,6 +105,8 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.collection
 
 $(VENV)/.sandbox: requirements/sandbox.txt $(UV)
 	$(call install,sandbox,sandbox)
+	@$(SANDBOX)/bin/python -m compileall -q -j 2 $(SANDBOX)/lib/python*/site-packages/boto* \
+	  $(POD_PACKAGES:%=$(SANDBOX)/lib/python*/site-packages/%)
 
 # Ansible finds a collection by its folder's name, whatever this checkout is called.
 $(LINK):
