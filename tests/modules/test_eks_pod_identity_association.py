@@ -385,7 +385,7 @@ def older_botocore(folder: pathlib.Path, member: str) -> None:
 def test_a_role_that_iam_has_not_spread_yet_is_waited_for(
     run: Run, example: Account, clients: dict[str, t.Any]
 ) -> None:
-    example.sandbox.knobs(iam_propagation_seconds=0.5)
+    example.sandbox.knobs(iam_propagation_seconds=2)
     clients["iam"].create_role(RoleName="young", AssumeRolePolicyDocument=trust("pods.eks.amazonaws.com"))
     result = run(MODULE, **KEY, role_arn=f"{ROLE}young")
     assert result["changed"]
