@@ -8,7 +8,9 @@ import asyncio
 import base64
 import json
 import logging
+import pathlib
 import secrets
+import shutil
 
 from eks_sandbox.aws import trust
 from eks_sandbox.aws.eks import access_entry
@@ -163,7 +165,6 @@ async def _start(state: State, cluster: Cluster) -> None:
     """CREATING -> ACTIVE when Kubernetes runs, FAILED when it does not start."""
     assert state.aws_side is not None
     directory = state.directory / "clusters" / cluster.spec.account / cluster.spec.region / cluster.spec.name
-    directory.mkdir(parents=True, exist_ok=True)
     wait = asyncio.create_task(asyncio.sleep(state.knobs.cluster_seconds))
     outcome = state.knobs.cluster_outcomes.get(cluster.spec.name)
     if outcome is not None:
@@ -173,6 +174,7 @@ async def _start(state: State, cluster: Cluster) -> None:
         cluster.shape.update(status=outcome, health={"issues": [issue]})
         return
     try:
+        await asyncio.to_thread(_make_fresh, directory)
         runtime = await state.start_cluster(cluster.spec, state.aws_side, directory)
     except Exception as error:  # whatever stops a control plane from starting, the cluster has FAILED
         log.exception("Cluster %s did not start.", cluster.spec.name)
@@ -186,6 +188,13 @@ async def _start(state: State, cluster: Cluster) -> None:
     authority = base64.b64encode(runtime.certificate_authority.encode()).decode()
     cluster.shape.update(status="ACTIVE", endpoint=runtime.endpoint, certificateAuthority={"data": authority})
     state.clusters_changed()
+
+
+def _make_fresh(directory: pathlib.Path) -> None:
+    """A cluster of the same name that was deleted has left its data and its logs."""
+    if directory.exists():
+        shutil.rmtree(directory)
+    directory.mkdir(parents=True)
 
 
 async def _delete(state: State, cluster: Cluster) -> None:

@@ -1,0 +1,33 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A cluster that is deleted and made again under the same name."""
+
+from __future__ import annotations
+
+import kubernetes
+import pytest
+from conformance.conftest import QUICK
+from conformance.conftest import Account
+from conformance.conftest import wait_until_gone
+from sandbox_process import SandboxProcess
+
+pytestmark = pytest.mark.client("kubernetes client")
+
+
+def core(sandbox: SandboxProcess) -> kubernetes.client.CoreV1Api:
+    """A client of the one cluster."""
+    return kubernetes.client.CoreV1Api(kubernetes.config.new_client_from_config(str(sandbox.kubeconfig)))
+
+
+def test_a_cluster_that_is_made_again_knows_nothing_of_the_one_before(sandbox: SandboxProcess) -> None:
+    sandbox.reset()
+    sandbox.knobs(**QUICK)
+    account = Account(sandbox)
+    account.cluster("again")
+    core(sandbox).create_namespaced_config_map("default", {"metadata": {"name": "old"}})
+    account.eks.delete_cluster(name="again")
+    wait_until_gone(lambda: account.eks.describe_cluster(name="again"))
+    account.iam.delete_role(RoleName="again-cluster")
+    account.cluster("again")
+    names = [found.metadata.name for found in core(sandbox).list_namespaced_config_map("default").items]
+    assert "old" not in names
