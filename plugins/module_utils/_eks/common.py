@@ -1,16 +1,16 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # PRIVATE to the collection: no part of its interface, and it may change in any release.
-"""What every EKS resource shares: the module class, errors, retries, plans, tags and transformation."""
+"""What every EKS resource shares: the module class, errors, plans, tags and transformation."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import typing as t
 
 try:
     import botocore
+    import botocore.config
     import botocore.exceptions
 except ImportError:
     pass  # AnsibleAWSModule reports it.
@@ -20,9 +20,10 @@ from ansible_collections.amazon.aws.plugins.module_utils.common import set_colle
 from ansible_collections.amazon.aws.plugins.module_utils.errors import AWSErrorHandler
 from ansible_collections.amazon.aws.plugins.module_utils.exceptions import AnsibleAWSError
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 from ansible_collections.amazon.aws.plugins.module_utils.tagging import compare_aws_tags
 from ansible_collections.amazon.aws.plugins.module_utils.transformation import boto3_resource_to_ansible_dict
+
+from .traffic import Traffic
 
 if t.TYPE_CHECKING:
     from mypy_boto3_eks.client import EKSClient
@@ -40,16 +41,11 @@ NO_CREDENTIALS = (
     "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
 )
 
-#: What EKS answers when it is busy and amazon.aws does not retry by itself.
-RETRIED_CODES = (
-    "ThrottlingException",
-    "TooManyRequestsException",
-    "ServerException",
-    "ServiceUnavailableException",
-)
-#: From an update call it means that another update of the same resource is in progress. From a create call it means
-#: that the thing exists, and from a delete call that others still depend on it: there a retry would only hide it.
-UPDATE_IN_PROGRESS_CODE = "ResourceInUseException"
+#: Seconds until a connection stands, and until an answer comes; after that the call is sent again.
+CONNECT_TIMEOUT = 10
+READ_TIMEOUT = 30
+#: How many calls one module sends at the same time, where it does not say otherwise.
+CONCURRENCY = 10
 
 #: Keys whose values are maps with keys of the user's own, which must stay as they are written.
 VERBATIM_KEYS = ("tags", "labels")
@@ -86,12 +82,22 @@ class AnsibleEKSModule(AnsibleAWSModule):  # type: ignore[misc]  # amazon.aws ha
     def __init__(self, **kwargs: t.Any) -> None:
         super().__init__(**kwargs)
         set_collection_info(collection_name=COLLECTION_NAME, collection_version=COLLECTION_VERSION)
+        self.traffic = Traffic()
 
-    def eks_client(self) -> EKSClient:
-        """A client for EKS; fails in one sentence when no region is known."""
+    def eks_client(self, concurrency: int = CONCURRENCY) -> EKSClient:
+        """A client for EKS, for so many threads; fails in one sentence when no region is known."""
         if not self.region:
             self.fail_json(msg=NO_REGION)
-        return t.cast("EKSClient", self.client("eks"))
+        return t.cast("EKSClient", self.watched_client("eks", concurrency))
+
+    def watched_client(self, service: str, concurrency: int = CONCURRENCY) -> t.Any:
+        """A client whose calls are paced, counted and retried by :attr:`traffic`."""
+        config = botocore.config.Config(
+            connect_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT, max_pool_connections=concurrency
+        )
+        client = self.client(service, config=config)
+        self.traffic.watch(client)
+        return client
 
     def warn(self, warning: str) -> None:
         """Warn once; amazon.aws hands warnings to exit_json as well, which ansible-core answers with a deprecation."""
@@ -121,41 +127,18 @@ class AnsibleEKSModule(AnsibleAWSModule):  # type: ignore[misc]  # amazon.aws ha
 # --- calls ------------------------------------------------------------------------------------------------------------
 
 
-def _retrying(function: t.Callable[P, R], extra_codes: t.Sequence[str] = ()) -> t.Callable[P, R]:
-    codes = [*RETRIED_CODES, *extra_codes]
-
-    @functools.wraps(function)
-    def retried(*args: P.args, **kwargs: P.kwargs) -> R:
-        # A back-off of amazon.aws keeps its delay in itself, so every call gets its own: threads must not share one.
-        backoff = AWSRetry.jittered_backoff(retries=8, delay=1, max_delay=20, catch_extra_error_codes=codes)
-        return t.cast("R", backoff(function)(*args, **kwargs))
-
-    return retried
-
-
-def calling(description: str, retry_when_in_use: bool = False) -> t.Callable[[t.Callable[P, R]], t.Callable[P, R]]:
-    """Decorate a function that makes one API call: retries it, and raises :class:`AnsibleEKSError` when it fails.
+def calling(description: str) -> t.Callable[[t.Callable[P, R]], t.Callable[P, R]]:
+    """Decorate a function that makes API calls: it raises :class:`AnsibleEKSError` when one fails.
 
     :param description: goes into the message after "Failed to"; amazon.aws 10 fills in no placeholders.
-    :param retry_when_in_use: for updates, which EKS refuses while another update is in progress.
     """
-    extra_codes = (UPDATE_IN_PROGRESS_CODE,) if retry_when_in_use else ()
-
-    def decorate(function: t.Callable[P, R]) -> t.Callable[P, R]:
-        handler = EKSErrorHandler.common_error_handler(description)
-        return t.cast("t.Callable[P, R]", handler(_retrying(function, extra_codes)))
-
-    return decorate
+    return t.cast("t.Callable[[t.Callable[P, R]], t.Callable[P, R]]", EKSErrorHandler.common_error_handler(description))
 
 
 def finding(description: str) -> t.Callable[[t.Callable[P, R]], t.Callable[P, R | None]]:
     """Like :func:`calling`, but the answer is None when EKS says that the thing does not exist."""
-
-    def decorate(function: t.Callable[P, R]) -> t.Callable[P, R | None]:
-        handler = EKSErrorHandler.list_error_handler(description, None)
-        return t.cast("t.Callable[P, R | None]", handler(_retrying(function)))
-
-    return decorate
+    handler = EKSErrorHandler.list_error_handler(description, None)
+    return t.cast("t.Callable[[t.Callable[P, R]], t.Callable[P, R | None]]", handler)
 
 
 def require_parameter(client: EKSClient, operation: str, parameter: str, option: str, since: str) -> None:
@@ -212,7 +195,7 @@ def perform(client: EKSClient, action: Action) -> dict[str, t.Any]:
     description = action.operation.replace("_", " ")
     if action.operation.startswith("delete_"):
         return finding(description)(method)(**action.parameters) or {}
-    return calling(description, retry_when_in_use=action.operation.startswith("update_"))(method)(**action.parameters)
+    return calling(description)(method)(**action.parameters)
 
 
 # --- tags -------------------------------------------------------------------------------------------------------------
