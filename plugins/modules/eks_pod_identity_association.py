@@ -45,6 +45,13 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  association_id:
+    description:
+      - ID of the association that is meant, for the case that its service account has changed. EKS cannot move an
+        association, so one that is another service account's is deleted and made anew for this one, without anything in
+        between. What ran as the old service account keeps its credentials until they expire.
+      - An ID that does not exist, or no more, is no error.
+    type: str
   role_arn:
     description:
       - ARN of the IAM role whose permissions the pods get; it has to be in the cluster's account.
@@ -222,16 +229,30 @@ association:
       description: When it was changed last.
       type: str
       sample: "2026-11-23T10:15:30+00:00"
+api_calls:
+  description: How often each operation of AWS was called, attempts that failed included.
+  returned: success
+  type: dict
+  sample: {"DescribePodIdentityAssociation": 1, "ListPodIdentityAssociations": 1}
+throttled:
+  description: How many calls AWS refused as too many, and how many seconds the task was held up for that.
+  returned: success
+  type: dict
+  sample: {"calls": 0, "seconds": 0.0}
 """
 
 from ansible_collections.podidentity.eks.plugins.module_utils._eks import argspec
-from ansible_collections.podidentity.eks.plugins.module_utils._eks import association
 from ansible_collections.podidentity.eks.plugins.module_utils._eks import common
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.association.declared import spec_of_one
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.association.objects import render
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.association.reconciling import Task
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.association.reconciling import ensure_one
 
 OPTIONS: argspec.ArgumentSpec = {
     "cluster_name": {"type": "str", "required": True},
     "namespace": {"type": "str", "required": True},
     "service_account": {"type": "str", "required": True},
+    "association_id": {"type": "str"},
     "role_arn": {"type": "str"},
     "target_role_arn": {"type": "str"},
     "disable_session_tags": {"type": "bool"},
@@ -247,13 +268,19 @@ def main() -> None:
         required_if=[("state", "present", ["role_arn"])],
         supports_check_mode=True,
     )
+    task = Task(
+        client=module.eks_client(),
+        traffic=module.traffic,
+        cluster_name=module.params["cluster_name"],
+        specs=[spec_of_one(module.params)],
+        check_mode=module.check_mode,
+        propagation_timeout=module.params["iam_propagation_timeout"],
+    )
     try:
-        spec = association.spec_from(module.params)
-        timeout = module.params["iam_propagation_timeout"]
-        step, current = association.ensure(module.eks_client(), spec, timeout, module.check_mode)
+        step, current = ensure_one(task)
     except common.AnsibleEKSError as error:
         module.fail_json_aws_error(error)
-    module.exit_with(step.change, association=association.render(current) if current else None)
+    module.exit_with(step.change, association=render(current) if current else None, **module.traffic.result)
 
 
 if __name__ == "__main__":

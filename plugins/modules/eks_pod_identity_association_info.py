@@ -10,7 +10,7 @@ module: eks_pod_identity_association_info
 version_added: 0.1.0
 short_description: Look up EKS Pod Identity associations
 description:
-  - Returns the EKS Pod Identity associations of a cluster with all their fields, always as a list.
+  - Returns the EKS Pod Identity associations of a cluster, always as a list.
   - Options narrow the list; an association is returned when it matches all that are set.
   - The list is empty when nothing matches, and also when the cluster does not exist.
 author:
@@ -34,6 +34,26 @@ options:
       - Only the associations with these IDs. An ID that does not exist is left out.
     type: list
     elements: str
+  role_arn:
+    description:
+      - Only associations with this role, as role or as target role. Needs O(describe=true).
+    type: str
+  owner:
+    description:
+      - Only associations that belong to this EKS add-on, given by its name or by its ARN.
+      - An empty string asks for those that belong to none.
+    type: str
+  tags:
+    description:
+      - Only associations with all these tags. Needs O(describe=true).
+    type: dict
+  describe:
+    description:
+      - Whether to return all fields, which takes a call for each association.
+      - With V(false) only what a list tells, which takes a call for each hundred. Everything but names, IDs and owner
+        is null then.
+    type: bool
+    default: true
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -82,6 +102,21 @@ EXAMPLES = r"""
       - "{{ created.association.association_id }}"
   register: one
   failed_when: one.associations[0].role_arn != created.association.role_arn
+
+- name: Count the associations of a cluster in one call
+  podidentity.eks.eks_pod_identity_association_info:
+    cluster_name: example
+    describe: false
+  register: listed
+  failed_when: listed.associations | length != 1 or listed.api_calls | length != 1
+
+- name: Look up what has a role
+  podidentity.eks.eks_pod_identity_association_info:
+    cluster_name: example
+    role_arn: arn:aws:iam::111122223333:role/app
+    owner: ""
+  register: with_role
+  failed_when: with_role.associations | length != 1
 
 - name: Delete it
   podidentity.eks.eks_pod_identity_association:
@@ -154,29 +189,43 @@ associations:
       description: When it was changed last.
       type: str
       sample: "2026-11-23T10:15:30+00:00"
+api_calls:
+  description: How often each operation of AWS was called, attempts that failed included.
+  returned: always
+  type: dict
+  sample: {"DescribePodIdentityAssociation": 1, "ListPodIdentityAssociations": 1}
+throttled:
+  description: How many calls AWS refused as too many, and how many seconds the task was held up for that.
+  returned: always
+  type: dict
+  sample: {"calls": 0, "seconds": 0.0}
 """
 
 from ansible_collections.podidentity.eks.plugins.module_utils._eks import argspec
-from ansible_collections.podidentity.eks.plugins.module_utils._eks import association
 from ansible_collections.podidentity.eks.plugins.module_utils._eks import common
-from ansible_collections.podidentity.eks.plugins.module_utils._eks.validation import cluster_name_problems
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.association.looking import look_up
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.association.objects import render
 
 OPTIONS: argspec.ArgumentSpec = {
     "cluster_name": {"type": "str", "required": True},
     "namespace": {"type": "str"},
     "service_account": {"type": "str"},
     "association_ids": {"type": "list", "elements": "str"},
+    "role_arn": {"type": "str"},
+    "owner": {"type": "str"},
+    "tags": {"type": "dict"},
+    "describe": {"type": "bool", "default": True},
 }
+CONCURRENCY = 32
 
 
 def main() -> None:
     module = common.AnsibleEKSModule(argument_spec=OPTIONS, supports_check_mode=True)
     try:
-        common.refuse(cluster_name_problems(module.params["cluster_name"]))
-        found = association.find(module.eks_client(), **{option: module.params[option] for option in OPTIONS})
+        found = look_up(module.eks_client(CONCURRENCY), module.params, CONCURRENCY)
     except common.AnsibleEKSError as error:
         module.fail_json_aws_error(error)
-    module.exit_json(changed=False, associations=[association.render(one) for one in found])
+    module.exit_json(changed=False, associations=[render(one) for one in found], **module.traffic.result)
 
 
 if __name__ == "__main__":

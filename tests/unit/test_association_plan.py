@@ -11,10 +11,12 @@ import re
 import typing as t
 
 import pytest
-from ansible_collections.podidentity.eks.plugins.module_utils._eks import association as subject
-from ansible_collections.podidentity.eks.plugins.module_utils._eks.association import Association
-from ansible_collections.podidentity.eks.plugins.module_utils._eks.association import AssociationSpec
-from ansible_collections.podidentity.eks.plugins.module_utils._eks.association import Step
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.association import declared as declarations
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.association import planning as subject
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.association.objects import Association
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.association.objects import AssociationSpec
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.association.objects import Step
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.association.objects import render
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -134,11 +136,11 @@ def created(parameters: dict[str, t.Any]) -> Association:
 
 def changed(association: Association, operation: str, parameters: dict[str, t.Any]) -> Association:
     if operation == "tag_resource":
-        return dataclasses.replace(association, tags={**association.tags, **parameters["tags"]})
+        return dataclasses.replace(association, tags={**(association.tags or {}), **parameters["tags"]})
     if operation == "untag_resource":
-        assert set(parameters["tagKeys"]) <= set(association.tags)
+        assert set(parameters["tagKeys"]) <= set((association.tags or {}))
         assert not any(key.startswith("aws:") for key in parameters["tagKeys"]), "EKS would refuse"
-        kept = {key: value for key, value in association.tags.items() if key not in parameters["tagKeys"]}
+        kept = {key: value for key, value in (association.tags or {}).items() if key not in parameters["tagKeys"]}
         return dataclasses.replace(association, tags=kept)
     assert operation == "update_pod_identity_association"
     fields: dict[str, t.Any] = {name: value or None for name, value in fields_of(parameters).items()}
@@ -176,8 +178,8 @@ def tags_satisfied(association: Association, spec: AssociationSpec) -> bool:
     if spec.tags is None:
         return True
     if spec.purge_tags:
-        return without_reserved(dict(association.tags)) == spec.tags
-    return spec.tags.items() <= association.tags.items()
+        return without_reserved(dict((association.tags or {}))) == spec.tags
+    return spec.tags.items() <= (association.tags or {}).items()
 
 
 @given(situations())
@@ -189,12 +191,12 @@ def test_carrying_out_a_plan_reaches_what_is_declared_and_a_second_plan_is_empty
     if plan.problems:
         return
     after = carried_out(observed, plan.steps)
-    skipped = {step.spec.key for step in plan.skipped}
+    skipped = {step.spec.key for step in plan.steps_that("skipped")}
     there = {association.key: association for association in after}
     assert [spec for spec in declared if spec.key not in skipped and not satisfied(there.get(spec.key), spec)] == []
     again = subject.plan(after, declared)
     assert not again.changed
-    assert {step.spec.key for step in again.skipped} == skipped
+    assert {step.spec.key for step in again.steps_that("skipped")} == skipped
 
 
 @given(situations())
@@ -212,7 +214,7 @@ def test_a_plan_predicts_what_there_will_be(situation: tuple[list[Association], 
 
 
 def visible(association: Association | None) -> dict[str, t.Any] | None:
-    return subject.render(association) if association else None
+    return render(association) if association else None
 
 
 @given(situations())
@@ -223,20 +225,22 @@ def test_nothing_is_touched_that_is_not_declared_or_belongs_to_an_addon(
     plan = subject.plan(observed, declared)
     named = {spec.key: spec for spec in declared}
     assert sorted(step.spec.key for step in plan.steps) == sorted(named), "every declaration gets exactly one step"
-    for step in (*plan.update, *plan.delete):
+    for step in plan.steps_that("update", "delete"):
         assert step.before in observed
         assert step.before is not None
         assert step.before.owner_arn is None or step.spec.force_owned
-    assert all(step.reason and step.after == step.before for step in plan.skipped)
+    assert all(step.reason and step.after == step.before for step in plan.steps_that("skipped"))
 
 
 @given(situations())
 def test_a_plan_has_no_call_too_many(situation: tuple[list[Association], list[AssociationSpec]]) -> None:
     observed, declared = situation
     plan = subject.plan(observed, declared)
-    assert [len(step.calls) for step in (*plan.create, *plan.delete)] == [1] * len(plan.create + plan.delete)
-    assert [step for step in (*plan.unchanged, *plan.skipped) if step.calls] == []
-    for step in plan.update:
+    assert [len(step.calls) for step in plan.steps_that("create", "delete")] == [1] * len(
+        plan.steps_that("create", "delete")
+    )
+    assert [step for step in plan.steps_that("unchanged", "skipped") if step.calls] == []
+    for step in plan.steps_that("update"):
         operations = [call.operation for call in step.calls]
         assert len(operations) == len(set(operations)) > 0
         for call in step.calls:
@@ -257,9 +261,9 @@ def an_association(**changes: t.Any) -> Association:
 
 def test_a_good_declaration_has_no_problems() -> None:
     longest = {"namespace": "a" * 63, "service_account": ".".join(["b" * 63] * 4)[:253]}
-    assert subject.problems([a_spec(), a_spec(**longest), a_spec(service_account="app.v1")]) == []
+    assert declarations.problems([a_spec(), a_spec(**longest), a_spec(service_account="app.v1")]) == []
     china = "arn:aws-cn:iam::111122223333:role/service-role/with+=,.@-_chars"
-    assert subject.problems([a_spec(role_arn=china, target_role_arn="", policy="")]) == []
+    assert declarations.problems([a_spec(role_arn=china, target_role_arn="", policy="")]) == []
 
 
 @pytest.mark.parametrize(
@@ -298,14 +302,14 @@ def test_a_good_declaration_has_no_problems() -> None:
 def test_what_cannot_be_right_is_one_sentence_that_names_option_and_association(
     changes: dict[str, t.Any], says: str
 ) -> None:
-    (problem,) = subject.problems([a_spec(**changes)])
+    (problem,) = declarations.problems([a_spec(**changes)])
     assert says in problem
     assert problem.endswith(".")
     assert "\n" not in problem
 
 
 def test_all_problems_of_a_list_are_reported_at_once() -> None:
-    found = subject.problems(
+    found = declarations.problems(
         [a_spec(namespace="A", service_account="B", role_arn="C", target_role_arn="D", policy="E"), a_spec(), a_spec()]
     )
     assert len(found) == 7
@@ -314,8 +318,8 @@ def test_all_problems_of_a_list_are_reported_at_once() -> None:
 
 def test_white_space_does_not_count_against_the_policy_limit() -> None:
     wide = json.dumps({"Version": "2012-10-17", "Statement": [{"Sid": "x" * 1900}]}, indent=200)
-    assert len(wide) > subject.POLICY_LIMIT
-    assert subject.problems([a_spec(policy=wide, disable_session_tags=True)]) == []
+    assert len(wide) > declarations.POLICY_LIMIT
+    assert declarations.problems([a_spec(policy=wide, disable_session_tags=True)]) == []
 
 
 def test_a_role_of_another_account_is_a_problem_once_the_account_is_known() -> None:
@@ -337,8 +341,8 @@ def test_session_tags_cannot_come_back_while_there_is_a_session_policy() -> None
 
 def test_an_addon_owned_association_that_is_as_declared_is_simply_unchanged() -> None:
     owned = an_association(owner_arn="arn:aws:eks:eu-west-1:111122223333:addon/example/vpc-cni/1")
-    assert len(subject.plan([owned], [a_spec()]).unchanged) == 1
-    (skipped,) = subject.plan([owned], [a_spec(role_arn=ROLES[1])]).skipped
+    assert len(subject.plan([owned], [a_spec()]).steps_that("unchanged")) == 1
+    (skipped,) = subject.plan([owned], [a_spec(role_arn=ROLES[1])]).steps_that("skipped")
     assert "force_owned" in skipped.reason
-    assert len(subject.plan([owned], [a_spec(role_arn=ROLES[1], force_owned=True)]).update) == 1
-    assert len(subject.plan([owned], [a_spec(present=False)]).skipped) == 1
+    assert len(subject.plan([owned], [a_spec(role_arn=ROLES[1], force_owned=True)]).steps_that("update")) == 1
+    assert len(subject.plan([owned], [a_spec(present=False)]).steps_that("skipped")) == 1

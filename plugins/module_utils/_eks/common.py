@@ -99,6 +99,11 @@ class AnsibleEKSModule(AnsibleAWSModule):  # type: ignore[misc]  # amazon.aws ha
         self.traffic.watch(client)
         return client
 
+    @property
+    def diff_mode(self) -> bool:
+        """Whether the result is to show what changes."""
+        return bool(self._diff)
+
     def warn(self, warning: str) -> None:
         """Warn once; amazon.aws hands warnings to exit_json as well, which ansible-core answers with a deprecation."""
         self._module.warn(warning)
@@ -119,7 +124,7 @@ class AnsibleEKSModule(AnsibleAWSModule):  # type: ignore[misc]  # amazon.aws ha
             "actions": [action.operation for action in change.actions],
             **returned,
         }
-        if self._diff:
+        if self.diff_mode:
             result["diff"] = change.diff()
         self.exit_json(**result)
 

@@ -77,6 +77,20 @@ class Traffic:
             "seconds": round(sum(limiter.waited for limiter in self._limiters), 3),
         }
 
+    @property
+    def result(self) -> dict[str, t.Any]:
+        """What modules return of it."""
+        return {"api_calls": dict(sorted(self.calls.items())), "throttled": self.throttled}
+
+    def summary(self) -> str:
+        """What was sent so far, in words."""
+        with self._lock:
+            words = [f"{count} {operation}" for operation, count in self.calls.items()]
+        throttled = self.throttled
+        if throttled["calls"]:
+            words.append(f"AWS refused {throttled['calls']} as too many, which has cost {throttled['seconds']:.0f} s")
+        return ", ".join(words)
+
     def watch(self, client: BaseClient) -> None:
         """Take over the retries of a client. It gets a limiter of its own, because each service limits for itself."""
         limiter = AdaptiveLimiter()
@@ -95,7 +109,7 @@ class Traffic:
         events.unregister(f"needs-retry.{service}", unique_id=f"retry-config-{service}")
         # First of all, since what is signed too early is refused as too old.
         events.register_first(f"request-created.{service}", before)
-        events.register(f"needs-retry.{service}", after)
+        events.register(f"needs-retry.{service}", t.cast("t.Callable[..., None]", after))
 
 
 def seconds_before_retry(

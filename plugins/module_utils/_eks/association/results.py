@@ -1,0 +1,155 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# PRIVATE to the collection: no part of its interface, and it may change in any release.
+"""What the module for many associations returns, and what it shows in diff mode."""
+
+from __future__ import annotations
+
+import collections
+import operator
+import typing as t
+
+from .objects import UPDATABLE
+from .objects import ActionName
+from .objects import Association
+from .objects import Key
+from .objects import Step
+from .objects import render
+
+if t.TYPE_CHECKING:
+    import collections.abc as c
+
+    from .causes import Failure
+    from .reconciling import Reconciled
+
+#: How a person calls the steps of a plan.
+WORDS: dict[ActionName, str] = {
+    "create": "to create",
+    "update": "to update",
+    "adopt": "to adopt",
+    "replace": "to replace",
+    "delete": "to delete",
+    "unchanged": "unchanged",
+    "skipped": "left alone",
+}
+#: The list of the result that a step goes into.
+LISTS: dict[ActionName, str] = {"create": "created", "update": "updated", "replace": "replaced", "delete": "deleted"}
+#: How many causes, and how many names for each, the message tells; the result has all of them.
+TOLD_CAUSES = 10
+TOLD_NAMES = 3
+COMPLAINT = "{0} associations are not as declared; all others are, and the next run goes on from here:"
+
+Shown = dict[str, t.Any]
+
+
+def result_of(reconciled: Reconciled) -> Shown:
+    """Everything but the calls: what is there now, what was done to it and what could not be done."""
+    done = {outcome.step.spec.key: outcome for outcome in reconciled.applied.done}
+    failures = reconciled.applied.failures
+    # What others did meanwhile may have made another step of a planned one.
+    steps = [done[step.spec.key].step if step.spec.key in done else step for step in reconciled.plan.steps]
+    failed = {failure.step.spec.key for failure in failures}
+    now = {key: outcome.association for key, outcome in done.items()}
+    left = [step for step in steps if step.action == "skipped"]
+    made = [step for step in steps if step.spec.key not in failed and step.action != "skipped"]
+    return {
+        "changed": any(step.calls for step in made) or any(failure.written for failure in failures),
+        "associations": [render(association) for association in final(steps, now)],
+        **{name: [named(step, now) for step in made if step.action == action] for action, name in LISTS.items()},
+        "adopted": [named(step, now) for step in made if step.adopted],
+        "unchanged": [named(step, now) for step in made if step.action == "unchanged"],
+        "skipped_associations": [{**named(step, now), "reason": step.reason} for step in left],
+        "failed_associations": [failure.render() for failure in failures],
+        "plan": [shown(step) for step in reconciled.plan.steps if step.action != "unchanged"],
+        "mode": reconciled.observed.mode,
+    }
+
+
+def final(steps: c.Iterable[Step], now: t.Mapping[Key, Association | None]) -> list[Association]:
+    """The declared associations as they are now; one that could not be made is as it was, or not there."""
+    associations = (
+        now.get(step.spec.key, step.before) for step in steps if step.spec.present or step.action == "skipped"
+    )
+    return sorted(filter(None, associations), key=operator.attrgetter("key"))
+
+
+def named(step: Step, now: t.Mapping[Key, Association | None]) -> Shown:
+    """Which association a step was about."""
+    association = now.get(step.spec.key) or step.before
+    return {
+        "namespace": step.spec.namespace,
+        "service_account": step.spec.service_account,
+        "association_id": association.association_id if association else None,
+    }
+
+
+def shown(step: Step) -> Shown:
+    """A step of the plan: what is done to which association, what changes by it, and with which calls."""
+    return {
+        "action": step.action,
+        "namespace": step.spec.namespace,
+        "service_account": step.spec.service_account,
+        "association_id": step.before.association_id if step.before else None,
+        "changes": changes(step),
+        "calls": [call.operation for call in step.calls],
+        "reason": step.reason,
+    }
+
+
+def changes(step: Step) -> dict[str, Shown]:
+    """The fields that a step changes, before and after; only what a declaration can say."""
+    before, after = (render(one) if one else {} for one in (step.before, step.after))
+    names = (*UPDATABLE, "tags")
+    if step.action == "replace":
+        names = ("namespace", "service_account", *names)
+    found = {name: {"before": before.get(name), "after": after.get(name)} for name in names}
+    return {name: values for name, values in found.items() if (values["before"] or None) != (values["after"] or None)}
+
+
+# --- for people -------------------------------------------------------------------------------------------------------
+
+
+def summary(reconciled: Reconciled) -> str:
+    """What has to be done, and how much of it failed, in one clause."""
+    counts = collections.Counter(step.action for step in reconciled.plan.steps)
+    words = [f"{counts[action]} {words}" for action, words in WORDS.items() if counts[action]]
+    failures = len(reconciled.applied.failures)
+    return ", ".join([*words, *([f"{failures} of them failed"] if failures else [])]) or "none"
+
+
+def diff(reconciled: Reconciled, cluster_name: str) -> Shown:
+    """The plan as a diff: a line that sums it up, and the associations that change with the fields that do."""
+    before: dict[str, Shown] = {}
+    after: dict[str, Shown] = {}
+    for step in reconciled.plan.steps:
+        if not step.calls:
+            continue
+        name = f"{step.spec.namespace}/{step.spec.service_account}"
+        fields = changes(step).items()
+        if step.before:
+            before[name] = {field: values["before"] for field, values in fields}
+        if step.after:
+            after[name] = {field: values["after"] for field, values in fields}
+    total = f"associations of cluster {cluster_name}"
+    return {
+        "before_header": total,
+        "after_header": f"{total}: {summary(reconciled)}",
+        "before": before,
+        "after": after,
+    }
+
+
+def complaint(failures: c.Sequence[Failure]) -> str:
+    """What the task fails with: every cause once, with the associations that it hit."""
+    hit: dict[str, list[str]] = collections.defaultdict(list)
+    for failure in failures:
+        told = failure.render()
+        hit[failure.explanation].append(f"{told['namespace']}/{told['service_account']}")
+    lines = [f"{some_of(names)}: {explanation}" for explanation, names in hit.items()]
+    return "\n".join([COMPLAINT.format(len(failures)), *lines[:TOLD_CAUSES]])
+
+
+def some_of(names: c.Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = f" and {len(names) - TOLD_NAMES} more" if len(names) > TOLD_NAMES else ""
+    return f"{', '.join(names[:TOLD_NAMES])}{more}"
