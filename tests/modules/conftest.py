@@ -142,6 +142,30 @@ def run_module(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
     return run
 
 
+@pytest.fixture
+def example(account: Account, clients: dict[str, t.Any]) -> Account:
+    """An account with the cluster ``example`` and roles for associations."""
+    account.create_cluster()
+    for name in ("app-v2", "target"):
+        document = json.dumps(trust_policy("pods.eks.amazonaws.com"))
+        clients["iam"].create_role(RoleName=name, AssumeRolePolicyDocument=document)
+    document = json.dumps(trust_policy("eks.amazonaws.com"))
+    clients["iam"].create_role(RoleName="eks-trust", AssumeRolePolicyDocument=document)
+    return account
+
+
+@pytest.fixture
+def run(example: Account, run_module: RunModule) -> collections.abc.Callable[..., Result]:
+    """Runs a module in diff mode; ``calls`` of the result are the operations that it called, in order."""
+
+    def run(module_name: str, /, *, check: bool = False, **params: t.Any) -> Result:
+        example.sandbox.clear_calls()
+        result = run_module(module_name, check_mode=check, diff=True, **params)
+        return {**result, "calls": [call["operation"] for call in example.sandbox.call_log()]}
+
+    return run
+
+
 def use_environment(monkeypatch: pytest.MonkeyPatch, env: collections.abc.Mapping[str, str]) -> None:
     """Only these AWS settings, whatever the developer's shell has; no file and no machine can add others."""
     for name in os.environ:

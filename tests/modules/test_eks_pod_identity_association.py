@@ -5,69 +5,43 @@
 from __future__ import annotations
 
 import functools
-import gzip
 import json
 import pathlib
 import typing as t
 
-import botocore.loaders
 import pytest
 from meddler import Meddler
+from modules.associations import CLUSTER
+from modules.associations import CREATE
+from modules.associations import DELETE
+from modules.associations import DESCRIBE
+from modules.associations import LIST
+from modules.associations import ROLE
+from modules.associations import UPDATE
+from modules.associations import Run
+from modules.associations import limited_caller
+from modules.associations import older_botocore
+from modules.associations import others_create
+from modules.associations import stored
+from modules.associations import trust
+from modules.conftest import Account
 
 MODULE = "eks_pod_identity_association"
 INFO = "eks_pod_identity_association_info"
-ROLE = "arn:aws:iam::111122223333:role/"
-LIST, DESCRIBE = "eks:ListPodIdentityAssociations", "eks:DescribePodIdentityAssociation"
-CREATE, UPDATE = "eks:CreatePodIdentityAssociation", "eks:UpdatePodIdentityAssociation"
-DELETE, CLUSTER = "eks:DeletePodIdentityAssociation", "eks:DescribeCluster"
 POLICY = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": "*"}],
 }
 PATH = r"/pod-identity-associations"
 #: A service account of the tests' own.
+APP = "team-a/app"
 KEY: dict[str, t.Any] = {"cluster_name": "example", "namespace": "team-a", "service_account": "app"}
-
-#: ``Account`` of conftest.py, which cannot be imported.
-Account = t.Any
-Result = dict[str, t.Any]
-
-
-class Run(t.Protocol):
-    """Runs a module in diff mode; ``calls`` of the result are the operations that it called, in order."""
-
-    def __call__(self, module_name: str, /, *, check: bool = False, **params: t.Any) -> Result: ...
-
-
-@pytest.fixture
-def example(account: Account, clients: dict[str, t.Any]) -> Account:
-    """An account with the cluster ``example`` and roles for associations."""
-    account.create_cluster()
-    for name in ("app-v2", "target"):
-        clients["iam"].create_role(RoleName=name, AssumeRolePolicyDocument=trust("pods.eks.amazonaws.com"))
-    clients["iam"].create_role(RoleName="eks-trust", AssumeRolePolicyDocument=trust("eks.amazonaws.com"))
-    return account
-
-
-def trust(service: str) -> str:
-    statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": ["sts:AssumeRole", "sts:TagSession"]}
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-
-
-@pytest.fixture
-def run(example: Account, run_module: t.Any) -> Run:
-    def run(module_name: str, /, *, check: bool = False, **params: t.Any) -> Result:
-        example.sandbox.clear_calls()
-        result: Result = run_module(module_name, check_mode=check, diff=True, **params)
-        return {**result, "calls": [call["operation"] for call in example.sandbox.call_log()]}
-
-    return run
 
 
 @pytest.fixture(autouse=True)
 def everything_else_is_left_alone(example: Account) -> t.Iterator[None]:
     """Whatever a test does to its service account, the association of a namesake elsewhere stays as it is."""
-    bystander = others_create(example, namespace="team-b")
+    bystander = others_create(example, "team-b/app")
     yield
     identity = {"clusterName": "example", "associationId": bystander["associationId"]}
     assert example.eks.describe_pod_identity_association(**identity)["association"] == bystander
@@ -80,28 +54,9 @@ def meddler(example: Account) -> t.Iterator[Meddler]:
         yield proxy
 
 
-def stored(account: Account, key: dict[str, t.Any] = KEY) -> dict[str, t.Any]:
-    """What EKS has for a service account; empty where it has nothing."""
-    filters = {"namespace": key["namespace"], "serviceAccount": key["service_account"]}
-    found = account.eks.list_pod_identity_associations(clusterName="example", **filters)["associations"]
-    if not found:
-        return {}
-    identity = {"clusterName": "example", "associationId": found[0]["associationId"]}
-    association: dict[str, t.Any] = account.eks.describe_pod_identity_association(**identity)["association"]
-    return association
-
-
-def others_create(account: Account, **fields: t.Any) -> dict[str, t.Any]:
-    """Somebody else makes the association."""
-    key = {"clusterName": "example", "namespace": KEY["namespace"], "serviceAccount": KEY["service_account"]}
-    parameters = {**key, "roleArn": f"{ROLE}app", **fields}
-    association: dict[str, t.Any] = account.eks.create_pod_identity_association(**parameters)["association"]
-    return association
-
-
 def others_delete(account: Account) -> None:
     """Somebody else deletes the association."""
-    identity = {"clusterName": "example", "associationId": stored(account)["associationId"]}
+    identity = {"clusterName": "example", "associationId": stored(account, APP)["associationId"]}
     account.eks.delete_pod_identity_association(**identity)
 
 
@@ -127,7 +82,7 @@ def test_check_mode_predicts_the_association_and_writes_nothing(run: Run, exampl
     assert result["association"]["association_id"] is None
     assert result["diff"] == {"before": {}, "after": result["association"]}
     assert result["calls"] == [LIST, CLUSTER]
-    assert stored(example) == {}
+    assert stored(example, APP) == {}
 
 
 def test_an_association_is_created_as_predicted(run: Run, example: Account) -> None:
@@ -144,7 +99,7 @@ def test_an_association_is_created_as_predicted(run: Run, example: Account) -> N
     assert result["changed"]
     assert result["actions"] == ["create_pod_identity_association"]
     assert result["calls"] == [LIST, CLUSTER, CREATE]
-    real = stored(example)
+    real = stored(example, APP)
     assert result["association"]["association_id"] == real["associationId"]
     assert result["association"]["association_arn"] == real["associationArn"]
     assert result["association"]["external_id"] == real["externalId"]
@@ -168,16 +123,16 @@ def test_a_second_run_changes_nothing_and_takes_two_calls(run: Run) -> None:
 
 def test_options_that_are_not_set_leave_their_part_alone(run: Run, example: Account) -> None:
     everything = {"targetRoleArn": f"{ROLE}target", "disableSessionTags": True, "policy": json.dumps(POLICY)}
-    before = others_create(example, **everything, tags={"team": "a"})
+    before = others_create(example, APP, **everything, tags={"team": "a"})
     assert not run(MODULE, **KEY, role_arn=f"{ROLE}app")["changed"]
-    assert stored(example) == before
+    assert stored(example, APP) == before
     assert run(MODULE, **KEY, role_arn=f"{ROLE}app-v2")["calls"] == [LIST, DESCRIBE, UPDATE]
-    after = stored(example)
+    after = stored(example, APP)
     assert after == {**before, "roleArn": f"{ROLE}app-v2", "modifiedAt": after["modifiedAt"]}
 
 
 def test_a_policy_that_says_the_same_in_other_words_is_no_difference(run: Run, example: Account) -> None:
-    others_create(example, disableSessionTags=True, policy=json.dumps(POLICY, indent=2))
+    others_create(example, APP, disableSessionTags=True, policy=json.dumps(POLICY, indent=2))
     statement = {"Resource": "*", "Effect": "Allow", "Action": ["s3:ListBucket", "s3:GetObject"]}
     policy = json.dumps({"Statement": statement, "Version": "2012-10-17"}, indent=4)
     result = run(MODULE, **KEY, role_arn=f"{ROLE}app", disable_session_tags=True, policy=policy)
@@ -189,7 +144,7 @@ def test_a_policy_that_says_the_same_in_other_words_is_no_difference(run: Run, e
 
 
 def test_an_update_is_made_in_place_and_as_predicted(run: Run, example: Account) -> None:
-    before = others_create(example)
+    before = others_create(example, APP)
     declared = {
         **KEY,
         "role_arn": f"{ROLE}app-v2",
@@ -199,32 +154,32 @@ def test_an_update_is_made_in_place_and_as_predicted(run: Run, example: Account)
     }
     predicted = run(MODULE, check=True, **declared)
     assert predicted["calls"] == [LIST, DESCRIBE]
-    assert stored(example) == before
+    assert stored(example, APP) == before
     result = run(MODULE, **declared)
     assert result["calls"] == [LIST, DESCRIBE, UPDATE]
     assert result["diff"] == predicted["diff"]
     assert result["diff"]["before"]["role_arn"] == f"{ROLE}app"
     only_eks_knows = {name: result["association"][name] for name in ("external_id", "modified_at")}
     assert result["association"] == {**predicted["association"], **only_eks_knows}
-    after = stored(example)
+    after = stored(example, APP)
     assert (after["associationId"], after["roleArn"]) == (before["associationId"], f"{ROLE}app-v2")
     assert run(MODULE, **declared)["changed"] is False
 
 
 def test_target_role_and_policy_are_removed_by_empty_strings(run: Run, example: Account) -> None:
     everything = {"targetRoleArn": f"{ROLE}target", "disableSessionTags": True, "policy": json.dumps(POLICY)}
-    others_create(example, **everything)
+    others_create(example, APP, **everything)
     declared = {**KEY, "role_arn": f"{ROLE}app", "target_role_arn": "", "policy": "", "disable_session_tags": False}
     result = run(MODULE, **declared)
     assert result["calls"] == [LIST, DESCRIBE, UPDATE]
-    after = stored(example)
+    after = stored(example, APP)
     assert not {"targetRoleArn", "policy", "externalId"} & set(after)
     assert after["disableSessionTags"] is False
     assert run(MODULE, **declared)["calls"] == [LIST, DESCRIBE]
 
 
 def test_tags_are_added_purged_and_left_alone_as_declared(run: Run, example: Account) -> None:
-    others_create(example, tags={"team": "a", "Name": "x"})
+    others_create(example, APP, tags={"team": "a", "Name": "x"})
     declared = {**KEY, "role_arn": f"{ROLE}app"}
     kept = run(MODULE, **declared, tags={"team": "b", "Cost_Center": 7}, purge_tags=False)
     assert kept["calls"] == [LIST, DESCRIBE, "eks:TagResource"]
@@ -235,7 +190,7 @@ def test_tags_are_added_purged_and_left_alone_as_declared(run: Run, example: Acc
     assert purged["calls"] == [LIST, DESCRIBE, "eks:UntagResource"]
     assert purged["association"]["tags"] == predicted["association"]["tags"] == {"team": "b"}
     assert run(MODULE, **declared)["changed"] is False
-    assert stored(example)["tags"] == {"team": "b"}
+    assert stored(example, APP)["tags"] == {"team": "b"}
     assert run(MODULE, **declared, tags={})["association"]["tags"] == {}
 
 
@@ -244,41 +199,41 @@ def test_creation_tags_mark_what_is_created_here_and_stay(run: Run, example: Acc
     predicted = run(MODULE, check=True, **marked)
     assert predicted["association"]["tags"] == {"team": "a", "made": "here"}
     assert run(MODULE, **marked)["association"]["tags"] == {"team": "a", "made": "here"}
-    assert stored(example)["tags"] == {"team": "a", "made": "here"}
+    assert stored(example, APP)["tags"] == {"team": "a", "made": "here"}
     assert run(MODULE, **marked)["calls"] == [LIST, DESCRIBE], "purging leaves them"
     assert run(MODULE, **{**marked, "creation_tags": {"made": "again"}})["changed"] is False
 
 
 @pytest.mark.parametrize("purge", [False, True])
 def test_creation_tags_never_mark_what_others_made(run: Run, example: Account, purge: bool) -> None:
-    others_create(example, tags={"team": "b"})
+    others_create(example, APP, tags={"team": "b"})
     marked = {**KEY, "role_arn": f"{ROLE}app-v2", "tags": {"team": "a"}, "creation_tags": {"made": "here"}}
     assert run(MODULE, **marked, purge_tags=purge)["association"]["tags"] == {"team": "a"}
-    assert (stored(example)["roleArn"], stored(example)["tags"]) == (f"{ROLE}app-v2", {"team": "a"})
+    assert (stored(example, APP)["roleArn"], stored(example, APP)["tags"]) == (f"{ROLE}app-v2", {"team": "a"})
 
 
 def test_creation_tags_never_mark_what_others_create_meanwhile(run: Run, example: Account, meddler: Meddler) -> None:
-    meddler.before("POST", PATH, functools.partial(others_create, example))
+    meddler.before("POST", PATH, functools.partial(others_create, example, APP))
     marked = {**KEY, "role_arn": f"{ROLE}app-v2", "creation_tags": {"made": "here"}}
     assert run(MODULE, endpoint_url=meddler.endpoint, **marked)["actions"] == ["update_pod_identity_association"]
-    assert stored(example)["tags"] == {}
+    assert stored(example, APP)["tags"] == {}
 
 
 # --- delete, delete again ---------------------------------------------------------------------------------------------
 
 
 def test_deleting_is_predicted_done_once_and_then_finds_nothing_to_do(run: Run, example: Account) -> None:
-    before = others_create(example)
+    before = others_create(example, APP)
     predicted = run(MODULE, check=True, **KEY, state="absent")
     assert (predicted["changed"], predicted["association"]) == (True, None)
     assert predicted["calls"] == [LIST, DESCRIBE]
-    assert stored(example) == before
+    assert stored(example, APP) == before
     result = run(MODULE, **KEY, state="absent")
     assert (result["changed"], result["association"]) == (True, None)
     assert result["diff"] == predicted["diff"]
     assert result["diff"]["before"]["association_id"] == before["associationId"]
     assert result["calls"] == [LIST, DESCRIBE, DELETE]
-    assert stored(example) == {}
+    assert stored(example, APP) == {}
     again = run(MODULE, **KEY, state="absent")
     assert (again["changed"], again["calls"]) == (False, [LIST])
 
@@ -326,20 +281,20 @@ def test_a_role_of_another_account_is_refused_before_any_write(run: Run, example
     assert "444455556666" in result["msg"]
     assert "target_role_arn" in result["msg"]
     assert result["calls"] == [LIST, CLUSTER]
-    before = others_create(example)
+    before = others_create(example, APP)
     result = run(MODULE, check=check, **KEY, role_arn=foreign)
     assert "444455556666" in result["msg"]
     assert result["calls"] == [LIST, DESCRIBE]
-    assert stored(example) == before
+    assert stored(example, APP) == before
 
 
 @pytest.mark.parametrize("check", [False, True])
 def test_session_tags_cannot_come_back_while_there_is_a_policy(run: Run, example: Account, check: bool) -> None:
-    before = others_create(example, disableSessionTags=True, policy=json.dumps(POLICY))
+    before = others_create(example, APP, disableSessionTags=True, policy=json.dumps(POLICY))
     result = run(MODULE, check=check, **KEY, role_arn=f"{ROLE}app", disable_session_tags=False)
     assert 'policy: ""' in result["msg"]
     assert result["calls"] == [LIST, DESCRIBE]
-    assert stored(example) == before
+    assert stored(example, APP) == before
 
 
 @pytest.mark.parametrize(
@@ -368,17 +323,6 @@ def test_an_option_that_botocore_does_not_know_yet_names_the_version_that_does(
     assert run(MODULE, **KEY, role_arn=f"{ROLE}app")["changed"]
 
 
-def older_botocore(folder: pathlib.Path, member: str) -> None:
-    """A service model of EKS from before an association had this member."""
-    built_in = pathlib.Path(botocore.loaders.Loader.BUILTIN_DATA_PATH) / "eks" / "2017-11-01"
-    model = json.loads(gzip.decompress((built_in / "service-2.json.gz").read_bytes()))
-    for shape in ("CreatePodIdentityAssociationRequest", "UpdatePodIdentityAssociationRequest"):
-        del model["shapes"][shape]["members"][member]
-    target = folder / "eks" / "2017-11-01"
-    target.mkdir(parents=True)
-    (target / "service-2.json").write_text(json.dumps(model), encoding="utf-8")
-
-
 # --- failure states ---------------------------------------------------------------------------------------------------
 
 
@@ -392,18 +336,18 @@ def test_a_role_that_iam_has_not_spread_yet_is_waited_for(
     assert result["calls"][:2] == [LIST, CLUSTER]
     assert set(result["calls"][2:]) == {CREATE}
     assert len(result["calls"]) > 3
-    assert stored(example)["roleArn"] == f"{ROLE}young"
+    assert stored(example, APP)["roleArn"] == f"{ROLE}young"
 
 
 def test_a_role_that_never_comes_fails_with_what_to_do(run: Run, example: Account) -> None:
-    before = others_create(example)
+    before = others_create(example, APP)
     result = run(MODULE, **KEY, role_arn=f"{ROLE}missing", iam_propagation_timeout=1)
     assert result["failed"]
     assert f"did not see the role {ROLE}missing" in result["msg"]
     assert "within 1 seconds" in result["msg"]
     assert result["calls"][:2] == [LIST, DESCRIBE]
     assert set(result["calls"][2:]) == {UPDATE}
-    assert stored(example) == before
+    assert stored(example, APP) == before
 
 
 def test_a_trust_policy_that_eks_refuses_names_role_and_cure(run: Run, example: Account) -> None:
@@ -412,7 +356,7 @@ def test_a_trust_policy_that_eks_refuses_names_role_and_cure(run: Run, example: 
     assert "pods.eks.amazonaws.com" in result["msg"]
     assert "sts:TagSession" in result["msg"]
     assert result["calls"] == [LIST, CLUSTER, CREATE]
-    assert stored(example) == {}
+    assert stored(example, APP) == {}
 
 
 def test_a_trust_policy_that_is_put_right_meanwhile_is_seen(
@@ -426,58 +370,45 @@ def test_a_trust_policy_that_is_put_right_meanwhile_is_seen(
     result = run(MODULE, endpoint_url=meddler.endpoint, **KEY, role_arn=f"{ROLE}eks-trust")
     assert result["changed"]
     assert result["calls"] == [LIST, CLUSTER, CREATE, "iam:UpdateAssumeRolePolicy", CREATE]
-    assert stored(example)["roleArn"] == f"{ROLE}eks-trust"
+    assert stored(example, APP)["roleArn"] == f"{ROLE}eks-trust"
 
 
-def test_a_caller_who_may_not_pass_the_role_is_told_so(run: Run, example: Account, clients: dict[str, t.Any]) -> None:
-    result = run(MODULE, **KEY, role_arn=f"{ROLE}app", **limited_caller(clients["iam"], deny="iam:PassRole"))
+def test_a_caller_who_may_not_pass_the_role_is_told_so(run: Run, example: Account) -> None:
+    result = run(MODULE, **KEY, role_arn=f"{ROLE}app", **limited_caller(example, deny="iam:PassRole"))
     assert "may not pass the role" in result["msg"]
     assert "iam:PassRole" in result["msg"]
     assert result["calls"] == [LIST, CLUSTER, CREATE]
-    assert stored(example) == {}
+    assert stored(example, APP) == {}
 
 
-def test_a_caller_who_may_not_look_at_clusters_can_still_associate(run: Run, clients: dict[str, t.Any]) -> None:
-    result = run(MODULE, **KEY, role_arn=f"{ROLE}app", **limited_caller(clients["iam"], deny="eks:DescribeCluster"))
+def test_a_caller_who_may_not_look_at_clusters_can_still_associate(run: Run, example: Account) -> None:
+    result = run(MODULE, **KEY, role_arn=f"{ROLE}app", **limited_caller(example, deny="eks:DescribeCluster"))
     assert result["changed"]
     assert result["calls"] == [LIST, CLUSTER, CREATE]
-
-
-def limited_caller(iam: t.Any, deny: str) -> dict[str, t.Any]:
-    """Keys of a user who may do everything but this."""
-    iam.create_user(UserName="limited")
-    statements = [
-        {"Effect": "Allow", "Action": "*", "Resource": "*"},
-        {"Effect": "Deny", "Action": deny, "Resource": "*"},
-    ]
-    document = json.dumps({"Version": "2012-10-17", "Statement": statements})
-    iam.put_user_policy(UserName="limited", PolicyName="limits", PolicyDocument=document)
-    keys = iam.create_access_key(UserName="limited")["AccessKey"]
-    return {"access_key": keys["AccessKeyId"], "secret_key": keys["SecretAccessKey"]}
 
 
 def test_the_limit_of_associations_is_named(run: Run, example: Account) -> None:
     example.sandbox.knobs(associations_per_cluster=1)
     result = run(MODULE, **KEY, role_arn=f"{ROLE}app")
     assert "as many associations as EKS allows" in result["msg"]
-    assert stored(example) == {}
+    assert stored(example, APP) == {}
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "ServerException"])
 def test_a_busy_service_is_asked_again(run: Run, example: Account, code: str) -> None:
     example.sandbox.knobs(faults=[{"operation": "ListPodIdentityAssociations", "code": code, "calls": [1, 2]}])
     assert run(MODULE, **KEY, role_arn=f"{ROLE}app")["changed"]
-    assert stored(example)["roleArn"] == f"{ROLE}app"
+    assert stored(example, APP)["roleArn"] == f"{ROLE}app"
 
 
 # --- others act meanwhile ---------------------------------------------------------------------------------------------
 
 
 def test_an_association_that_others_create_meanwhile_is_adopted(run: Run, example: Account, meddler: Meddler) -> None:
-    meddler.before("POST", PATH, functools.partial(others_create, example))
+    meddler.before("POST", PATH, functools.partial(others_create, example, APP))
     result = run(MODULE, endpoint_url=meddler.endpoint, **KEY, role_arn=f"{ROLE}app")
     assert result["changed"]
-    theirs = stored(example)
+    theirs = stored(example, APP)
     assert result["association"]["association_id"] == theirs["associationId"]
     assert [call for call in result["calls"] if call == UPDATE] == []
 
@@ -485,38 +416,38 @@ def test_an_association_that_others_create_meanwhile_is_adopted(run: Run, exampl
 def test_an_association_that_others_create_differently_meanwhile_is_updated(
     run: Run, example: Account, meddler: Meddler
 ) -> None:
-    meddler.before("POST", PATH, functools.partial(others_create, example))
+    meddler.before("POST", PATH, functools.partial(others_create, example, APP))
     result = run(MODULE, endpoint_url=meddler.endpoint, **KEY, role_arn=f"{ROLE}app-v2")
     assert result["actions"] == ["update_pod_identity_association"]
-    assert stored(example)["roleArn"] == f"{ROLE}app-v2"
+    assert stored(example, APP)["roleArn"] == f"{ROLE}app-v2"
 
 
 def test_a_creation_whose_answer_is_lost_is_found_again(run: Run, example: Account, meddler: Meddler) -> None:
     meddler.lose_answer("POST", PATH)
     result = run(MODULE, endpoint_url=meddler.endpoint, **KEY, role_arn=f"{ROLE}app")
     assert result["changed"]
-    ours = stored(example)
+    ours = stored(example, APP)
     assert result["association"]["association_id"] == ours["associationId"]
 
 
 def test_an_association_that_vanishes_before_it_is_described_is_created(
     run: Run, example: Account, meddler: Meddler
 ) -> None:
-    others_create(example)
+    others_create(example, APP)
     meddler.before("GET", f"{PATH}/a-", functools.partial(others_delete, example))
     result = run(MODULE, endpoint_url=meddler.endpoint, **KEY, role_arn=f"{ROLE}app")
     assert result["actions"] == ["create_pod_identity_association"]
-    assert stored(example) != {}
+    assert stored(example, APP) != {}
 
 
 def test_an_association_that_vanishes_before_its_update_is_created_anew(
     run: Run, example: Account, meddler: Meddler
 ) -> None:
-    gone = others_create(example)
+    gone = others_create(example, APP)
     meddler.before("POST", f"{PATH}/a-", functools.partial(others_delete, example))
     result = run(MODULE, endpoint_url=meddler.endpoint, **KEY, role_arn=f"{ROLE}app-v2")
     assert result["actions"] == ["create_pod_identity_association"]
-    after = stored(example)
+    after = stored(example, APP)
     assert after["associationId"] != gone["associationId"]
     assert after["roleArn"] == f"{ROLE}app-v2"
 
@@ -524,11 +455,11 @@ def test_an_association_that_vanishes_before_its_update_is_created_anew(
 def test_an_association_that_vanishes_before_its_deletion_is_no_error(
     run: Run, example: Account, meddler: Meddler
 ) -> None:
-    others_create(example)
+    others_create(example, APP)
     meddler.before("DELETE", PATH, functools.partial(others_delete, example))
     result = run(MODULE, endpoint_url=meddler.endpoint, **KEY, state="absent")
     assert not result.get("failed")
-    assert stored(example) == {}
+    assert stored(example, APP) == {}
 
 
 # --- associations of add-ons ------------------------------------------------------------------------------------------
@@ -546,7 +477,7 @@ def owned(example: Account) -> dict[str, t.Any]:
 def test_an_association_of_an_addon_is_left_alone_and_the_task_says_why(
     run: Run, example: Account, owned: dict[str, t.Any], check: bool
 ) -> None:
-    before = stored(example, owned)
+    before = stored(example, "kube-system/aws-node")
     for declared in (
         {"role_arn": f"{ROLE}app-v2"},
         {"role_arn": f"{ROLE}app", "tags": {"a": "b"}},
@@ -557,7 +488,7 @@ def test_an_association_of_an_addon_is_left_alone_and_the_task_says_why(
         assert before["ownerArn"] in result["msg"]
         assert "force_owned" in result["msg"]
         assert result["calls"] == [LIST, DESCRIBE]
-    assert stored(example, owned) == before
+    assert stored(example, "kube-system/aws-node") == before
     same = run(MODULE, check=check, **owned, role_arn=f"{ROLE}app")
     assert (same["changed"], same["association"]["owner_arn"]) == (False, before["ownerArn"])
 
@@ -566,9 +497,9 @@ def test_an_association_of_an_addon_is_changed_when_that_is_asked_for(
     run: Run, example: Account, owned: dict[str, t.Any]
 ) -> None:
     assert run(MODULE, **owned, role_arn=f"{ROLE}app-v2", force_owned=True)["changed"]
-    assert stored(example, owned)["roleArn"] == f"{ROLE}app-v2"
+    assert stored(example, "kube-system/aws-node")["roleArn"] == f"{ROLE}app-v2"
     assert run(MODULE, **owned, state="absent", force_owned=True)["changed"]
-    assert stored(example, owned) == {}
+    assert stored(example, "kube-system/aws-node") == {}
 
 
 # --- looking only -----------------------------------------------------------------------------------------------------
@@ -589,7 +520,7 @@ def test_info_returns_the_same_objects_as_the_module(run: Run) -> None:
 def test_info_reads_every_page(run: Run, example: Account) -> None:
     names = [f"page-{number:03}" for number in range(101)]
     for name in names:
-        others_create(example, namespace="paged", serviceAccount=name)
+        others_create(example, f"paged/{name}")
     found = run(INFO, cluster_name="example", namespace="paged")
     assert [one["service_account"] for one in found["associations"]] == names
     assert sorted(found["calls"]) == sorted([LIST] * 2 + [DESCRIBE] * 101)
@@ -604,7 +535,7 @@ def test_info_is_an_empty_list_where_there_is_nothing(run: Run) -> None:
 
 
 def test_info_leaves_out_what_vanishes_meanwhile(run: Run, example: Account, meddler: Meddler) -> None:
-    others_create(example)
+    others_create(example, APP)
     meddler.before("GET", f"{PATH}/a-", functools.partial(others_delete, example))
     assert run(INFO, endpoint_url=meddler.endpoint, **KEY)["associations"] == []
 

@@ -38,7 +38,7 @@ def run(module: common.AnsibleEKSModule) -> dict[str, t.Any]:
     )
     reconciled = reconcile(task)
     if reconciled.observed.fallback:
-        module.warn(f"Every association was looked at, as in mode full: {reconciled.observed.fallback}.")
+        module.warn(f"Every association was looked at, as in mode full: {reconciled.observed.fallback.rstrip('.')}.")
     result = {**results.result_of(reconciled), **module.traffic.result}
     if reconciled.applied.failures:
         result["msg"] = results.complaint(reconciled.applied.failures)

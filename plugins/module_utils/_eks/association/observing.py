@@ -51,6 +51,8 @@ def observe(
 
     :param tagging: a client of the tagging API for the fast mode, None for the full mode.
     """
+    if not specs and purge.scope == "none":
+        return Observed(associations=[])
     with concurrent.futures.ThreadPoolExecutor(max_workers=1) as pool:
         # The index is read while the pages of the list come in.
         reading = pool.submit(read_index, tagging, purge.marks) if tagging else None
