@@ -13,10 +13,16 @@ import typing as t
 import pytest
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.association import declared as declarations
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.association import planning as subject
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.association.index import SPEC_TAG
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.association.index import spec_hash
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.association.objects import Association
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.association.objects import AssociationSpec
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.association.objects import Key
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.association.objects import Plan
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.association.objects import Step
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.association.objects import render
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.association.planning import Purge
+from hypothesis import assume
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,6 +39,12 @@ READ = a_policy("s3:Get*", "s3:List*")
 READ_IN_ANOTHER_ORDER = json.dumps(a_policy("s3:List*", "s3:Get*"), indent=1, sort_keys=True)
 POLICIES = [json.dumps(READ), READ_IN_ANOTHER_ORDER, json.dumps(a_policy("s3:Put*"))]
 TAGS = st.dictionaries(st.sampled_from(["team", "cost", "aws:made-by"]), st.sampled_from(["x", "y"]))
+#: What is made here carries, and what the fast mode adds.
+MARKS = {"podidentity.eks/cluster": "example"}
+LASTING = {*MARKS, SPEC_TAG}
+
+
+KEYS = list(itertools.product(["default", "team-a"], ["app", "job", "web"]))
 
 
 def association_id(namespace: str, service_account: str) -> str:
@@ -58,12 +70,12 @@ def associations(draw: st.DrawFn, namespace: str, service_account: str) -> Assoc
         disable_session_tags=tags_off,
         policy=draw(st.sampled_from([None, *POLICIES])) if tags_off else None,
         owner_arn=draw(st.sampled_from([None, None, "arn:aws:eks:eu-west-1:111122223333:addon/example/vpc-cni/1"])),
-        tags=draw(TAGS),
+        tags={**draw(TAGS), **draw(st.sampled_from([{}, MARKS, {**MARKS, SPEC_TAG: "old"}]))},
     )
 
 
 @st.composite
-def specs(draw: st.DrawFn, namespace: str, service_account: str) -> AssociationSpec:
+def specs(draw: st.DrawFn, namespace: str, service_account: str, common: dict[str, t.Any]) -> AssociationSpec:
     tags_off = draw(st.sampled_from([None, False, True]))
     return AssociationSpec(
         cluster_name="example",
@@ -77,6 +89,8 @@ def specs(draw: st.DrawFn, namespace: str, service_account: str) -> AssociationS
         tags=draw(st.none() | TAGS.map(without_reserved)),
         purge_tags=draw(st.booleans()),
         force_owned=draw(st.booleans()),
+        association_id=draw(st.sampled_from([None, None, None, *(association_id(*key) for key in KEYS)])),
+        **common,
     )
 
 
@@ -84,12 +98,39 @@ def without_reserved(tags: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in tags.items() if not key.startswith("aws:")}
 
 
+@dataclasses.dataclass(frozen=True)
+class Situation:
+    """What is there, what is declared, and what happens to the rest."""
+
+    observed: list[Association]
+    declared: list[AssociationSpec]
+    purge: Purge
+
+    def plan(self, observed: list[Association] | None = None) -> Plan:
+        """The plan; one with problems is of no interest to the tests that take any situation."""
+        plan = subject.plan(self.observed if observed is None else observed, self.declared, purge=self.purge)
+        assume(not plan.problems)
+        return plan
+
+    def covered(self, key: Key) -> bool:
+        """Whether an association that is not declared is to be purged if it is ours."""
+        namespaces = {spec.namespace for spec in self.declared}
+        return self.purge.scope == "cluster" or (self.purge.scope == "namespace" and key[0] in namespaces)
+
+
 @st.composite
-def situations(draw: st.DrawFn) -> tuple[list[Association], list[AssociationSpec]]:
-    keys = list(itertools.product(["default", "team-a"], ["app", "job", "web"]))
-    observed = [draw(associations(*key)) for key in keys if draw(st.booleans())]
-    declared = [draw(specs(*key)) for key in draw(st.permutations(keys)) if draw(st.booleans())]
-    return observed, declared
+def situations(draw: st.DrawFn) -> Situation:
+    observed = [draw(associations(*key)) for key in KEYS if draw(st.booleans())]
+    # One association, as its own module declares it, or all of a cluster.
+    common: dict[str, t.Any] = {}
+    if draw(st.booleans()):
+        common = {"marks": MARKS, "creation_tags": MARKS}
+        common |= {name: draw(st.booleans()) for name in ("adopt", "update_foreign", "indexed")}
+    declared = [draw(specs(*key, common)) for key in draw(st.permutations(KEYS)) if draw(st.booleans())]
+    ids = [spec.association_id for spec in declared if spec.association_id]
+    assume(len(ids) == len(set(ids)))
+    scopes: list[t.Literal["none", "namespace", "cluster"]] = ["none", "namespace", "cluster"]
+    return Situation(observed, declared, Purge(scope=draw(st.sampled_from(scopes)), marks=MARKS))
 
 
 def carried_out(observed: list[Association], steps: t.Iterable[Step]) -> list[Association]:
@@ -138,7 +179,7 @@ def changed(association: Association, operation: str, parameters: dict[str, t.An
     if operation == "tag_resource":
         return dataclasses.replace(association, tags={**(association.tags or {}), **parameters["tags"]})
     if operation == "untag_resource":
-        assert set(parameters["tagKeys"]) <= set((association.tags or {}))
+        assert set(parameters["tagKeys"]) <= set(association.tags or {})
         assert not any(key.startswith("aws:") for key in parameters["tagKeys"]), "EKS would refuse"
         kept = {key: value for key, value in (association.tags or {}).items() if key not in parameters["tagKeys"]}
         return dataclasses.replace(association, tags=kept)
@@ -175,42 +216,43 @@ def actions(policy: str | None) -> set[str]:
 
 
 def tags_satisfied(association: Association, spec: AssociationSpec) -> bool:
+    tags = association.tags or {}
+    if spec.adopt and not association.owner_arn and not MARKS.items() <= tags.items():
+        return False
     if spec.tags is None:
         return True
     if spec.purge_tags:
-        return without_reserved(dict((association.tags or {}))) == spec.tags
+        lasting = LASTING if spec.marks else {SPEC_TAG}
+        rest = {key: value for key, value in tags.items() if key not in lasting}
+        return without_reserved(rest) == spec.tags
     return spec.tags.items() <= (association.tags or {}).items()
 
 
 @given(situations())
-def test_carrying_out_a_plan_reaches_what_is_declared_and_a_second_plan_is_empty(
-    situation: tuple[list[Association], list[AssociationSpec]],
-) -> None:
-    observed, declared = situation
-    plan = subject.plan(observed, declared)
-    if plan.problems:
-        return
-    after = carried_out(observed, plan.steps)
+def test_carrying_out_a_plan_reaches_what_is_declared_and_a_second_plan_is_empty(situation: Situation) -> None:
+    plan = situation.plan()
+    after = carried_out(situation.observed, plan.steps)
     skipped = {step.spec.key for step in plan.steps_that("skipped")}
     there = {association.key: association for association in after}
-    assert [spec for spec in declared if spec.key not in skipped and not satisfied(there.get(spec.key), spec)] == []
-    again = subject.plan(after, declared)
+    unsatisfied = [spec for spec in situation.declared if not satisfied(there.get(spec.key), spec)]
+    assert [spec for spec in unsatisfied if spec.key not in skipped] == []
+    again = situation.plan(after)
     assert not again.changed
     assert {step.spec.key for step in again.steps_that("skipped")} == skipped
 
 
 @given(situations())
-def test_a_plan_predicts_what_there_will_be(situation: tuple[list[Association], list[AssociationSpec]]) -> None:
-    observed, declared = situation
-    plan = subject.plan(observed, declared)
-    if plan.problems:
-        return
-    there = {association.key: association for association in carried_out(observed, plan.steps)}
+def test_a_plan_predicts_what_there_will_be(situation: Situation) -> None:
+    plan = situation.plan()
+    there = {association.key: association for association in carried_out(situation.observed, plan.steps)}
     for step in plan.steps:
-        real = there.get(step.spec.key)
-        if step.action == "create" and real:
+        expected, real = step.after, there.get(step.spec.key)
+        if step.action == "skipped":
+            assert expected == step.before
+            continue
+        if expected and real and expected.association_id is None:
             real = dataclasses.replace(real, association_id=None, association_arn=None)
-        assert visible(step.after) == visible(real)
+        assert visible(expected) == visible(real)
 
 
 def visible(association: Association | None) -> dict[str, t.Any] | None:
@@ -218,35 +260,75 @@ def visible(association: Association | None) -> dict[str, t.Any] | None:
 
 
 @given(situations())
-def test_nothing_is_touched_that_is_not_declared_or_belongs_to_an_addon(
-    situation: tuple[list[Association], list[AssociationSpec]],
-) -> None:
-    observed, declared = situation
-    plan = subject.plan(observed, declared)
-    named = {spec.key: spec for spec in declared}
-    assert sorted(step.spec.key for step in plan.steps) == sorted(named), "every declaration gets exactly one step"
-    for step in plan.steps_that("update", "delete"):
-        assert step.before in observed
-        assert step.before is not None
-        assert step.before.owner_arn is None or step.spec.force_owned
-    assert all(step.reason and step.after == step.before for step in plan.steps_that("skipped"))
+def test_nothing_is_touched_that_is_not_declared_or_not_ours(situation: Situation) -> None:
+    plan = situation.plan()
+    steps = [step.spec.key for step in plan.steps]
+    assert len(steps) == len(set(steps)), "every association gets one step at most"
+    assert {spec.key for spec in situation.declared} <= set(steps), "every declaration gets one"
+    for step in plan.steps_that("update", "adopt", "replace", "delete"):
+        assert step.before in situation.observed
+        assert may_be_touched(t.cast("Association", step.before), step)
+    for step in plan.steps_that("skipped"):
+        assert step.reason
+        assert step.after == step.before
+        assert step.calls == ()
+
+
+def may_be_touched(association: Association, step: Step) -> bool:
+    """Whether a step may change or delete an association, by the rules that the documentation gives."""
+    spec = step.spec
+    if spec.force_owned:
+        return True
+    if association.owner_arn:
+        return False
+    ours = spec.marks is None or MARKS.items() <= (association.tags or {}).items()
+    return ours or (step.action in ("update", "adopt") and (spec.adopt or spec.update_foreign))
 
 
 @given(situations())
-def test_a_plan_has_no_call_too_many(situation: tuple[list[Association], list[AssociationSpec]]) -> None:
-    observed, declared = situation
-    plan = subject.plan(observed, declared)
-    assert [len(step.calls) for step in plan.steps_that("create", "delete")] == [1] * len(
-        plan.steps_that("create", "delete")
-    )
+def test_a_purge_takes_what_is_ours_and_nothing_else(situation: Situation) -> None:
+    plan = situation.plan()
+    there = {association.key for association in carried_out(situation.observed, plan.steps)}
+    declared = {spec.key for spec in situation.declared}
+    moved = {step.before.key for step in plan.steps_that("replace", "skipped") if step.before}
+    for association in situation.observed:
+        if association.key in declared | moved:
+            continue
+        ours = MARKS.items() <= (association.tags or {}).items() and not association.owner_arn
+        assert (association.key in there) is not (ours and situation.covered(association.key))
+
+
+@given(situations())
+def test_a_plan_has_no_call_too_many(situation: Situation) -> None:
+    plan = situation.plan()
+    assert {len(step.calls) for step in plan.steps_that("create", "delete")} <= {1}
     assert [step for step in plan.steps_that("unchanged", "skipped") if step.calls] == []
-    for step in plan.steps_that("update"):
+    for step in plan.steps_that("update", "adopt"):
         operations = [call.operation for call in step.calls]
         assert len(operations) == len(set(operations)) > 0
         for call in step.calls:
             assert changed(t.cast("Association", step.before), call.operation, dict(call.parameters)) != step.before
             told = fields_of(dict(call.parameters))
             assert [name for name, value in told.items() if (getattr(step.before, name) or "") == (value or "")] == []
+    for step in plan.steps_that("replace"):
+        assert step.calls[0].operation == "delete_pod_identity_association"
+
+
+@given(situations())
+def test_a_hash_is_never_made_wrong_not_even_by_a_run_that_is_killed(situation: Situation) -> None:
+    for step in situation.plan().steps_that("update", "adopt"):
+        there = t.cast("Association", step.before)
+        right = spec_hash(subject.declared_fields(step.spec))
+        without_tags = dataclasses.replace(step.spec, tags=None, adopt=False)
+        assume(satisfied(there, without_tags) or (there.tags or {}).get(SPEC_TAG) != right)
+        fields_before = dataclasses.replace(there, tags=None)
+        for call in step.calls:
+            there = changed(there, call.operation, dict(call.parameters))
+            found = (there.tags or {}).get(SPEC_TAG)
+            if found == right:
+                assert satisfied(there, without_tags)
+            elif found is not None:
+                assert dataclasses.replace(there, tags=None) == fields_before, "an old hash with new fields"
 
 
 def a_spec(**changes: t.Any) -> AssociationSpec:
