@@ -7,11 +7,14 @@ What happens just before a call reaches AWS, or instead of its answer, cannot be
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import http.client
 import http.server
 import re
 import threading
+import time
 import typing as t
 import urllib.parse
 
@@ -28,6 +31,8 @@ class Deed:
     after: t.Callable[[], object] | None = None
     #: Whether the caller never gets the answer to its call, which AWS has carried out.
     loses_answer: bool = False
+    #: Whether the call never reaches AWS.
+    cuts: bool = False
     done: bool = False
 
 
@@ -57,6 +62,14 @@ class Meddler:
     def lose_answer(self, method: str, path: str) -> None:
         """Cut the connection in place of the answer to the first such call."""
         self._deeds.append(Deed(method, re.compile(path), loses_answer=True))
+
+    def cut(self, method: str, path: str) -> None:
+        """Cut the connection in place of the first such call, which AWS never sees."""
+        self._deeds.append(Deed(method, re.compile(path), cuts=True))
+
+    def stall(self, method: str, path: str, seconds: float) -> None:
+        """Let the first such call wait before it is passed on, longer than its caller will."""
+        self._deeds.append(Deed(method, re.compile(path), before=functools.partial(time.sleep, seconds)))
 
     def __enter__(self) -> Meddler:
         self._thread.start()
@@ -98,6 +111,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _handle(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         deed = self.meddler.due(self.command, self.path)
+        if deed is not None and deed.cuts:
+            self.close_connection = True
+            return
         if deed is not None and deed.before is not None:
             deed.before()
         status, headers, content = self.meddler.forward(self.command, self.path, self.headers.items(), body)
@@ -106,6 +122,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.close_connection = True
         if deed is not None and deed.loses_answer:
             return
+        with contextlib.suppress(ConnectionError):  # of a caller that has not waited
+            self._pass_back(status, headers, content)
+
+    def _pass_back(self, status: int, headers: Headers, content: bytes) -> None:
         self.send_response(status)
         for name, value in headers:
             if name.lower() not in ("connection", "content-length", "date", "server", "transfer-encoding"):

@@ -16,6 +16,7 @@ import typing as t
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.podidentity.eks.plugins.module_utils._eks import waiters
+from meddler import Meddler
 from sandbox_process import SandboxProcess
 
 ACCOUNT = "111122223333"
@@ -152,6 +153,13 @@ def example(account: Account, clients: dict[str, t.Any]) -> Account:
     document = json.dumps(trust_policy("eks.amazonaws.com"))
     clients["iam"].create_role(RoleName="eks-trust", AssumeRolePolicyDocument=document)
     return account
+
+
+@pytest.fixture
+def meddler(example: Account) -> collections.abc.Iterator[Meddler]:
+    """A proxy through which others act between the module's calls."""
+    with Meddler(example.sandbox.endpoint) as proxy:
+        yield proxy
 
 
 @pytest.fixture

@@ -47,13 +47,6 @@ def everything_else_is_left_alone(example: Account) -> t.Iterator[None]:
     assert example.eks.describe_pod_identity_association(**identity)["association"] == bystander
 
 
-@pytest.fixture
-def meddler(example: Account) -> t.Iterator[Meddler]:
-    """A proxy through which others act between the module's calls."""
-    with Meddler(example.sandbox.endpoint) as proxy:
-        yield proxy
-
-
 def others_delete(account: Account) -> None:
     """Somebody else deletes the association."""
     identity = {"clusterName": "example", "associationId": stored(account, APP)["associationId"]}

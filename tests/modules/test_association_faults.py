@@ -1,0 +1,219 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The fault table of associations: each operation meets each fault once, and the task ends as if nothing had been.
+
+What lasts is told apart: what nobody can look at fails the task, what cannot be written is one failed association.
+"""
+
+from __future__ import annotations
+
+import functools
+import typing as t
+
+import pytest
+from ansible_collections.podidentity.eks.plugins.module_utils._eks import common
+from ansible_collections.podidentity.eks.plugins.module_utils._eks import limiter
+from ansible_collections.podidentity.eks.plugins.module_utils._eks import traffic
+from meddler import Meddler
+from modules.associations import OURS
+from modules.associations import ROLE
+from modules.associations import Run
+from modules.associations import others_create
+from modules.associations import stored
+from modules.associations import stored_names
+from modules.conftest import Account
+from modules.conftest import Result
+
+MODULE = "eks_pod_identity_associations"
+#: Operation -> method and path of its call.
+OPERATIONS = {
+    "ListPodIdentityAssociations": ("GET", r"/pod-identity-associations\?"),
+    "DescribePodIdentityAssociation": ("GET", "/pod-identity-associations/a-"),
+    "CreatePodIdentityAssociation": ("POST", "/pod-identity-associations$"),
+    "UpdatePodIdentityAssociation": ("POST", "/pod-identity-associations/a-"),
+    "DeletePodIdentityAssociation": ("DELETE", "/pod-identity-associations/a-"),
+    "TagResource": ("POST", "^/tags/"),
+    "UntagResource": ("DELETE", "^/tags/"),
+    "GetResources": ("POST", "^/$"),
+}
+WRITES = [name for name in OPERATIONS if not name.startswith(("List", "Describe", "Get"))]
+DECLARED: list[dict[str, t.Any]] = [
+    {"namespace": "team-a", "service_account": "new", "role_arn": f"{ROLE}app"},
+    {"namespace": "team-a", "service_account": "old", "role_arn": f"{ROLE}app-v2", "tags": {"new": "tag"}},
+    {"namespace": "team-a", "service_account": "gone", "state": "absent"},
+]
+
+
+@pytest.fixture(autouse=True)
+def scene(example: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Associations of ours, so that one run makes every call; and no patience with a sandbox that is at hand."""
+    for name in ("old", "gone"):
+        others_create(example, f"team-a/{name}", tags={OURS: "example", "old": "tag"})
+    monkeypatch.setattr(traffic, "FIRST_BACKOFF", 0.05)
+    monkeypatch.setattr(limiter, "FIRST_LEAST", 20.0)
+
+
+def reconcile(run: Run, **settings: t.Any) -> Result:
+    return run(MODULE, cluster_name="example", associations=DECLARED, mode="fast", **settings)
+
+
+def as_declared(account: Account) -> bool:
+    """Whether everything is there as declared, and nothing twice."""
+    old = stored(account, "team-a/old")
+    tags = {name: value for name, value in old["tags"].items() if name != "podidentity.eks/spec"}
+    return (
+        stored_names(account) == ["team-a/new", "team-a/old"]
+        and (old["roleArn"], tags) == (f"{ROLE}app-v2", {OURS: "example", "new": "tag"})
+        and stored(account, "team-a/new")["roleArn"] == f"{ROLE}app"
+    )
+
+
+def ended_well(result: Result) -> bool:
+    made = {kind: [one["service_account"] for one in result[kind]] for kind in ("created", "updated", "deleted")}
+    return not result["failed"] and made == {"created": ["new"], "updated": ["old"], "deleted": ["gone"]}
+
+
+def test_without_a_fault_every_operation_is_called_once(run: Run, example: Account) -> None:
+    result = reconcile(run)
+    assert result["api_calls"] == {**dict.fromkeys(OPERATIONS, 1), "DescribePodIdentityAssociation": 2}
+    assert ended_well(result)
+    assert as_declared(example)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize(("code", "status"), [("ThrottlingException", 429), ("ServerException", 500)])
+def test_a_busy_service_is_asked_again(run: Run, example: Account, operation: str, code: str, status: int) -> None:
+    example.sandbox.knobs(faults=[{"operation": operation, "code": code, "status": status, "calls": [1, 2]}])
+    result = reconcile(run)
+    assert ended_well(result)
+    assert as_declared(example)
+    assert result["api_calls"][operation] >= 3
+    throttled = result["throttled"]
+    assert (throttled["calls"] == 2, throttled["seconds"] > 0) == ((True,) * 2 if status == 429 else (False,) * 2)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_connection_that_breaks_is_made_again(run: Run, example: Account, meddler: Meddler, operation: str) -> None:
+    meddler.cut(*OPERATIONS[operation])
+    result = reconcile(run, endpoint_url=meddler.endpoint)
+    assert ended_well(result)
+    assert as_declared(example)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_an_answer_that_is_lost_leaves_nothing_done_twice(
+    run: Run, example: Account, meddler: Meddler, operation: str
+) -> None:
+    meddler.lose_answer(*OPERATIONS[operation])
+    result = reconcile(run, endpoint_url=meddler.endpoint)
+    assert ended_well(result)
+    assert as_declared(example)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_an_answer_that_does_not_come_in_time_is_not_waited_for(
+    run: Run, example: Account, meddler: Meddler, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    monkeypatch.setattr(common, "READ_TIMEOUT", 0.5)
+    # AWS gets the call after all, when it has been sent again already.
+    meddler.stall(*OPERATIONS[operation], seconds=0.8)
+    result = reconcile(run, endpoint_url=meddler.endpoint)
+    assert not result["failed"]
+    assert as_declared(example)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("code", ["ThrottlingException", "ServerException", "AccessDeniedException"])
+def test_what_lasts_is_named_and_the_next_run_finishes_the_rest(
+    run: Run, example: Account, operation: str, code: str
+) -> None:
+    example.sandbox.knobs(
+        faults=[{"operation": operation, "code": code, "status": 429 if "Throttling" in code else 500}]
+    )
+    result = reconcile(run)
+    if operation == "GetResources":
+        assert (result["failed"], result["mode"]) == (False, "full")
+    elif operation in WRITES:
+        assert [failure["code"] for failure in result["failed_associations"]] == [code]
+        assert [one["service_account"] for kind in ("created", "deleted") for one in result[kind]] != []
+    else:
+        assert result["failed"]
+        assert code in result["msg"]
+        assert result["calls"].count(f"eks:{operation}") < 30
+    example.sandbox.knobs(faults=[])
+    assert not reconcile(run)["failed"]
+    assert as_declared(example)
+
+
+def test_calls_that_are_too_many_are_refused_once_for_all_threads(run: Run, example: Account) -> None:
+    """No storm: after a refusal every thread waits for its turn."""
+    many = [{"namespace": "many", "service_account": f"app-{number}", "role_arn": f"{ROLE}app"} for number in range(60)]
+    fault = {"operation": "CreatePodIdentityAssociation", "code": "ThrottlingException", "calls": [10]}
+    example.sandbox.knobs(faults=[{**fault, "status": 429}])
+    result = run(MODULE, cluster_name="example", associations=many)
+    assert len(result["created"]) == 60
+    assert result["api_calls"]["CreatePodIdentityAssociation"] == 61
+    assert result["throttled"]["seconds"] > 0
+
+
+# --- others act meanwhile ---------------------------------------------------------------------------------------------
+
+
+def delete(account: Account, name: str) -> None:
+    """Somebody else deletes an association."""
+    identity = {"clusterName": "example", "associationId": stored(account, name)["associationId"]}
+    account.eks.delete_pod_identity_association(**identity)
+
+
+@pytest.mark.parametrize("operation", ["DescribePodIdentityAssociation", "UpdatePodIdentityAssociation"])
+def test_what_vanishes_meanwhile_is_made_anew(run: Run, example: Account, meddler: Meddler, operation: str) -> None:
+    meddler.before(*OPERATIONS[operation], functools.partial(delete, example, "team-a/old"))
+    result = reconcile(run, endpoint_url=meddler.endpoint)
+    assert not result["failed"]
+    assert "old" in [one["service_account"] for one in result["created"]]
+    assert as_declared(example)
+
+
+def test_what_vanishes_before_it_is_deleted_is_no_error(run: Run, example: Account, meddler: Meddler) -> None:
+    meddler.before(*OPERATIONS["DeletePodIdentityAssociation"], functools.partial(delete, example, "team-a/gone"))
+    assert not reconcile(run, endpoint_url=meddler.endpoint)["failed"]
+    assert as_declared(example)
+
+
+def test_what_vanishes_between_its_update_and_its_tags_is_made_anew(
+    run: Run, example: Account, meddler: Meddler
+) -> None:
+    meddler.before(*OPERATIONS["TagResource"], functools.partial(delete, example, "team-a/old"))
+    result = reconcile(run, endpoint_url=meddler.endpoint)
+    assert not result["failed"]
+    assert as_declared(example)
+
+
+@pytest.mark.parametrize(
+    ("fields", "outcome"),
+    [
+        ({"roleArn": f"{ROLE}app", "tags": {OURS: "example"}}, "created"),
+        ({"roleArn": f"{ROLE}app-v2", "tags": {OURS: "example"}}, "updated"),
+        ({"roleArn": f"{ROLE}app-v2"}, "skipped_associations"),
+    ],
+)
+def test_what_others_make_meanwhile_is_compared_by_the_id_in_the_conflict(
+    run: Run, example: Account, meddler: Meddler, fields: dict[str, t.Any], outcome: str
+) -> None:
+    meddler.before(
+        *OPERATIONS["CreatePodIdentityAssociation"], functools.partial(others_create, example, "team-a/new", **fields)
+    )
+    [declared] = DECLARED[:1]
+    result = run(MODULE, cluster_name="example", associations=[declared], endpoint_url=meddler.endpoint)
+    assert [one["service_account"] for one in result[outcome]] == ["new"]
+    assert result["api_calls"]["ListPodIdentityAssociations"] == 1
+
+
+def test_a_deletion_that_eks_has_not_spread_yet_is_waited_for(run: Run, example: Account) -> None:
+    """The API answers 409 with the ID of what it has deleted a moment ago."""
+    message = "Association already exists: a-abcdefghijklmnopq"
+    fault = {"operation": "CreatePodIdentityAssociation", "code": "ResourceInUseException", "message": message}
+    example.sandbox.knobs(faults=[{**fault, "calls": [1, 2, 3]}])
+    result = reconcile(run)
+    assert ended_well(result)
+    assert as_declared(example)
