@@ -25,15 +25,15 @@ INTERVAL = 10.0
 class Report:
     """Says every ten seconds how far something is, while its block runs."""
 
-    def __init__(self, subject: str, describe: t.Callable[[], str]) -> None:
-        """:param describe: what to say now; called from a thread of its own."""
+    def __init__(self, subject: str, describe: t.Callable[[], str] = str) -> None:
+        """:param describe: what to say now beside the note; called from a thread of its own."""
         self._subject = subject
         self._describe = describe
         self._file = os.environ.get(VARIABLE)
         self._began = time.monotonic()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
-        #: What is going on beside what ``describe`` says, such as what is waited for.
+        #: What is going on, such as what is waited for.
         self.note = ""
 
     def __enter__(self) -> t.Self:
@@ -49,7 +49,7 @@ class Report:
     def _run(self) -> None:
         while not self._over.wait(INTERVAL):
             seconds = time.monotonic() - self._began
-            words = "; ".join(filter(None, [self._describe(), self.note]))
+            words = "; ".join(filter(None, [self.note, self._describe()]))
             self._say(f"{self._subject}, {seconds:.0f} s: {words}")
 
     def _say(self, line: str) -> None:

@@ -19,6 +19,7 @@ from .common import AnsibleEKSError
 from .common import Change
 from .common import finding
 from .common import perform
+from .progress import Report
 
 if t.TYPE_CHECKING:
     from mypy_boto3_eks.client import EKSClient
@@ -134,19 +135,21 @@ def wait_for(
     :raises AnsibleEKSError: on a state of failure, with EKS's reasons, and after ``timeout``, with the state reached.
     """
     deadline = clock() + timeout
-    for interval in intervals():
-        state = look()
-        if state.status in wait.success:
-            return state
-        if state.status in wait.failure:
-            raise AnsibleEKSError(f"Waited for the {wait.resource} {name} to {wait.goal}, but it is {state}.")
-        remaining = deadline - clock()
-        if remaining <= 0:
-            raise AnsibleEKSError(
-                f"Waited {timeout:g} seconds for the {wait.resource} {name} to {wait.goal}, but it is still {state}; "
-                "the next run goes on from there, and wait_timeout sets how long it waits."
-            )
-        sleep(min(interval, remaining))
+    with Report(f"{wait.resource} {name}") as report:
+        for interval in intervals():
+            state = look()
+            report.note = f"is {state}, waiting for it to {wait.goal}"
+            if state.status in wait.success:
+                return state
+            if state.status in wait.failure:
+                raise AnsibleEKSError(f"Waited for the {wait.resource} {name} to {wait.goal}, but it is {state}.")
+            remaining = deadline - clock()
+            if remaining <= 0:
+                raise AnsibleEKSError(
+                    f"Waited {timeout:g} seconds for the {wait.resource} {name} to {wait.goal}, but it is still "
+                    f"{state}; the next run goes on from there, and wait_timeout sets how long it waits."
+                )
+            sleep(min(interval, remaining))
     raise AssertionError("intervals() never ends")
 
 

@@ -1,0 +1,84 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a person sees while a module waits, under ansible-playbook and under ansible-runner, as AWX runs it."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+import typing as t
+
+import ansible_runner
+import pytest
+from environment import ROOT
+from playbooks.account import ROLE_PREFIX
+from playbooks.account import make_account
+from playbooks.account import make_cluster
+from playbooks.account import make_role
+from playbooks.conftest import Playbooks
+from sandbox_process import SandboxProcess
+
+HEADER: dict[str, t.Any] = {
+    "name": "Wait",
+    "hosts": "all",
+    "connection": "local",
+    "gather_facts": False,
+    "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"},
+}
+ASSOCIATE = {
+    "cluster_name": "example",
+    "associations": [
+        {"namespace": "team-a", "service_account": "{{ inventory_hostname }}", "role_arn": f"{ROLE_PREFIX}young"}
+    ],
+}
+#: Just long enough for one line.
+SECONDS = 12
+
+
+@pytest.fixture(scope="module")
+def subnet_ids(sandbox: SandboxProcess) -> list[str]:
+    """An account with the cluster "example", and an IAM that takes its time."""
+    found = make_account(sandbox)
+    make_cluster(sandbox, found)
+    return found
+
+
+def write(folder: pathlib.Path, *tasks: dict[str, t.Any]) -> str:
+    """A playbook with these tasks."""
+    story = folder / "story.yml"
+    story.write_text(json.dumps([{**HEADER, "tasks": list(tasks)}]), encoding="utf-8")
+    return str(story)
+
+
+def test_ansible_playbook_shows_what_every_fork_waits_for(
+    playbook: Playbooks, sandbox: SandboxProcess, subnet_ids: list[str], tmp_path: pathlib.Path
+) -> None:
+    sandbox.knobs(iam_propagation_seconds=SECONDS)
+    make_role(sandbox, "young", "pods.eks.amazonaws.com")
+    story = write(tmp_path, {"podidentity.eks.eks_pod_identity_associations": ASSOCIATE})
+    run = playbook(story, inventory="one,two,")
+    assert run.code == 0
+    for host in ("one", "two"):
+        line = rf"^  \[{host}\] associations of cluster example, 10 s: 1 wait until EKS sees {ROLE_PREFIX}young; \d+ "
+        assert len(re.findall(line, run.output, re.M)) == 1
+    quick = playbook(story, inventory="one,two,")
+    assert "  [one]" not in quick.output, "what takes no time says nothing"
+
+
+def test_ansible_runner_makes_events_of_it(
+    playbook: Playbooks, sandbox: SandboxProcess, subnet_ids: list[str], tmp_path: pathlib.Path
+) -> None:
+    sandbox.knobs(cluster_seconds=SECONDS)
+    cluster = {"name": "slow", "role_arn": f"{ROLE_PREFIX}eks-cluster", "subnet_ids": subnet_ids}
+    run = ansible_runner.run(
+        private_data_dir=str(tmp_path),
+        project_dir=str(ROOT),
+        playbook=write(tmp_path, {"podidentity.eks.eks_cluster": cluster}),
+        inventory="one",
+        envvars=playbook.environment(),
+        quiet=True,
+    )
+    assert run.status == "successful"
+    said = [event["stdout"] for event in run.events if event["event"] == "verbose"]
+    assert "  [one] cluster slow, 10 s: is CREATING, waiting for it to become ACTIVE" in "\n".join(said)
