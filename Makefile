@@ -38,7 +38,7 @@ unexport ANSIBLE_COLLECTIONS_PATH ANSIBLE_INVENTORY
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cluster lint lock dist sandbox-up sandbox-down clean
+.PHONY: help demo test test-cluster bench lint lock dist sandbox-up sandbox-down clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -56,6 +56,9 @@ test-cluster: $(VENV)/.dev $(VENV)/.sandbox ## conformance and the story on the 
 	@SANDBOX_CONTROL_PLANE=envtest $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --basetemp build/pytest-cluster \
 	  tests/cluster tests/conformance
 	@$(BIN)/python tools/demo.py --control-plane envtest
+
+bench: $(VENV)/.collection ## time and API calls of whole runs, beside their rivals
+	@PYTHONPATH=tests $(BIN)/python tests/bench/bench.py
 
 lint: $(VENV)/.dev $(VENV)/.sandbox ## ruff, mypy, yamllint, ansible-lint, changelog
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

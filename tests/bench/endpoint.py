@@ -55,20 +55,16 @@ class Bucket:
 
     rate: float
     burst: float
-    tokens: float = 0.0
-    filled_at: float = 0.0
+    tokens: float = dataclasses.field(init=False)
+    filled_at: float = dataclasses.field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
-        self.fill_up()
+        self.tokens = self.burst
 
-    def fill_up(self) -> None:
-        self.tokens, self.filled_at = self.burst, time.monotonic()
-
-    def admits(self) -> bool:
-        """Whether a call may pass; unlimited where there is no rate."""
+    def admits(self, now: float) -> bool:
+        """Whether a call may pass, in seconds of a monotonic clock; always where there is no rate."""
         if not self.rate:
             return True
-        now = time.monotonic()
         self.tokens = min(self.burst, self.tokens + (now - self.filled_at) * self.rate)
         self.filled_at = now
         if self.tokens < 1:
@@ -107,7 +103,7 @@ class Endpoint:
     async def _call(self, operation: str, parameters: Shape) -> Answer:
         self.calls[operation] += 1
         await asyncio.sleep(self.latency)
-        if not self.bucket.admits():
+        if not self.bucket.admits(time.monotonic()):
             self.refused += 1
             return 429, {"__type": "ThrottlingException", "message": "Rate exceeded"}
         act: t.Callable[[Shape], Answer] = getattr(self, operation)
@@ -117,7 +113,7 @@ class Endpoint:
         if method != "GET":
             self.calls.clear()
             self.refused = 0
-            self.bucket.fill_up()
+            self.bucket.tokens = self.bucket.burst
         if method == "PUT":
             self._associations.clear()
             self._keys.clear()

@@ -20,11 +20,11 @@ import typing as t
 FIRST_CUT = 0.5
 #: Every later cut: to this share of the rate.
 CUT = 0.85
-#: How much the rate grows in a second without a refusal.
+#: How much the rate grows in a second in which calls get through.
 GROWTH = 1.4
 #: Calls a second: the least after the first cut, and the least at all.
 FIRST_LEAST = 2.0
-LEAST = 0.2
+LEAST = 1.0
 #: Seconds for which nothing may get through before a call is given up.
 PATIENCE = 60.0
 
@@ -52,6 +52,7 @@ class AdaptiveLimiter:
         self._changed_at = 0.0
         #: Calls that were sent before the last cut say nothing about the rate after it.
         self._cut_at = float("-inf")
+        #: When the first call was refused since one got through; None where one did.
         self._quiet_since: float | None = None
 
     def wait_for_turn(self) -> float:
@@ -67,6 +68,8 @@ class AdaptiveLimiter:
         """A call got through."""
         now = self._clock()
         with self._state:
+            if self.rate is not None:
+                self._grow(now)
             self._quiet_since = None
             self._answers.append(now)
             self._forget(now)
@@ -81,9 +84,9 @@ class AdaptiveLimiter:
         with self._state:
             self.refused += 1
             self._not_before = max(self._not_before, now + retry_after)
-            self._quiet_since = now if self._quiet_since is None else self._quiet_since
             if sent_at >= self._cut_at:
                 self._cut(now)
+            self._quiet_since = now if self._quiet_since is None else self._quiet_since
             return now - self._quiet_since < PATIENCE
 
     def _cut(self, now: float) -> None:
@@ -97,7 +100,8 @@ class AdaptiveLimiter:
 
     def _grow(self, now: float) -> None:
         assert self.rate is not None
-        self.rate *= GROWTH ** (now - self._changed_at)
+        if self._quiet_since is None:
+            self.rate *= GROWTH ** (now - self._changed_at)
         self._changed_at = now
 
     def _pause(self) -> float:

@@ -1,0 +1,39 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""As many associations as a cluster takes, against the endpoint of the benchmark without its latency."""
+
+from __future__ import annotations
+
+import collections.abc
+import typing as t
+
+import pytest
+from bench.bench import Endpoint
+from bench.bench import associations
+from modules.conftest import RunModule
+from modules.conftest import use_environment
+
+MODULE = "eks_pod_identity_associations"
+QUOTA = 5000
+
+
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> collections.abc.Iterator[Endpoint]:
+    """The endpoint, in the environment as a user would have it."""
+    with Endpoint(latency=0) as endpoint:
+        keys = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "not-a-secret-but-long-enough"}
+        use_environment(monkeypatch, {"AWS_ENDPOINT_URL": endpoint.url, "AWS_REGION": "eu-west-1", **keys})
+        yield endpoint
+
+
+def test_five_thousand_associations_are_made_and_looked_over(endpoint: Endpoint, run_module: RunModule) -> None:
+    items = associations(QUOTA)
+    settings: dict[str, t.Any] = {"cluster_name": "example", "associations": items, "mode": "fast"}
+    made = run_module(MODULE, **settings)
+    assert len(made["created"]) == QUOTA
+    assert made["api_calls"]["CreatePodIdentityAssociation"] == QUOTA
+    items[0]["role_arn"] += "-v2"
+    again = run_module(MODULE, **settings)
+    assert (len(again["updated"]), len(again["unchanged"])) == (1, QUOTA - 1)
+    assert again["api_calls"]["ListPodIdentityAssociations"] == QUOTA // 100
+    assert again["api_calls"]["DescribePodIdentityAssociation"] == 1
