@@ -37,6 +37,8 @@ LISTS: dict[ActionName, str] = {"create": "created", "update": "updated", "repla
 #: How many causes, and how many names for each, the message tells; the result has all of them.
 TOLD_CAUSES = 10
 TOLD_NAMES = 3
+#: How many associations the diff shows.
+SHOWN_STEPS = 25
 COMPLAINT = "{0} associations are not as declared; all others are, and the next run goes on from here:"
 
 Shown = dict[str, t.Any]
@@ -118,12 +120,14 @@ def summary(reconciled: Reconciled) -> str:
 
 
 def diff(reconciled: Reconciled, cluster_name: str) -> Shown:
-    """The plan as a diff: a line that sums it up, and the associations that change with the fields that do."""
+    """The plan as a diff: a line that sums it up, and the associations that change with the fields that do.
+
+    Nobody reads five hundred of them, so the first ones stand for all; the result has the whole plan.
+    """
+    steps = [step for step in reconciled.plan.steps if step.calls]
     before: dict[str, Shown] = {}
     after: dict[str, Shown] = {}
-    for step in reconciled.plan.steps:
-        if not step.calls:
-            continue
+    for step in steps[:SHOWN_STEPS]:
         name = f"{step.spec.namespace}/{step.spec.service_account}"
         fields = changes(step).items()
         if step.before:
@@ -131,9 +135,10 @@ def diff(reconciled: Reconciled, cluster_name: str) -> Shown:
         if step.after:
             after[name] = {field: values["after"] for field, values in fields}
     total = f"associations of cluster {cluster_name}"
+    more = f" (the first {SHOWN_STEPS} of {len(steps)} are shown)" if len(steps) > SHOWN_STEPS else ""
     return {
         "before_header": total,
-        "after_header": f"{total}: {summary(reconciled)}",
+        "after_header": f"{total}: {summary(reconciled)}{more}",
         "before": before,
         "after": after,
     }
