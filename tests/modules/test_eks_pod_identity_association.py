@@ -212,6 +212,21 @@ def test_creation_tags_never_mark_what_others_create_meanwhile(run: Run, example
     assert stored(example, APP)["tags"] == {}
 
 
+def test_a_changed_service_account_is_a_replacement_that_says_so(run: Run, example: Account) -> None:
+    made = others_create(example, APP, tags={"team": "a"})
+    moved = {**KEY, "service_account": "frontend", "association_id": made["associationId"], "role_arn": f"{ROLE}app"}
+    predicted = run(MODULE, check=True, **moved)
+    assert predicted["calls"] == [LIST, DESCRIBE]
+    result = run(MODULE, **moved)
+    assert result["actions"] == ["delete_pod_identity_association", "create_pod_identity_association"]
+    assert result["calls"] == [LIST, DESCRIBE, DELETE, CREATE]
+    assert result["diff"] == predicted["diff"]
+    assert result["diff"]["before"]["service_account"] == "app"
+    assert stored(example, APP) == {}
+    assert result["association"]["association_id"] == stored(example, "team-a/frontend")["associationId"]
+    assert run(MODULE, **moved)["changed"] is False
+
+
 # --- delete, delete again ---------------------------------------------------------------------------------------------
 
 
@@ -519,6 +534,41 @@ def test_info_reads_every_page(run: Run, example: Account) -> None:
     assert sorted(found["calls"]) == sorted([LIST] * 2 + [DESCRIBE] * 101)
     one = run(INFO, cluster_name="example", service_account="page-007")
     assert [each["namespace"] for each in one["associations"]] == ["paged"]
+
+
+def test_info_without_descriptions_costs_a_call_for_each_hundred(run: Run, example: Account) -> None:
+    others_create(example, APP, tags={"team": "a"})
+    full = run(INFO, **KEY)["associations"][0]
+    found = run(INFO, **KEY, describe=False)
+    assert (found["calls"], found["api_calls"]) == ([LIST], {"ListPodIdentityAssociations": 1})
+    [cheap] = found["associations"]
+    assert set(cheap) == set(full)
+    known = ("cluster_name", "namespace", "service_account", "association_id", "association_arn")
+    assert {name: value for name, value in cheap.items() if value is not None} == {name: full[name] for name in known}
+    by_id = run(INFO, cluster_name="example", association_ids=[full["association_id"]], describe=False)
+    assert by_id["associations"] == [cheap]
+
+
+def test_info_looks_for_role_tags_and_owner(run: Run, example: Account, owned: dict[str, t.Any]) -> None:
+    others_create(example, APP, roleArn=f"{ROLE}app-v2", targetRoleArn=f"{ROLE}target", tags={"team": "a", "x": "y"})
+
+    def find(**wanted: t.Any) -> list[str]:
+        return [one["service_account"] for one in run(INFO, cluster_name="example", **wanted)["associations"]]
+
+    assert find() == ["aws-node", "app", "app"]
+    assert find(role_arn=f"{ROLE}app-v2") == find(role_arn=f"{ROLE}target") == ["app"]
+    assert find(tags={"team": "a"}) == ["app"]
+    assert find(tags={"team": "b"}) == []
+    assert find(owner="vpc-cni") == find(owner=stored(example, "kube-system/aws-node")["ownerArn"]) == ["aws-node"]
+    assert find(owner="", describe=False) == ["app", "app"]
+    assert find(owner="coredns") == []
+    assert run(INFO, cluster_name="example", owner="vpc-cni")["calls"] == [LIST, DESCRIBE]
+
+
+def test_info_says_what_needs_a_description(run: Run) -> None:
+    result = run(INFO, cluster_name="example", describe=False, role_arn=f"{ROLE}app", tags={"a": "b"})
+    assert [line.split()[0] for line in result["msg"].splitlines()] == ["role_arn", "tags"]
+    assert result["calls"] == []
 
 
 def test_info_is_an_empty_list_where_there_is_nothing(run: Run) -> None:

@@ -51,8 +51,8 @@ def names(associations: list[dict[str, t.Any]]) -> list[str]:
 
 def lists(result: Result) -> dict[str, list[str]]:
     """The lists of a result that are not empty, by name."""
-    kinds = ("created", "updated", "replaced", "deleted", "adopted", "unchanged")
-    kinds += ("skipped_associations", "failed_associations")
+    done = ("created", "updated", "replaced", "deleted", "adopted", "unchanged")
+    kinds = (*done, "skipped_associations", "failed_associations")
     return {kind: names(result[kind]) for kind in kinds if result[kind]}
 
 
@@ -504,8 +504,8 @@ def test_every_change_of_ours_keeps_the_hash_true(run: Run, example: Account) ->
     fast(run, original)
     run(MODULE, cluster_name="example", associations=changed)
     assert lists(fast(run, original)) == {"updated": ["team-a/app"]}
-    key = {"cluster_name": "example", "namespace": "team-a", "service_account": "app"}
-    ours = {"tags": {"team": "a"}, "creation_tags": {OURS: "example"}}
+    key: dict[str, t.Any] = {"cluster_name": "example", "namespace": "team-a", "service_account": "app"}
+    ours: dict[str, t.Any] = {"tags": {"team": "a"}, "creation_tags": {OURS: "example"}}
     run("eks_pod_identity_association", **key, role_arn=f"{ROLE}app-v2", **ours)
     assert SPEC in stored(example, "team-a/app")["tags"], "purging tags leaves it"
     assert lists(fast(run, original)) == {"updated": ["team-a/app"]}

@@ -87,7 +87,7 @@ def test_what_changes_among_five_hundred_is_all_that_is_shown(
     playbook(story, inventory="localhost,", podidentity_workloads=declared)
     declared[7]["role"] = {"arn": f"{ROLE_PREFIX}app-v2"}
     gone = declared.pop()
-    settings = {"podidentity_workloads": declared, "association_purge": "cluster"}
+    settings: dict[str, t.Any] = {"podidentity_workloads": declared, "association_purge": "cluster"}
     run = playbook(story, "--check", "--diff", inventory="localhost,", **settings)
     assert run.code == 0
     block = block_lines(run.output)
