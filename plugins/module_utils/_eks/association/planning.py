@@ -62,7 +62,7 @@ def plan(
     steps = [decide(by_key.get(spec.key), spec, by_id.get(spec.association_id)) for spec in desired]
     leftovers = [decide(by_key[spec.key], spec) for spec in undeclared(there, steps, purge or Purge())]
     return Plan(
-        steps=tuple(sorted([*steps, *leftovers], key=rank)),
+        steps=tuple(sorted([*steps, *leftovers], key=place)),
         problems=(
             *(problem for step in steps for problem in late_problems(step, account)),
             *moves_of_declared(steps),
@@ -70,9 +70,9 @@ def plan(
     )
 
 
-def rank(step: Step) -> int:
+def place(step: Step) -> tuple[int, Key]:
     """Where a step stands in the plan."""
-    return ORDER.index(step.action)
+    return ORDER.index(step.action), step.spec.key
 
 
 def known_account(associations: c.Iterable[Association]) -> str | None:
@@ -223,36 +223,36 @@ def difference(before: Association, spec: AssociationSpec) -> Step:
     # EKS gives an external id together with a target role.
     external_id = before.external_id if values.get("target_role_arn", before.target_role_arn) else None
     after = dataclasses.replace(before, tags=tags, external_id=external_id, **values)
-    only_marked = adopted and not fields and set(tags.items()) - set((before.tags or {}).items()) <= marks_of(spec)
-    action: t.Literal["adopt", "update"] = "adopt" if only_marked else "update"
-    return Step(action=action, spec=spec, before=before, after=after, calls=calls, adopted=adopted)
-
-
-def marks_of(spec: AssociationSpec) -> set[tuple[str, str]]:
-    """The tags that an association gets when it becomes ours."""
-    marks = dict(spec.marks or {})
-    return set(marks.items()) | {(SPEC_TAG, spec_hash(declared_fields(spec)))}
+    only_marked = adopted and not difference(before, dataclasses.replace(spec, adopt=False)).calls
+    return Step(
+        action="adopt" if only_marked else "update", spec=spec, before=before, after=after, calls=calls, adopted=adopted
+    )
 
 
 def tag_calls(
     before: Association, spec: AssociationSpec, adopted: bool, changed: bool
 ) -> tuple[dict[str, str], tuple[common.Action, ...]]:
     """The tags that an association will have, and the calls that bring it there."""
-    tags = dict(before.tags or {})
-    ours = adopted or not is_foreign(before, spec)
-    ours_by_us: dict[str, str] = dict(spec.marks or {}) if adopted else {}
-    if (spec.indexed and ours and not before.owner_arn) or (changed and SPEC_TAG in tags):
-        ours_by_us[SPEC_TAG] = spec_hash(declared_fields(spec))
-    arn = str(before.association_arn)
+    tags, arn = dict(before.tags or {}), str(before.association_arn)
+    added = tags_of_ours(before, spec, adopted, changed)
     # Whatever is declared, a purge of tags leaves what says whose it is, and what the fast mode reads.
     lasting = {**(spec.creation_tags or {}), SPEC_TAG: ""}
     if spec.tags is None:
-        after, calls = common.plan_tags(arn, tags, ours_by_us or None, False)
+        after, calls = common.plan_tags(arn, tags, added, False)
     else:
-        after, calls = common.plan_tags(arn, tags, {**spec.tags, **ours_by_us}, spec.purge_tags, lasting)
-    if changed and tags.get(SPEC_TAG, after.get(SPEC_TAG)) != after.get(SPEC_TAG):
+        after, calls = common.plan_tags(arn, tags, {**spec.tags, **added}, spec.purge_tags, lasting)
+    if changed and SPEC_TAG in tags and tags[SPEC_TAG] != after[SPEC_TAG]:
         calls = without_hash_meanwhile(arn, calls)
     return after, calls
+
+
+def tags_of_ours(before: Association, spec: AssociationSpec, adopted: bool, changed: bool) -> dict[str, str]:
+    """The tags that an association gets beside the declared ones."""
+    marks = dict(spec.marks or {}) if adopted else {}
+    ours = adopted or not (is_foreign(before, spec) or before.owner_arn)
+    if (spec.indexed and ours) or (changed and SPEC_TAG in (before.tags or {})):
+        return {**marks, SPEC_TAG: spec_hash(declared_fields(spec))}
+    return marks
 
 
 def without_hash_meanwhile(arn: str, calls: tuple[common.Action, ...]) -> tuple[common.Action, ...]:
@@ -306,10 +306,10 @@ def late_problems(step: Step, account: str | None) -> c.Iterator[str]:
 
 
 def moves_of_declared(steps: c.Sequence[Step]) -> c.Iterator[str]:
-    """A replacement would take away the association of a service account that is declared as well."""
+    """The association that is meant is that of another service account, which is declared as well."""
     declared = {step.spec.key: step.spec for step in steps}
     for step in steps:
-        if step.action == "replace" and step.before and step.before.key in declared:
+        if step.before and step.before.key != step.spec.key and step.before.key in declared:
             yield (
                 f"association_id {quoted(step.before.association_id)} of {step.spec} is that of "
                 f"{declared[step.before.key]}, which is declared too: leave association_id out, and each is changed "
