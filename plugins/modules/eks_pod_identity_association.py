@@ -52,6 +52,7 @@ options:
         between. What ran as the old service account keeps its credentials until they expire.
       - An ID that does not exist, or no more, is no error.
     type: str
+    version_added: 0.2.0
   role_arn:
     description:
       - ARN of the IAM role whose permissions the pods get; it has to be in the cluster's account.

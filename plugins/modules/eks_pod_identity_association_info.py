@@ -38,21 +38,25 @@ options:
     description:
       - Only associations with this role, as role or as target role. Needs O(describe=true).
     type: str
+    version_added: 0.2.0
   owner:
     description:
       - Only associations that belong to this EKS add-on, given by its name or by its ARN.
       - An empty string asks for those that belong to none.
     type: str
+    version_added: 0.2.0
   tags:
     description:
       - Only associations with all these tags. Needs O(describe=true).
     type: dict
+    version_added: 0.2.0
   describe:
     description:
       - Whether to return all fields, which takes a call for each association.
       - With V(false) only what a list tells, which takes a call for each hundred. Everything but names, IDs and owner
         is null then.
     type: bool
+    version_added: 0.2.0
     default: true
 extends_documentation_fragment:
   - amazon.aws.common.modules

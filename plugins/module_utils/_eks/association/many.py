@@ -41,7 +41,7 @@ def run(module: common.AnsibleEKSModule) -> dict[str, t.Any]:
         module.warn(f"Every association was looked at, as in mode full: {reconciled.observed.fallback.rstrip('.')}.")
     result = {**results.result_of(reconciled), **module.traffic.result}
     if reconciled.applied.failures:
-        result["msg"] = results.complaint(reconciled.applied.failures)
+        result["msg"] = results.complaint(reconciled)
     if module.diff_mode:
         result["diff"] = results.diff(reconciled, task.cluster_name)
     return result

@@ -19,7 +19,6 @@ from .objects import render
 if t.TYPE_CHECKING:
     import collections.abc as c
 
-    from .causes import Failure
     from .reconciling import Reconciled
 
 #: How a person calls the steps of a plan.
@@ -39,7 +38,7 @@ TOLD_CAUSES = 10
 TOLD_NAMES = 3
 #: How many associations the diff shows.
 SHOWN_STEPS = 25
-COMPLAINT = "{0} associations are not as declared; all others are, and the next run goes on from here:"
+COMPLAINT = "{0} of {1} changes failed; everything else was done, and the next run goes on from here:"
 
 Shown = dict[str, t.Any]
 
@@ -52,6 +51,8 @@ def result_of(reconciled: Reconciled) -> Shown:
     steps = [done[step.spec.key].step if step.spec.key in done else step for step in reconciled.plan.steps]
     failed = {failure.step.spec.key for failure in failures}
     now = {key: outcome.association for key, outcome in done.items()}
+    # Of these only the first half was done.
+    now |= {failure.step.spec.key: None for failure in failures if failure.step.action == "replace" and failure.written}
     left = [step for step in steps if step.action == "skipped"]
     made = [step for step in steps if step.spec.key not in failed and step.action != "skipped"]
     return {
@@ -69,9 +70,7 @@ def result_of(reconciled: Reconciled) -> Shown:
 
 def final(steps: c.Iterable[Step], now: t.Mapping[Key, Association | None]) -> list[Association]:
     """The declared associations as they are now; one that could not be made is as it was, or not there."""
-    associations = (
-        now.get(step.spec.key, step.before) for step in steps if step.spec.present or step.action == "skipped"
-    )
+    associations = (now.get(step.spec.key, step.before) for step in steps if step.spec.present)
     return sorted(filter(None, associations), key=operator.attrgetter("key"))
 
 
@@ -144,14 +143,17 @@ def diff(reconciled: Reconciled, cluster_name: str) -> Shown:
     }
 
 
-def complaint(failures: c.Sequence[Failure]) -> str:
+def complaint(reconciled: Reconciled) -> str:
     """What the task fails with: every cause once, with the associations that it hit."""
+    failures = reconciled.applied.failures
+    planned = sum(bool(step.calls) for step in reconciled.plan.steps)
     hit: dict[str, list[str]] = collections.defaultdict(list)
     for failure in failures:
         told = failure.render()
         hit[failure.explanation].append(f"{told['namespace']}/{told['service_account']}")
     lines = [f"{some_of(names)}: {explanation}" for explanation, names in hit.items()]
-    return "\n".join([COMPLAINT.format(len(failures)), *lines[:TOLD_CAUSES]])
+    more = [f"and {len(lines) - TOLD_CAUSES} more causes, in failed_associations"] if len(lines) > TOLD_CAUSES else []
+    return "\n".join([COMPLAINT.format(len(failures), planned), *lines[:TOLD_CAUSES], *more])
 
 
 def some_of(names: c.Sequence[str]) -> str:
