@@ -41,10 +41,10 @@ def spec_hash(fields: t.Mapping[str, str | bool]) -> str:
 
 
 @common.calling("read the tags of pod identity associations")
-def read_index(client: t.Any, marks: t.Mapping[str, str]) -> Index:
+def read_index(make_client: t.Callable[[], t.Any], marks: t.Mapping[str, str]) -> Index:
     """The tags of all associations of the region that carry these tags, or where there are none that carry a hash."""
     filters = [{"Key": key, "Values": [value]} for key, value in marks.items()]
-    paginator = client.get_paginator("get_resources")
+    paginator = make_client().get_paginator("get_resources")
     pages = paginator.paginate(
         ResourceTypeFilters=[RESOURCE_TYPE],
         TagFilters=filters or [{"Key": SPEC_TAG}],

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing as t
 
 from .. import common
@@ -34,7 +35,7 @@ def run(module: common.AnsibleEKSModule) -> dict[str, t.Any]:
         propagation_timeout=params["iam_propagation_timeout"],
         concurrency=params["concurrency"],
         purge=Purge(scope=params["purge"], marks=ownership_marks(params)),
-        tagging=module.watched_client(TAGGING) if params["mode"] == "fast" else None,
+        tagging=functools.partial(module.watched_client, TAGGING) if params["mode"] == "fast" else None,
     )
     reconciled = reconcile(task)
     if reconciled.observed.fallback:

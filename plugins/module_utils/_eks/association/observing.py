@@ -45,16 +45,16 @@ def observe(
     specs: c.Sequence[AssociationSpec],
     purge: Purge,
     concurrency: int,
-    tagging: t.Any = None,
+    tagging: t.Callable[[], t.Any] | None = None,
 ) -> Observed:
     """What the plan for these declarations has to know.
 
-    :param tagging: a client of the tagging API for the fast mode, None for the full mode.
+    :param tagging: makes a client of the tagging API for the fast mode, None for the full mode.
     """
     if not specs and purge.scope == "none":
         return Observed(associations=[])
     with concurrent.futures.ThreadPoolExecutor(max_workers=1) as pool:
-        # The index is read while the pages of the list come in.
+        # The index is read, and its client made, while the pages of the list come in.
         reading = pool.submit(read_index, tagging, purge.marks) if tagging else None
         summaries = calls.list_associations(client, cluster_name, **list_filters(specs, purge))
     index, fallback = index_of(reading) if reading else (None, "")

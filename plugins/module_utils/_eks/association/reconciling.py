@@ -48,8 +48,8 @@ class Task:
     propagation_timeout: float
     concurrency: int = common.CONCURRENCY
     purge: Purge = dataclasses.field(default_factory=Purge)
-    #: A client of the tagging API, for the fast mode.
-    tagging: t.Any = None
+    #: Makes a client of the tagging API, for the fast mode.
+    tagging: t.Callable[[], t.Any] | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
