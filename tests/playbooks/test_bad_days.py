@@ -154,7 +154,7 @@ def test_a_given_role_that_does_not_trust_pods(
         "gather_facts": False,
         "module_defaults": {
             "group/podidentity.eks.aws": {"region": "{{ eks_region }}"},
-            "podidentity.eks.eks_pod_identity_association": {"iam_propagation_timeout": 2},
+            "podidentity.eks.eks_pod_identity_associations": {"iam_propagation_timeout": 2},
         },
         "roles": ["podidentity.eks.association"],
     }
@@ -162,9 +162,9 @@ def test_a_given_role_that_does_not_trust_pods(
     workload = WORKLOAD | {"role": {"arn": f"{ROLE_PREFIX}of-a-guide"}}
     run = playbook(str(tmp_path / "play.yml"), **example, podidentity_workloads=[workload])
     assert the_error(run).startswith(
-        f'EKS refuses the trust policy of the role {ROLE_PREFIX}of-a-guide of association "default/s3-access-sa" in '
-        'cluster "example", after 2 seconds; it must allow the principal pods.eks.amazonaws.com both sts:AssumeRole '
-        "and sts:TagSession: "
+        'association "default/s3-access-sa" in cluster "example": EKS refuses the trust policy of the role '
+        f"{ROLE_PREFIX}of-a-guide, after 2 seconds; it must allow the principal pods.eks.amazonaws.com both "
+        "sts:AssumeRole and sts:TagSession: "
     )
     assert sandbox.client("eks").list_pod_identity_associations(clusterName="example")["associations"] == []
 

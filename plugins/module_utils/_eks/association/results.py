@@ -147,10 +147,11 @@ def complaint(reconciled: Reconciled) -> str:
     """What the task fails with: every cause once, with the associations that it hit."""
     failures = reconciled.applied.failures
     planned = sum(bool(step.calls) for step in reconciled.plan.steps)
+    if planned == 1:
+        return f"{failures[0].step.spec}: {failures[0].explanation}"
     hit: dict[str, list[str]] = collections.defaultdict(list)
     for failure in failures:
-        told = failure.render()
-        hit[failure.explanation].append(f"{told['namespace']}/{told['service_account']}")
+        hit[failure.explanation].append("/".join(failure.step.spec.key))
     lines = [f"{some_of(names)}: {explanation}" for explanation, names in hit.items()]
     more = [f"and {len(lines) - TOLD_CAUSES} more causes, in failed_associations"] if len(lines) > TOLD_CAUSES else []
     return "\n".join([COMPLAINT.format(len(failures), planned), *lines[:TOLD_CAUSES], *more])
