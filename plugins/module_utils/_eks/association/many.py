@@ -40,9 +40,15 @@ def run(module: common.AnsibleEKSModule) -> dict[str, t.Any]:
     reconciled = reconcile(task)
     if reconciled.observed.fallback:
         module.warn(f"Every association was looked at, as in mode full: {reconciled.observed.fallback.rstrip('.')}.")
-    result = {**results.result_of(reconciled), **module.traffic.result}
+    result = {**results.result_of(reconciled), **module.traffic.result, "invocation": invocation(params)}
     if reconciled.applied.failures:
         result["msg"] = results.complaint(reconciled)
     if module.diff_mode:
         result["diff"] = results.diff(reconciled, task.cluster_name)
     return result
+
+
+def invocation(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """How the module was called, without what was not set: a third of a long result would be options that are null."""
+    associations = [common.without_none(item) for item in params["associations"]]
+    return {"module_args": {**params, "associations": associations}}
