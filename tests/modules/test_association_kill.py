@@ -68,7 +68,9 @@ def test_creations_that_are_killed_are_finished_by_the_next_run(
     made = len(stored_names(example))
     assert 0 < made < COUNT
     result = run(MODULE, **settings)
-    assert (len(result["created"]), len(result["unchanged"])) == (COUNT - made, made)
+    # What was under way when the caller was killed may still be carried out.
+    assert len(result["created"]) + len(result["unchanged"]) == COUNT
+    assert made <= len(result["unchanged"]) <= made + settings["concurrency"]
     assert run(MODULE, **settings)["changed"] is False
 
 
@@ -100,5 +102,5 @@ def test_a_purge_that_is_killed_is_finished_by_the_next_run(run: Run, example: A
     example.sandbox.knobs(latency_seconds=0)
     left = [name for name in stored_names(example) if stored(example, name)["tags"].get(OURS)]
     assert 0 < len(left) < COUNT
-    assert len(run(MODULE, **settings)["deleted"]) == len(left)
+    assert len(left) - settings["concurrency"] <= len(run(MODULE, **settings)["deleted"]) <= len(left)
     assert stored_names(example) == ["team-b/theirs"]
