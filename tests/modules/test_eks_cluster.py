@@ -7,6 +7,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.common import COLLECTION_VERSION
 from modules.conftest import CLUSTER_ROLE
 from modules.conftest import NODE_ROLE
 from modules.conftest import Account
@@ -358,7 +359,7 @@ def test_the_user_agent_names_the_collection(
         result = cluster(state="absent")
     assert not result["failed"]
     assert not result["changed"]
-    assert ["podidentity.eks/0.1.0" in agent for agent in handler.agents] == [True]
+    assert [f"podidentity.eks/{COLLECTION_VERSION}" in agent for agent in handler.agents] == [True]
 
 
 def test_info_returns_a_list_always(run_module: RunModule, account: Account) -> None:

@@ -30,7 +30,7 @@ if t.TYPE_CHECKING:
 
 COLLECTION_NAME = "podidentity.eks"
 #: The same as in galaxy.yml; it goes into the User-Agent of every call.
-COLLECTION_VERSION = "0.1.0"
+COLLECTION_VERSION = "0.2.0-dev"
 
 NO_REGION = (
     "No AWS region is known; set the option region, the environment variable AWS_REGION, "
