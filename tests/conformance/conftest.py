@@ -12,11 +12,13 @@ import typing as t
 
 import botocore.exceptions
 import pytest
+from iam_roles import NODE_POLICIES
+from iam_roles import POD_ACTIONS
+from iam_roles import make_role
 from sandbox_process import SandboxProcess
 
 #: As quick as it can be: these tests look at what happens, not at how long it takes.
 QUICK = {"cluster_seconds": 0.01, "nodegroup_seconds": 0.01, "addon_seconds": 0.01, "addon_patience_seconds": 0.2}
-POD_ACTIONS = ("sts:AssumeRole", "sts:TagSession")
 
 
 class Account:
@@ -34,11 +36,7 @@ class Account:
 
     def role(self, name: str, service: str, actions: t.Sequence[str] = POD_ACTIONS, *policies: str) -> str:
         """A role that trusts a service; returns its ARN."""
-        document = trust_policy(service, actions)
-        arn: str = self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]["Arn"]
-        for policy in policies:
-            self.iam.attach_role_policy(RoleName=name, PolicyArn=f"arn:aws:iam::aws:policy/{policy}")
-        return arn
+        return make_role(self.iam, name, service, *policies, actions=actions)
 
     def pod_role(self, name: str = "workload") -> str:
         """A role as a workload has one."""
@@ -60,8 +58,7 @@ class Account:
     def nodegroup(self, cluster: str = "one", name: str = "nodes", **more: t.Any) -> dict[str, t.Any]:
         """An ACTIVE node group with two nodes."""
         if "nodeRole" not in more:
-            policies = ("AmazonEKSWorkerNodePolicy", "AmazonEKS_CNI_Policy", "AmazonEC2ContainerRegistryReadOnly")
-            more["nodeRole"] = self.role(f"{cluster}-{name}", "ec2.amazonaws.com", ("sts:AssumeRole",), *policies)
+            more["nodeRole"] = self.role(f"{cluster}-{name}", "ec2.amazonaws.com", POD_ACTIONS[:1], *NODE_POLICIES)
         self.eks.create_nodegroup(
             **{"clusterName": cluster, "nodegroupName": name, "subnets": self.subnets()[:2], **more}
         )
@@ -91,12 +88,6 @@ class Account:
             self.iam.put_user_policy(UserName=name, PolicyName="permissions", PolicyDocument=document)
         key = self.iam.create_access_key(UserName=name)["AccessKey"]
         return {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
-
-
-def trust_policy(service: str, actions: t.Sequence[str] = POD_ACTIONS, **more: t.Any) -> str:
-    """A trust policy with one statement."""
-    statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": list(actions), **more}
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 def allow(*actions: str, resource: str = "*", **more: t.Any) -> dict[str, t.Any]:

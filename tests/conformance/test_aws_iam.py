@@ -13,7 +13,7 @@ import pytest
 from conformance.conftest import Account
 from conformance.conftest import allow
 from conformance.conftest import refused
-from conformance.conftest import trust_policy
+from iam_roles import trust_policy
 
 pytestmark = pytest.mark.client("boto3")
 

@@ -12,10 +12,10 @@ import typing as t
 
 import boto3
 import pytest
-from conformance.conftest import POD_ACTIONS
 from conformance.conftest import Account
 from conformance.conftest import refused
-from conformance.conftest import trust_policy
+from iam_roles import POD_ACTIONS
+from iam_roles import trust_policy
 from sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.client("boto3")

@@ -16,7 +16,7 @@ import typing as t
 
 import pytest
 from conformance.conftest import QUICK
-from conformance.conftest import trust_policy
+from iam_roles import trust_policy
 from sandbox_process import SandboxProcess
 
 AWS, KUBECTL = shutil.which("aws"), shutil.which("kubectl")

@@ -10,6 +10,8 @@ import pathlib
 import typing as t
 
 import botocore.loaders
+from iam_roles import make_role
+from iam_roles import trust_policy
 from modules.conftest import Account
 from modules.conftest import Result
 
@@ -28,19 +30,13 @@ class Run(t.Protocol):
     def __call__(self, module_name: str, /, *, check: bool = False, **params: t.Any) -> Result: ...
 
 
-def trust(service: str) -> str:
-    """A trust policy for a service, with session tags."""
-    statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": ["sts:AssumeRole", "sts:TagSession"]}
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-
-
 def create_role(account: Account, name: str, replaces: bool = False) -> None:
     """A role for pods; or one that is there becomes one."""
     iam = account.sandbox.client("iam")
     if replaces:
-        iam.update_assume_role_policy(RoleName=name, PolicyDocument=trust("pods.eks.amazonaws.com"))
+        iam.update_assume_role_policy(RoleName=name, PolicyDocument=trust_policy("pods.eks.amazonaws.com"))
     else:
-        iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust("pods.eks.amazonaws.com"))
+        make_role(iam, name, "pods.eks.amazonaws.com")
 
 
 def others_create(account: Account, name: str, **fields: t.Any) -> dict[str, t.Any]:

@@ -16,6 +16,8 @@ import typing as t
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.podidentity.eks.plugins.module_utils._eks import waiters
+from iam_roles import NODE_POLICIES
+from iam_roles import make_role
 from meddler import Meddler
 from sandbox_process import SandboxProcess
 
@@ -25,7 +27,6 @@ CLUSTER_ROLE = f"arn:aws:iam::{ACCOUNT}:role/eks-cluster"
 NODE_ROLE = f"arn:aws:iam::{ACCOUNT}:role/eks-node"
 #: Role name -> the service that it trusts; the ones that the modules' examples name, too.
 ROLES = {"eks-cluster": "eks.amazonaws.com", "eks-node": "ec2.amazonaws.com", "app": "pods.eks.amazonaws.com"}
-NODE_POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEKS_CNI_Policy", "AmazonEC2ContainerRegistryReadOnly")
 #: Operations that only look.
 LOOKS = ("eks:Describe", "eks:List")
 
@@ -148,10 +149,8 @@ def example(account: Account, clients: dict[str, t.Any]) -> Account:
     """An account with the cluster ``example`` and roles for associations."""
     account.create_cluster()
     for name in ("app-v2", "target"):
-        document = json.dumps(trust_policy("pods.eks.amazonaws.com"))
-        clients["iam"].create_role(RoleName=name, AssumeRolePolicyDocument=document)
-    document = json.dumps(trust_policy("eks.amazonaws.com"))
-    clients["iam"].create_role(RoleName="eks-trust", AssumeRolePolicyDocument=document)
+        make_role(clients["iam"], name, "pods.eks.amazonaws.com")
+    make_role(clients["iam"], "eks-trust", "eks.amazonaws.com")
     return account
 
 
@@ -186,18 +185,9 @@ def use_environment(monkeypatch: pytest.MonkeyPatch, env: collections.abc.Mappin
 
 def create_roles(iam: t.Any) -> None:
     """The roles of ``ROLES``, with the policies that EKS wants."""
+    policies = {"eks-cluster": ("AmazonEKSClusterPolicy",), "eks-node": NODE_POLICIES}
     for name, service in ROLES.items():
-        iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust_policy(service)))
-    iam.attach_role_policy(RoleName="eks-cluster", PolicyArn="arn:aws:iam::aws:policy/AmazonEKSClusterPolicy")
-    for policy in NODE_POLICIES:
-        iam.attach_role_policy(RoleName="eks-node", PolicyArn=f"arn:aws:iam::aws:policy/{policy}")
-
-
-def trust_policy(service: str) -> dict[str, t.Any]:
-    """A trust policy for a service; that of pods needs session tags."""
-    actions = ["sts:AssumeRole", "sts:TagSession"] if service.startswith("pods.") else ["sts:AssumeRole"]
-    statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": actions}
-    return {"Version": "2012-10-17", "Statement": [statement]}
+        make_role(iam, name, service, *policies.get(name, ()))
 
 
 def create_network(ec2: t.Any) -> tuple[str, list[str], list[str]]:

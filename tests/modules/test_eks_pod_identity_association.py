@@ -10,6 +10,8 @@ import pathlib
 import typing as t
 
 import pytest
+from iam_roles import make_role
+from iam_roles import trust_policy
 from meddler import Meddler
 from modules.associations import CLUSTER
 from modules.associations import CREATE
@@ -23,7 +25,6 @@ from modules.associations import limited_caller
 from modules.associations import older_botocore
 from modules.associations import others_create
 from modules.associations import stored
-from modules.associations import trust
 from modules.conftest import Account
 
 MODULE = "eks_pod_identity_association"
@@ -338,7 +339,7 @@ def test_a_role_that_iam_has_not_spread_yet_is_waited_for(
     run: Run, example: Account, clients: dict[str, t.Any]
 ) -> None:
     example.sandbox.knobs(iam_propagation_seconds=2)
-    clients["iam"].create_role(RoleName="young", AssumeRolePolicyDocument=trust("pods.eks.amazonaws.com"))
+    make_role(clients["iam"], "young", "pods.eks.amazonaws.com")
     result = run(MODULE, **KEY, role_arn=f"{ROLE}young")
     assert result["changed"]
     assert result["calls"][:2] == [LIST, CLUSTER]
@@ -371,7 +372,7 @@ def test_a_trust_policy_that_is_put_right_meanwhile_is_seen(
     run: Run, example: Account, clients: dict[str, t.Any], meddler: Meddler
 ) -> None:
     def put_right() -> None:
-        document = trust("pods.eks.amazonaws.com")
+        document = trust_policy("pods.eks.amazonaws.com")
         clients["iam"].update_assume_role_policy(RoleName="eks-trust", PolicyDocument=document)
 
     meddler.after("POST", PATH, put_right)

@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-import json
-
+from iam_roles import NODE_POLICIES
+from iam_roles import make_role
 from sandbox_process import SandboxProcess
 
 ROLE_PREFIX = "arn:aws:iam::111122223333:role/"
@@ -15,26 +15,14 @@ ROLES = {
     "eks-node": "ec2.amazonaws.com",
     **dict.fromkeys(("app", "app-v2", "app-target"), "pods.eks.amazonaws.com"),
 }
-NODE_POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEKS_CNI_Policy", "AmazonEC2ContainerRegistryReadOnly")
 #: Operations that only look; everything else in the call log is a write.
 LOOKS = ("Describe", "List", "Get", "Head", "AssumeRoleForPodIdentity", "Simulate")
-
-
-def make_role(sandbox: SandboxProcess, name: str, service: str) -> None:
-    """An IAM role that trusts a service without conditions."""
-    actions = ["sts:AssumeRole", "sts:TagSession"]
-    statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": actions}
-    sandbox.client("iam").create_role(
-        RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    )
 
 
 def make_account(sandbox: SandboxProcess) -> list[str]:
     """The roles and a network; returns the ids of two subnets in different zones."""
     for role, service in ROLES.items():
-        make_role(sandbox, role, service)
-    for policy in NODE_POLICIES:
-        sandbox.client("iam").attach_role_policy(RoleName="eks-node", PolicyArn=f"arn:aws:iam::aws:policy/{policy}")
+        make_role(sandbox.client("iam"), role, service, *(NODE_POLICIES if role == "eks-node" else ()))
     ec2 = sandbox.client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
     subnets = [

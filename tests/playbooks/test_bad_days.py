@@ -13,10 +13,10 @@ import re
 import typing as t
 
 import pytest
+from iam_roles import make_role
 from playbooks.account import ROLE_PREFIX
 from playbooks.account import make_account
 from playbooks.account import make_cluster
-from playbooks.account import make_role
 from playbooks.account import writes
 from playbooks.conftest import Playbooks
 from playbooks.conftest import Run
@@ -147,7 +147,7 @@ def test_an_addon_version_that_does_not_exist(
 def test_a_given_role_that_does_not_trust_pods(
     playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any], tmp_path: pathlib.Path
 ) -> None:
-    make_role(sandbox, "of-a-guide", "eks.amazonaws.com")
+    make_role(sandbox.client("iam"), "of-a-guide", "eks.amazonaws.com")
     play = {
         "name": "Associations with the patience of a test",
         "hosts": "eks_clusters",

@@ -13,6 +13,9 @@ import typing as t
 
 import kubernetes
 import pytest
+from iam_roles import NODE_POLICIES
+from iam_roles import POD_ACTIONS
+from iam_roles import make_role
 from playbooks.account import writes
 from playbooks.conftest import Playbooks
 from sandbox_process import SandboxProcess
@@ -23,7 +26,6 @@ OUR_TAG = "podidentity.eks/cluster"
 AGENT = "eks-pod-identity-agent"
 ROLES = "arn:aws:iam::111122223333:role/"
 THEIR_TAGS = {"team": "theirs"}
-NODE_POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEKS_CNI_Policy", "AmazonEC2ContainerRegistryReadOnly")
 #: What they have for the declared service account: the same thing with a role of theirs.
 ASSOCIATION = {"clusterName": CLUSTER, "namespace": "default", "serviceAccount": "s3-access-sa"}
 
@@ -39,14 +41,9 @@ class Theirs:
         self.subnet_ids = [self.subnet(number, zone) for number, zone in enumerate("ab")]
 
     def make_roles(self) -> None:
-        for name, service in {"their-cluster": "eks", "their-nodes": "ec2", "their-app": "pods.eks"}.items():
-            actions = ["sts:AssumeRole", "sts:TagSession"] if name == "their-app" else ["sts:AssumeRole"]
-            principal = {"Service": f"{service}.amazonaws.com"}
-            statement = {"Effect": "Allow", "Principal": principal, "Action": actions}
-            trust = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-            self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)
-        for policy in NODE_POLICIES:
-            self.iam.attach_role_policy(RoleName="their-nodes", PolicyArn=f"arn:aws:iam::aws:policy/{policy}")
+        make_role(self.iam, "their-cluster", "eks.amazonaws.com", actions=POD_ACTIONS[:1])
+        make_role(self.iam, "their-nodes", "ec2.amazonaws.com", *NODE_POLICIES, actions=POD_ACTIONS[:1])
+        make_role(self.iam, "their-app", "pods.eks.amazonaws.com")
 
     def subnet(self, number: int, zone: str) -> str:
         answer = self.ec2.create_subnet(

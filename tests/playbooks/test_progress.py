@@ -12,10 +12,10 @@ import typing as t
 import ansible_runner
 import pytest
 from environment import ROOT
+from iam_roles import make_role
 from playbooks.account import ROLE_PREFIX
 from playbooks.account import make_account
 from playbooks.account import make_cluster
-from playbooks.account import make_role
 from playbooks.conftest import Playbooks
 from sandbox_process import SandboxProcess
 
@@ -55,7 +55,7 @@ def test_ansible_playbook_shows_what_every_fork_waits_for(
     playbook: Playbooks, sandbox: SandboxProcess, subnet_ids: list[str], tmp_path: pathlib.Path
 ) -> None:
     sandbox.knobs(iam_propagation_seconds=SECONDS)
-    make_role(sandbox, "young", "pods.eks.amazonaws.com")
+    make_role(sandbox.client("iam"), "young", "pods.eks.amazonaws.com")
     story = write(tmp_path, {"podidentity.eks.eks_pod_identity_associations": ASSOCIATE})
     run = playbook(story, inventory="one,two,")
     assert run.code == 0

@@ -12,6 +12,8 @@ import pathlib
 import typing as t
 
 import pytest
+from iam_roles import make_role
+from iam_roles import trust_policy
 from playbooks.account import writes
 from playbooks.conftest import Playbooks
 from sandbox_process import SandboxProcess
@@ -21,12 +23,6 @@ ROLE = "EKS-S3-Access-Role"
 READ_ONLY = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
 ACCOUNT = "111122223333"
 BUCKETS = ["customer-invoices", "customer-reports"]
-
-
-def guide_trust(principal: str) -> str:
-    """The trust policy of many guides, without conditions."""
-    statement = {"Effect": "Allow", "Principal": {"Service": principal}, "Action": ["sts:AssumeRole", "sts:TagSession"]}
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 def inventory_of(sandbox: SandboxProcess) -> dict[str, list[str]]:
@@ -51,9 +47,7 @@ def foreign(sandbox: SandboxProcess) -> dict[str, list[str]]:
     """What somebody else has in the account, the role that a guide made wrongly included."""
     for bucket in BUCKETS:
         sandbox.client("s3").create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-    sandbox.client("iam").create_role(
-        RoleName="somebody-elses", AssumeRolePolicyDocument=guide_trust("pods.eks.amazonaws.com")
-    )
+    make_role(sandbox.client("iam"), "somebody-elses", "pods.eks.amazonaws.com")
     vpc = sandbox.client("ec2").create_vpc(CidrBlock="10.99.0.0/16")["Vpc"]["VpcId"]
     sandbox.client("ec2").create_security_group(GroupName="somebody-elses", Description="theirs", VpcId=vpc)
     return inventory_of(sandbox)
@@ -74,7 +68,7 @@ def test_the_story_ends_with_proof(
     playbook: Playbooks, sandbox: SandboxProcess, foreign: dict[str, list[str]], tmp_path: pathlib.Path
 ) -> None:
     # A role as many guides make it: trusting the service EKS itself, not the pods.
-    sandbox.client("iam").create_role(RoleName=ROLE, AssumeRolePolicyDocument=guide_trust("eks.amazonaws.com"))
+    make_role(sandbox.client("iam"), ROLE, "eks.amazonaws.com")
     proof_file = tmp_path / "proof.json"
     run = playbook("playbooks/site.yml", "--diff", podidentity_proof_file=str(proof_file))
     assert run.code == 0
@@ -144,7 +138,7 @@ def detach(sandbox: SandboxProcess) -> None:
 
 
 def mistrust(sandbox: SandboxProcess) -> None:
-    sandbox.client("iam").update_assume_role_policy(RoleName=ROLE, PolicyDocument=guide_trust("eks.amazonaws.com"))
+    sandbox.client("iam").update_assume_role_policy(RoleName=ROLE, PolicyDocument=trust_policy("eks.amazonaws.com"))
 
 
 def dissociate(sandbox: SandboxProcess) -> None:
