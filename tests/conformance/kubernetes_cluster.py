@@ -68,7 +68,16 @@ class Cluster:
             pod = self.core.read_namespaced_pod(name, namespace)
             return pod if pod.status.phase in phases else None
 
-        return eventually(read)
+        try:
+            return eventually(read)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.story(name, namespace)}") from error
+
+    def story(self, name: str, namespace: str) -> str:
+        """What has happened to a pod, for whoever reads a failure."""
+        events = self.core.list_namespaced_event(namespace, field_selector=f"involvedObject.name={name}").items
+        lines = [f"{event.reason}: {event.message}" for event in events]
+        return "\n".join([*lines, str(self.core.read_namespaced_pod(name, namespace).status)])
 
     def log(self, name: str, namespace: str = "default") -> str:
         """What a pod has written."""

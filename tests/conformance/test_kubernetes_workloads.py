@@ -79,6 +79,8 @@ def test_a_deployment_rolls_and_keeps_enough_available(cluster: Cluster, namespa
     strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
     cluster.apps.create_namespaced_deployment(namespace, workload("web", 2, strategy=strategy))
     ready(cluster, namespace, 2)
+    # The Deployment's status follows its pods.
+    eventually(lambda: cluster.apps.read_namespaced_deployment("web", namespace).status.available_replicas == 2)
     cluster.apps.patch_namespaced_deployment("web", namespace, workload("web", 2, "2", strategy=strategy))
     seen = []
 
