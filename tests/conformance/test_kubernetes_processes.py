@@ -7,6 +7,7 @@ from __future__ import annotations
 import pathlib
 import subprocess
 import sys
+import tempfile
 import typing as t
 
 import kubernetes
@@ -31,15 +32,19 @@ pytestmark = pytest.mark.client("kubernetes client")
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Cluster]:
-    """A cluster whose pods are processes, whatever this machine could do."""
+def cluster() -> t.Iterator[Cluster]:
+    """A cluster whose pods are processes, whatever this machine could do.
+
+    Its folder is below /tmp, wherever the tests run: pods mount volumes there, and paths must not be mistaken.
+    """
     sandbox = SandboxProcess("--pod-mode", "processes")
-    sandbox.start(tmp_path_factory.mktemp("processes"))
-    try:
-        sandbox.knobs(**QUICK)
-        yield Cluster(sandbox)
-    finally:
-        sandbox.stop()
+    with tempfile.TemporaryDirectory(prefix="sandbox-processes-", dir="/tmp") as directory:
+        sandbox.start(pathlib.Path(directory))
+        try:
+            sandbox.knobs(**QUICK)
+            yield Cluster(sandbox)
+        finally:
+            sandbox.stop()
 
 
 def test_the_node_says_how_its_pods_run(cluster: Cluster) -> None:
@@ -48,7 +53,7 @@ def test_the_node_says_how_its_pods_run(cluster: Cluster) -> None:
 
 
 def test_a_volume_at_tmp_leaves_other_paths_alone(cluster: Cluster, namespace: str) -> None:
-    # The sandbox's own folder is below /tmp, as pytest's tmp_path is: its paths must not be taken for the pod's.
+    # The sandbox's own folder is below /tmp: its paths must not be taken for the pod's.
     assert cluster.sandbox.directory.is_relative_to("/tmp")
     script = "echo $A > /tmp/a; cat /tmp/a; echo /tmpfoo /var/tmp /tmp-x /tmp; pwd; test -d /tmp/../tmp; echo $(B)"
     volumes = [{"name": "tmp", "emptyDir": {}}, {"name": "deep", "emptyDir": {}}]

@@ -146,6 +146,16 @@ def test_a_deployment_that_does_not_progress_says_so(cluster: Cluster, namespace
         return conditions(found).get("Progressing") == ("False", "ProgressDeadlineExceeded")
 
     eventually(timed_out)
+    # It stays so, also when something else than its progress makes the controller look at it again.
+    cluster.apps.patch_namespaced_deployment("web", namespace, {"spec": {"revisionHistoryLimit": 3}})
+
+    def looked_again() -> bool:
+        found = cluster.apps.read_namespaced_deployment("web", namespace)
+        assert conditions(found).get("Progressing") == ("False", "ProgressDeadlineExceeded")
+        return bool(found.status.observed_generation == 2)
+
+    eventually(looked_again)
+    assert timed_out()
 
 
 def test_a_replica_set_heals_and_says_what_it_cannot_make(cluster: Cluster, namespace: str) -> None:

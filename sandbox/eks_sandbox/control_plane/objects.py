@@ -69,6 +69,11 @@ def is_true(obj: Object, kind: str) -> bool:
     return found is not None and found.get("status") == "True"
 
 
+def is_finished(pod: Object) -> bool:
+    """Whether none of a pod's containers runs any more, nor ever will."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
 def matches_expression(expression: Object, labels: t.Mapping[str, str]) -> bool:
     """One requirement of a label selector or of node affinity (which adds Gt and Lt)."""
     key, operator, values = expression.get("key", ""), expression.get("operator"), expression.get("values") or []

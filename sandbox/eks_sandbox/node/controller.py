@@ -13,6 +13,7 @@ import aiohttp
 
 from eks_sandbox.control_plane.objects import Object
 from eks_sandbox.control_plane.objects import controller_of
+from eks_sandbox.control_plane.objects import is_finished
 from eks_sandbox.node.client import Client
 from eks_sandbox.node.client import Collection
 from eks_sandbox.node.client import Informer
@@ -153,6 +154,5 @@ def owner_reference(obj: Object, collection: Collection, kind: str) -> Object:
 
 
 def is_alive(pod: Object) -> bool:
-    """Whether a pod runs, or will."""
-    phase = (pod.get("status") or {}).get("phase")
-    return phase not in ("Succeeded", "Failed") and not pod["metadata"].get("deletionTimestamp")
+    """Whether a pod runs, or will, and has not been told to go."""
+    return not is_finished(pod) and not pod["metadata"].get("deletionTimestamp")

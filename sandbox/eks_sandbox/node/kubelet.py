@@ -14,6 +14,7 @@ import aiohttp
 
 from eks_sandbox.control_plane.objects import Object
 from eks_sandbox.control_plane.objects import identity
+from eks_sandbox.control_plane.objects import is_finished
 from eks_sandbox.control_plane.serving import Server
 from eks_sandbox.interfaces import NodeSpec
 from eks_sandbox.node.client import NODES
@@ -27,7 +28,6 @@ from eks_sandbox.node.kubelet_server import KubeletServer
 from eks_sandbox.node.machine import ADDRESS
 from eks_sandbox.node.machine import Machine
 from eks_sandbox.node.pods import PodWorker
-from eks_sandbox.node.pods import is_finished
 from eks_sandbox.node.registration import Registration
 
 log = logging.getLogger(__name__)

@@ -238,8 +238,3 @@ class PodWorker:
                 return before
         entry = {"type": kind, "status": value, "lastTransitionTime": timestamp()}
         return entry if holds else {**entry, "reason": reason}
-
-
-def is_finished(pod: Object) -> bool:
-    """Whether the pod has ended, so that nothing of it needs to run."""
-    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")

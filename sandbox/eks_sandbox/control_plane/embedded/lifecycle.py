@@ -19,6 +19,7 @@ from eks_sandbox.control_plane.embedded.resources import Resource
 from eks_sandbox.control_plane.embedded.store import Store
 from eks_sandbox.control_plane.objects import Object
 from eks_sandbox.control_plane.objects import identity
+from eks_sandbox.control_plane.objects import is_finished
 from eks_sandbox.control_plane.objects import is_owned_by
 from eks_sandbox.control_plane.objects import timestamp
 
@@ -117,8 +118,7 @@ class Lifecycle:
         """Seconds until the object may be gone; 0 means at once."""
         if resource is not PODS:
             return 0
-        finished = (obj.get("status") or {}).get("phase") in ("Succeeded", "Failed")
-        if not obj["spec"].get("nodeName") or finished:
+        if not obj["spec"].get("nodeName") or is_finished(obj):
             return 0
         if options.grace is not None:
             return max(options.grace, 0)

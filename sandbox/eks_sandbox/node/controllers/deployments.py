@@ -9,14 +9,16 @@ import copy
 from eks_sandbox.control_plane.objects import Object
 from eks_sandbox.control_plane.objects import age
 from eks_sandbox.control_plane.objects import condition
+from eks_sandbox.control_plane.objects import controller_of
 from eks_sandbox.control_plane.objects import identity
+from eks_sandbox.control_plane.objects import is_finished
 from eks_sandbox.control_plane.objects import labels_of
 from eks_sandbox.control_plane.objects import timestamp
 from eks_sandbox.node.client import DEPLOYMENTS
+from eks_sandbox.node.client import PODS
 from eks_sandbox.node.client import REPLICA_SETS
 from eks_sandbox.node.client import record_event
 from eks_sandbox.node.controller import Key
-from eks_sandbox.node.controller import is_alive
 from eks_sandbox.node.controller import owner_reference
 from eks_sandbox.node.controllers.workload import MANAGER
 from eks_sandbox.node.controllers.workload import WorkloadController
@@ -39,9 +41,19 @@ class DeploymentController(WorkloadController):
     kind = "Deployment"
 
     def setup(self) -> None:
-        """Deployments and their ReplicaSets."""
+        """Deployments, their ReplicaSets, and pods, for whose end a Recreate waits."""
         self.follow(DEPLOYMENTS, self.wake)
-        self.follow_owned(REPLICA_SETS, "Deployment")
+        self._replica_sets = self.follow_owned(REPLICA_SETS, "Deployment")
+        self.follow(PODS, self._pod_changed)
+
+    def _pod_changed(self, pod: Object, exists: bool) -> None:
+        owner = controller_of(pod)
+        if owner is None or (exists and not is_finished(pod)):
+            return
+        replica_set = self._replica_sets.objects.get((pod["metadata"]["namespace"], owner["name"]), {"metadata": {}})
+        maker = controller_of(replica_set)
+        if maker is not None:
+            self.enqueue((pod["metadata"]["namespace"], maker["name"]))
 
     async def reconcile(self, key: Key) -> None:
         """Find or make the new ReplicaSet, move replicas to it, write the status."""
@@ -140,7 +152,8 @@ class DeploymentController(WorkloadController):
                 await self._scale(deployment, entry, entry["spec"]["replicas"] - surplus)
 
     async def _still_runs(self, older: list[Object]) -> bool:
-        return any([is_alive(pod) for entry in older for pod in await self.owned(entry)])
+        # A pod that was told to go still runs (oldPodsRunning in pkg/controller/deployment/recreate.go).
+        return any([not is_finished(pod) for entry in older for pod in await self.owned(entry)])
 
     async def _scale(self, deployment: Object, replica_set: Object, replicas: int) -> None:
         before = replica_set["spec"]["replicas"]
@@ -216,7 +229,8 @@ class DeploymentController(WorkloadController):
         left = deployment["spec"].get("progressDeadlineSeconds", 600)
         if known is not None and not moved:
             left -= age(known["lastUpdateTime"])
-            if left <= 0:
+            # What has timed out stays so until it moves (DeploymentTimedOut in pkg/controller/deployment/util).
+            if left <= 0 or known["reason"] == "ProgressDeadlineExceeded":
                 message = f"{shown} has timed out progressing."
                 return _updated(deployment, _progressing("False", "ProgressDeadlineExceeded", message), moved=False)
         self.enqueue_after(identity(deployment), left + 0.1)

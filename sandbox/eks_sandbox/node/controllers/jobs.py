@@ -11,6 +11,7 @@ from eks_sandbox.control_plane.objects import Object
 from eks_sandbox.control_plane.objects import age
 from eks_sandbox.control_plane.objects import condition
 from eks_sandbox.control_plane.objects import identity
+from eks_sandbox.control_plane.objects import is_finished
 from eks_sandbox.control_plane.objects import is_true
 from eks_sandbox.control_plane.objects import moment
 from eks_sandbox.control_plane.objects import timestamp
@@ -156,8 +157,7 @@ def _in_phase(pods: list[Object], phase: str) -> list[Object]:
 
 
 def _is_leaving(pod: Object) -> bool:
-    phase = (pod.get("status") or {}).get("phase")
-    return bool(pod["metadata"].get("deletionTimestamp")) and phase not in ("Succeeded", "Failed")
+    return bool(pod["metadata"].get("deletionTimestamp")) and not is_finished(pod)
 
 
 def _ended(pod: Object) -> str:
