@@ -40,6 +40,8 @@ from eks_sandbox.interfaces import ClusterSpec
 CLUSTERS_PER_REGION = 100
 #: Minor versions that nodes may be behind the control plane.
 NODE_SKEW = 3
+#: States in which deletion protection does not hold (https://docs.aws.amazon.com/eks/latest/userguide/deletion-protection.html).
+UNPROTECTED = ("CREATING", "FAILED", "DELETING")
 PLATFORM_VERSION = "eks.9"
 
 log = logging.getLogger(__name__)
@@ -141,7 +143,7 @@ async def delete_cluster(context: Context, parameters: Shape) -> Shape:
     name = cluster.spec.name
     if cluster.nodegroups:
         raise in_use("Cluster has nodegroups attached", clusterName=name, nodegroupName=next(iter(cluster.nodegroups)))
-    if cluster.shape["deletionProtection"]:
+    if cluster.shape["deletionProtection"] and cluster.shape["status"] not in UNPROTECTED:
         raise invalid_request(f"Cluster {name} has deletion protection enabled.", clusterName=name)
     if cluster.shape["status"] in ("CREATING", "UPDATING"):
         raise in_use(f"Cluster {name} is in {cluster.shape['status']} state.", clusterName=name)
