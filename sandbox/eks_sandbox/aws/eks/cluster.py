@@ -32,6 +32,7 @@ from eks_sandbox.aws.eks.update import succeeds
 from eks_sandbox.aws.errors import in_use
 from eks_sandbox.aws.errors import invalid_parameter
 from eks_sandbox.aws.errors import invalid_request
+from eks_sandbox.aws.errors import invalid_state
 from eks_sandbox.aws.errors import limit_exceeded
 from eks_sandbox.aws.identities import Identities
 from eks_sandbox.interfaces import ClusterSpec
@@ -119,6 +120,12 @@ async def update_cluster_version(context: Context, parameters: Shape) -> Shape:
         message = f"Unsupported Kubernetes minor version update from {cluster.shape['version']} to {version}"
         raise invalid_parameter(message, clusterName=cluster.spec.name)
     _check_skew(cluster, version)
+    if context.state.knobs.cluster_insights.get(cluster.spec.name) == "ERROR" and not parameters.get("force"):
+        raise invalid_state(
+            "Upgrade readiness issues detected. Call the EKS ListInsights API to view upgrade blocking issues detected "
+            "by EKS. Pass the force flag to override upgrade readiness errors and proceed with upgrade.",
+            clusterName=cluster.spec.name,
+        )
     change = cluster_config.Change("VersionUpdate", {"Version": version}, {"version": version})
     return _begin_update(context.state, cluster, change)
 
