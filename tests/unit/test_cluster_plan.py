@@ -627,7 +627,7 @@ def test_the_issuer_and_auto_mode_are_at_hand() -> None:
 def test_pod_identity_begins_with_a_platform_version(version: str, first: int) -> None:
     found = cluster.pod_identity({"version": version, "platform_version": f"eks.{first}"})
     assert (found["supported"], found["agent"]) == (True, "add-on")
-    assert f"Kubernetes {version} has EKS Pod Identity" in found["reason"]
+    assert "the add-on eks-pod-identity-agent" in found["reason"]
     before = cluster.pod_identity({"version": version, "platform_version": f"eks.{first - 1}"})
     if first == 1:
         assert before["supported"]
