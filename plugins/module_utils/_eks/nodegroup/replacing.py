@@ -133,10 +133,9 @@ def _free_name(declared: str, wanted: NodegroupSpec, groups: t.Sequence[Nodegrou
 
 def replacement_name(declared: str, spec: NodegroupSpec, attempt: int = 0) -> str:
     """``<name>-<hash of the settings that EKS sets at creation only>``, at most 63 characters."""
-    options = (*planning.FIXED, "remote_access", "launch_template")
-    fixed = {option: _canonical(getattr(spec, option)) for option in options}
-    fixed["launch_template"].pop("version", None)
-    text = json.dumps([declared, fixed, attempt], sort_keys=True)
+    fixed = {option: _canonical(getattr(spec, option)) for option in (*planning.FIXED, "remote_access")}
+    template = {key: value for key, value in (spec.launch_template or {}).items() if key != "version"}
+    text = json.dumps([declared, fixed, template, attempt], sort_keys=True)
     return f"{declared[:NAME_LENGTH]}-{hashlib.sha256(text.encode()).hexdigest()[:HASH_LENGTH]}"
 
 
