@@ -7,6 +7,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from iam_roles import make_role
 from modules.conftest import NODE_ROLE
 from modules.conftest import Account
 from modules.conftest import Result
@@ -421,6 +422,7 @@ def test_absent_in_a_cluster_that_does_not_exist_is_reached(
         ),
         ({"repair_config": {}}, ["repair_config", "enabled"]),
         ({"remote_access": {"ec2_ssh_key": "a"}, "launch_template": {"id": "lt-1"}}, ["remote_access", "template"]),
+        ({"subnet_ids": []}, ["subnet_ids", "empty"]),
         ({"version": 1.3}, ["version", '"1.3"', "in quotes"]),
         ({"taints": [BATCH, BATCH]}, ["taints", "dedicated", "more than once"]),
         ({"taints": [{"key": "a", "effect": "NoSchedule"}]}, ["effect", "NO_SCHEDULE", "NoSchedule"]),
@@ -486,6 +488,44 @@ def test_an_update_that_eks_gives_up_is_told_with_its_errors(
     assert result["failed"]
     assert "ConfigUpdate of general" in result["msg"]
     assert words in result["msg"]
+
+
+@pytest.mark.parametrize(
+    ("status", "issue", "words"),
+    [
+        ("CREATE_FAILED", "AsgInstanceLaunchFailures", "but it is CREATE_FAILED (AsgInstanceLaunchFailures: "),
+        ("DEGRADED", "InsufficientFreeAddresses", "but it is still DEGRADED (InsufficientFreeAddresses: "),
+    ],
+)
+def test_a_new_group_that_does_not_become_well_is_told_with_its_issues(
+    nodegroup: t.Callable[..., Result], cluster: Account, status: str, issue: str, words: str
+) -> None:
+    cluster.sandbox.knobs(nodegroup_outcomes={"general": status}, nodegroup_issues={"general": issue})
+    result = nodegroup(**declaration(cluster), wait_timeout=1)
+    assert result["failed"]
+    assert words in result["msg"]
+    assert "Nodes join" not in result["msg"], "the role is not to blame"
+
+
+def test_a_deletion_that_fails_is_told_and_can_be_tried_again(
+    nodegroup: t.Callable[..., Result], cluster: Account
+) -> None:
+    cluster.create_nodegroup()
+    cluster.sandbox.knobs(nodegroup_outcomes={"general": "DELETE_FAILED"})
+    result = nodegroup(state="absent")
+    assert "general of cluster example to be deleted, but it is DELETE_FAILED (" in result["msg"]
+    assert "is DELETE_FAILED" in nodegroup(labels={"a": "b"})["msg"]
+    cluster.sandbox.knobs(nodegroup_outcomes={})
+    assert nodegroup(state="absent")["nodegroup"] is None
+
+
+def test_nodes_that_do_not_join_are_told_with_what_their_role_needs(
+    nodegroup: t.Callable[..., Result], cluster: Account, clients: dict[str, t.Any]
+) -> None:
+    role = make_role(clients["iam"], "poor-node", "ec2.amazonaws.com", "AmazonEKSWorkerNodePolicy")
+    result = nodegroup(**{**declaration(cluster), "node_role_arn": role})
+    assert "NodeCreationFailure: Unhealthy nodes in the kubernetes cluster" in result["msg"]
+    assert f"Nodes join when their role {role} has AmazonEKSWorkerNodePolicy, AmazonEKS_CNI_Policy" in result["msg"]
 
 
 def test_an_update_in_progress_is_waited_for(nodegroup: t.Callable[..., Result], cluster: Account) -> None:

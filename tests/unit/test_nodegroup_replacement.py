@@ -227,6 +227,19 @@ def test_names_are_short_enough_and_tell_everything_fixed_apart() -> None:
     assert replacing.replacement_name("general", same) == replacing.replacement_name("general", wanted)
 
 
+def test_what_eks_makes_otherwise_than_declared_is_not_made_again_and_again() -> None:
+    other = replacement(instance_types=["m5.2xlarge"])
+    with pytest.raises(AnsibleEKSError, match=r"instance_types .* is declared as m5\.xlarge, but .* has m5\.2xlarge"):
+        replacing.plan([other], spec(**LARGE))
+
+
+def test_no_instance_types_are_those_of_the_launch_template() -> None:
+    wanted = spec(instance_types=[], launch_template={"id": "lt-1", "version": "1"})
+    assert "instanceTypes" not in replacing.plan([OLD], wanted).actions[0].parameters
+    template = {"id": "lt-1", "name": "nodes", "version": "1"}
+    assert not replacing.plan([replacement(launch_template=template, instance_types=[])], wanted).changed
+
+
 class PlayedEks:
     """Does what EKS does with the calls of a plan, and looks that nodes are always there."""
 
