@@ -134,9 +134,9 @@ def _advice(failure: str, change: Change, whole: replacing.NodegroupChange) -> c
         return
     if NOT_JOINED in failure:
         yield (
-            f"Nodes join when their role {change.after.get('node_role')} has AmazonEKSWorkerNodePolicy, AmazonEKS_CNI_Policy and "
-            "AmazonEC2ContainerRegistryPullOnly (or policies that allow the same), and when they reach the cluster's "
-            "endpoint."
+            f"Nodes join when their role {change.after.get('node_role')} has AmazonEKSWorkerNodePolicy, "
+            "AmazonEKS_CNI_Policy and AmazonEC2ContainerRegistryPullOnly (or policies that allow the same), and when "
+            "they reach the cluster's endpoint."
         )
     standing = [group["nodegroup_name"] for group in whole.leaving if group["status"] not in ENDED]
     if standing:
