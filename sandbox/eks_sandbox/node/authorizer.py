@@ -32,12 +32,7 @@ class Authorizer:
         spec = body["spec"]
         reason = self.reason(spec.get("extra") or {}, access_of(spec))
         status = {"allowed": False} if reason is None else {"allowed": True, "reason": reason}
-        return {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SubjectAccessReview",
-            "metadata": {},
-            "status": status,
-        }
+        return {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "status": status}
 
 
 def access_of(spec: Object) -> Access:
