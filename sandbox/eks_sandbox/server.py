@@ -93,9 +93,9 @@ class Aws:
     def authorize(self, cluster: ClusterSpec, extra: Extra, access: Access) -> str | None:
         """Why an access policy allows this to the user with this ``extra``; None when none does."""
         found = self._state.clusters.get(cluster.arn)
-        return (
-            None if found is None else access_entry.authorize(found, extra, access, self._state.ministack.principal_id)
-        )
+        if found is None:
+            return None
+        return access_entry.authorize(found, extra, access, self._state.ministack.principal_id)
 
     def node_credentials(self, node: NodeSpec, cluster: ClusterSpec) -> Credentials:
         """A session of the node's role; raises LookupError when the role is gone."""

@@ -33,8 +33,14 @@ SERVICE_RANGE = "10.100.0.0/16"
 #: How long kube-apiserver keeps what the token webhook said. Its default of two minutes would let a user whose access
 #: entry is gone go on; the sandbox's own API server uses the same time.
 REVIEW_TTL = "5s"
-#: The same of the authorization webhook, whose defaults are 5 minutes for a yes and 30 seconds for a no.
-AUTHORIZATION_TTL = "1s"
+#: As on EKS a webhook is asked last. By default its yes is kept 5 minutes and its no 30 seconds.
+AUTHORIZATION = {
+    "authorization-mode": "Node,RBAC,Webhook",
+    "authorization-webhook-config-file": "authorization.kubeconfig",
+    "authorization-webhook-version": "v1",
+    "authorization-webhook-cache-authorized-ttl": "1s",
+    "authorization-webhook-cache-unauthorized-ttl": "1s",
+}
 #: etcd has no port: only this user's processes reach a socket in the cluster's directory. The form is etcd's own; the
 #: paths are relative to the directory, because a socket's path may not be longer than 107 bytes.
 ETCD_CLIENTS, ETCD_PEERS = "unix://etcd-clients:0", "unix://etcd-peers:0"
@@ -148,11 +154,7 @@ class RealControlPlane:
             "authentication-token-webhook-config-file": "authentication.kubeconfig",
             "authentication-token-webhook-version": "v1",
             "authentication-token-webhook-cache-ttl": REVIEW_TTL,
-            "authorization-mode": "Node,RBAC,Webhook",
-            "authorization-webhook-config-file": "authorization.kubeconfig",
-            "authorization-webhook-version": "v1",
-            "authorization-webhook-cache-authorized-ttl": AUTHORIZATION_TTL,
-            "authorization-webhook-cache-unauthorized-ttl": AUTHORIZATION_TTL,
+            **AUTHORIZATION,
             "allow-privileged": "true",
             "enable-admission-plugins": "NodeRestriction",
             # Only the real controllers take the taint of a new node away once it is ready.
