@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import pathlib
 import typing as t
+import uuid
 
 import kubernetes
 import pytest
@@ -31,7 +31,6 @@ POLICY = "arn:aws:eks::aws:cluster-access-policy/"
 SESSION = "arn:aws:sts::111122223333:assumed-role/"
 DEV, OTHER_DEV, LIVE = "dev-a", "dev-b", "live"
 RBAC, APPS = "rbac.authorization.k8s.io", "apps"
-_NUMBERS = itertools.count()
 #: What one may ask for in the whole cluster.
 CLUSTER_WIDE = {
     "read pods": {"resourceAttributes": {"verb": "list", "resource": "pods"}},
@@ -52,7 +51,7 @@ class Person:
         trust = {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111122223333:root"}, "Action": "sts:AssumeRole"}
         document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
         account = cluster.account
-        self.role = f"person-{next(_NUMBERS)}"
+        self.role = f"person-{uuid.uuid4().hex[:8]}"
         self.arn = account.iam.create_role(RoleName=self.role, AssumeRolePolicyDocument=document)["Role"]["Arn"]
         keys = cluster.sandbox.client("sts").assume_role(RoleArn=self.arn, RoleSessionName="anna")["Credentials"]
         self._eks = account.eks
