@@ -13,6 +13,9 @@ import dataclasses
 import pathlib
 import typing as t
 
+#: What an authenticator tells about a user besides name and groups.
+Extra = t.Mapping[str, t.Sequence[str]]
+
 
 @dataclasses.dataclass(frozen=True)
 class ClusterSpec:
@@ -52,6 +55,22 @@ class Identity:
 
     username: str
     groups: tuple[str, ...]
+    uid: str = ""
+    extra: Extra = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Access:
+    """What somebody would do in a cluster, as authorisation names it."""
+
+    verb: str
+    group: str = ""
+    #: ``pods``, or ``pods/log`` for a subresource.
+    resource: str = ""
+    #: Empty for what is in no namespace, or in all of them.
+    namespace: str = ""
+    #: A path that is no resource's; the three before are empty then.
+    path: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +94,10 @@ class AwsSide(t.Protocol):
 
     async def authenticate(self, cluster: ClusterSpec, token: str) -> Identity | None:
         """Who holds this EKS token (``k8s-aws-v1.…``), by STS and the cluster's access entries; None if nobody."""
+        ...
+
+    def authorize(self, cluster: ClusterSpec, extra: Extra, access: Access) -> str | None:
+        """Why an access policy of the user with this ``extra`` allows this; None when none does: no opinion."""
         ...
 
     def node_credentials(self, node: NodeSpec, cluster: ClusterSpec) -> Credentials:

@@ -29,8 +29,10 @@ from eks_sandbox.aws.users import Users
 from eks_sandbox.control_plane.serving import Server
 from eks_sandbox.control_plane.serving import listen
 from eks_sandbox.files import Files
+from eks_sandbox.interfaces import Access
 from eks_sandbox.interfaces import ClusterSpec
 from eks_sandbox.interfaces import Credentials
+from eks_sandbox.interfaces import Extra
 from eks_sandbox.interfaces import Identity
 from eks_sandbox.interfaces import NodeSpec
 from eks_sandbox.interfaces import StartCluster
@@ -82,13 +84,18 @@ class Aws:
 
     async def authenticate(self, cluster: ClusterSpec, token: str) -> Identity | None:
         """Who holds this EKS token, by STS and the cluster's access entries."""
-        arn = await eks_token.caller_of(self._state.ministack, self.endpoint, cluster.name, token)
+        holder = await eks_token.holder_of(self._state.ministack, self.endpoint, cluster.name, token)
         found = self._state.clusters.get(cluster.arn)
-        return (
-            access_entry.identity(found, arn, self._state.ministack.principal_id)
-            if found is not None and arn is not None
-            else None
-        )
+        if found is None or holder is None:
+            return None
+        return access_entry.identity(found, holder, self._state.ministack.principal_id)
+
+    def authorize(self, cluster: ClusterSpec, extra: Extra, access: Access) -> str | None:
+        """Why an access policy allows this to the user with this ``extra``; None when none does."""
+        found = self._state.clusters.get(cluster.arn)
+        if found is None:
+            return None
+        return access_entry.authorize(found, extra, access, self._state.ministack.principal_id)
 
     def node_credentials(self, node: NodeSpec, cluster: ClusterSpec) -> Credentials:
         """A session of the node's role; raises LookupError when the role is gone."""

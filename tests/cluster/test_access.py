@@ -4,34 +4,14 @@
 
 from __future__ import annotations
 
-import json
-import typing as t
-
 import kubernetes
 import pytest
-from conformance.kubernetes_cluster import CLUSTER
 from conformance.kubernetes_cluster import Cluster
 from conformance.kubernetes_cluster import refused
-from conformance.test_aws_credentials import eks_token
-from conformance.test_aws_credentials import settings
+from conformance.test_kubernetes_access_policies import SESSION
+from conformance.test_kubernetes_access_policies import Person
 
 pytestmark = pytest.mark.client("kubernetes client")
-
-
-def session(cluster: Cluster, name: str) -> tuple[str, dict[str, str]]:
-    """A new role that the administrator may take on: its ARN, and the client settings of a session."""
-    trust = {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111122223333:root"}, "Action": "sts:AssumeRole"}
-    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-    arn = cluster.account.iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]["Arn"]
-    keys = cluster.sandbox.client("sts").assume_role(RoleArn=arn, RoleSessionName="anna")["Credentials"]
-    return arn, settings(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
-
-
-def reader(cluster: Cluster, name: str, **entry: t.Any) -> t.Any:
-    """A Kubernetes client of a session of a new role that has this access entry."""
-    arn, keys = session(cluster, name)
-    cluster.account.eks.create_access_entry(clusterName=CLUSTER, principalArn=arn, **entry)
-    return cluster.client(eks_token(cluster.account, CLUSTER, keys=keys))
 
 
 def allow_reading(cluster: Cluster, namespace: str, group: str) -> None:
@@ -50,9 +30,10 @@ def allow_reading(cluster: Cluster, namespace: str, group: str) -> None:
 
 def test_a_group_of_an_access_entry_may_do_what_its_role_binding_says(real: Cluster, namespace: str) -> None:
     allow_reading(real, namespace, "readers")
-    client = reader(real, "config-reader", kubernetesGroups=["readers"])
+    person = Person(real, kubernetesGroups=["readers"])
+    client = person.core
     assert [entry.metadata.name for entry in client.list_namespaced_config_map(namespace).items] == ["kube-root-ca.crt"]
-    user = "arn:aws:sts::111122223333:assumed-role/config-reader/anna"
+    user = f"{SESSION}{person.role}/anna"
     with refused(403, "Forbidden", user, r"cannot create resource \"configmaps\" in API group \"\"", namespace):
         client.create_namespaced_config_map(namespace, {"metadata": {"name": "mine"}})
     with refused(403, r"cannot list resource \"secrets\""):
@@ -61,10 +42,43 @@ def test_a_group_of_an_access_entry_may_do_what_its_role_binding_says(real: Clus
         client.list_namespaced_config_map("default")
 
 
+def test_a_group_and_a_policy_of_an_entry_count_both(real: Cluster, namespace: str) -> None:
+    allow_reading(real, namespace, "readers")
+    person = Person(real, kubernetesGroups=["readers"]).associate("AmazonEKSSecretReaderPolicy", namespace)
+    assert person.core.list_namespaced_config_map(namespace).items
+    assert person.core.list_namespaced_secret(namespace).items == []
+    with refused(403, r"cannot list resource \"pods\""):
+        person.core.list_namespaced_pod(namespace)
+
+
+def test_who_acts_as_another_has_the_permissions_of_the_other(real: Cluster, namespace: str) -> None:
+    allow_reading(real, namespace, "readers")
+    client = Person(real).associate("AmazonEKSClusterAdminPolicy").core
+    other = {"Impersonate-User": "bob", "Impersonate-Group": "readers"}
+    assert client.list_namespaced_config_map(namespace, _headers=other).items
+    with refused(403, r"User \"bob\" cannot list resource \"secrets\""):
+        client.list_namespaced_secret(namespace, _headers=other)
+
+
+def test_an_administrator_of_a_namespace_gives_no_more_than_rbac_gives_him(real: Cluster, namespace: str) -> None:
+    """The check of escalation asks RBAC, which knows nothing of access policies; ``escalate`` is only for
+    AmazonEKSClusterAdminPolicy."""
+    role = {"metadata": {"name": "mine"}, "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]}
+    for policy, is_allowed in (("AmazonEKSAdminPolicy", False), ("AmazonEKSClusterAdminPolicy", True)):
+        person = Person(real).associate(policy, namespace)
+        rbac = kubernetes.client.RbacAuthorizationV1Api(person.core.api_client)
+        if is_allowed:
+            rbac.create_namespaced_role(namespace, role)
+        else:
+            with refused(403, "attempting to grant RBAC permissions not currently held"):
+                rbac.create_namespaced_role(namespace, role)
+
+
 def test_an_access_entry_without_groups_and_policies_knows_who_one_is_and_no_more(real: Cluster) -> None:
-    client = reader(real, "nobody")
+    person = Person(real)
+    client = person.core
     review = kubernetes.client.AuthenticationV1Api(client.api_client).create_self_subject_review({})
-    assert review.status.user_info.username == "arn:aws:sts::111122223333:assumed-role/nobody/anna"
+    assert review.status.user_info.username == f"{SESSION}{person.role}/anna"
     with refused(403, r"cannot list resource \"pods\""):
         client.list_namespaced_pod("default")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import dataclasses
 import datetime
 import re
 import urllib.parse
@@ -37,8 +38,19 @@ _ALLOWED = {
 }
 
 
-async def caller_of(ministack: Ministack, endpoint: str, cluster_name: str, token: str) -> str | None:
-    """The ARN of who signed this token for this cluster, or None when it does not hold.
+@dataclasses.dataclass(frozen=True)
+class Holder:
+    """Who has signed a token."""
+
+    #: ``arn:aws:iam::…:user/…`` or ``arn:aws:sts::…:assumed-role/…``
+    arn: str
+    #: ``AIDA…``, or ``AROA…:<session name>``
+    user_id: str
+    access_key: str
+
+
+async def holder_of(ministack: Ministack, endpoint: str, cluster_name: str, token: str) -> Holder | None:
+    """Who signed this token for this cluster, or None when it does not hold.
 
     The token is a presigned GET of sts:GetCallerIdentity. Only this sandbox's own STS is asked, in-process.
     """
@@ -69,8 +81,10 @@ async def caller_of(ministack: Ministack, endpoint: str, cluster_name: str, toke
         return None
     headers = {"host": url.netloc, CLUSTER_HEADER: cluster_name}
     answer = await call_application(ministack.application, request, headers)
-    arn = re.search(rb"<Arn>([^<]+)</Arn>", answer.body)
-    return arn[1].decode() if answer.status == 200 and arn else None
+    found = re.search(rb"<Arn>([^<]+)</Arn>\s*<UserId>([^<]+)</UserId>", answer.body)
+    if answer.status != 200 or found is None:
+        return None
+    return Holder(found[1].decode(), found[2].decode(), request.signature.access_key)
 
 
 def _decode(token: str) -> urllib.parse.SplitResult | None:

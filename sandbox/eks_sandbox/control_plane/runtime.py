@@ -26,6 +26,7 @@ from eks_sandbox.node import controllers
 from eks_sandbox.node import webhook
 from eks_sandbox.node.applications import Reviews
 from eks_sandbox.node.authenticator import Authenticator
+from eks_sandbox.node.authorizer import Authorizer
 from eks_sandbox.node.client import Client
 from eks_sandbox.node.client import Collection
 from eks_sandbox.node.client import KubernetesError
@@ -36,7 +37,7 @@ from eks_sandbox.node.kubelet import Kubelet
 from eks_sandbox.node.machine import Machine
 from eks_sandbox.node.scheduler import Scheduler
 
-ADMISSION_PATH, AUTHENTICATION_PATH = "/mutate", "/authenticate"
+ADMISSION_PATH, AUTHENTICATION_PATH, AUTHORIZATION_PATH = "/mutate", "/authenticate", "/authorize"
 #: Seconds between looks at what is waited for.
 PERIOD = 0.05
 #: Seconds that the removal of objects may take.
@@ -83,18 +84,24 @@ def collection_of(manifest: Object) -> Collection:
 
 
 class Reviewer:
-    """The server that the API server asks about pods and tokens."""
+    """The server that the API server asks about pods, tokens and permissions."""
 
     def __init__(self, cluster: ClusterSpec, aws: AwsSide, authority: CertificateAuthority) -> None:
         self._cluster = cluster
         self._aws = aws
         self.authenticator = Authenticator(aws, cluster)
+        self.authorizer = Authorizer(aws, cluster)
         self._client: Client | None = None
         hook = webhook.Webhook(cluster.region, self._is_associated, self._annotations)
-        reviews = {ADMISSION_PATH: hook.review, AUTHENTICATION_PATH: self.authenticator.review}
+        reviews = {
+            ADMISSION_PATH: hook.review,
+            AUTHENTICATION_PATH: self.authenticator.review,
+            AUTHORIZATION_PATH: self.authorizer.review,
+        }
         self._server = Server(Reviews(reviews), authority.issue("reviewer"))
         self.admission_url = self._server.url + ADMISSION_PATH
         self.authentication_url = self._server.url + AUTHENTICATION_PATH
+        self.authorization_url = self._server.url + AUTHORIZATION_PATH
 
     def start(self) -> None:
         """Answer from now on."""

@@ -17,6 +17,16 @@ from eks_sandbox.interfaces import Identity
 EKS_TOKEN_PREFIX = "k8s-aws-v1."
 
 
+def user_info(identity: Identity) -> Object:
+    """The identity as reviews and admission requests show it."""
+    user: Object = {"username": identity.username, "groups": list(identity.groups)}
+    if identity.uid:
+        user["uid"] = identity.uid
+    if identity.extra:
+        user["extra"] = {key: list(values) for key, values in identity.extra.items()}
+    return user
+
+
 class Authenticator:
     """Answers TokenReviews of one cluster."""
 
@@ -40,8 +50,7 @@ class Authenticator:
         identity = await self._identify(str((body.get("spec") or {}).get("token", "")))
         status: Object = {"authenticated": False}
         if identity is not None:
-            user = {"username": identity.username, "groups": list(identity.groups)}
-            status = {"authenticated": True, "user": user}
+            status = {"authenticated": True, "user": user_info(identity)}
         return {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {}, "status": status}
 
     async def _identify(self, token: str) -> Identity | None:

@@ -8,6 +8,7 @@ import re
 import typing as t
 import uuid
 
+from eks_sandbox.aws.eks import access_policies
 from eks_sandbox.aws.eks.operations import Context
 from eks_sandbox.aws.eks.operations import any_resource
 from eks_sandbox.aws.eks.operations import cluster_resource
@@ -25,23 +26,17 @@ from eks_sandbox.aws.errors import invalid_parameter
 from eks_sandbox.aws.errors import invalid_request
 from eks_sandbox.aws.errors import limit_exceeded
 from eks_sandbox.aws.ministack import Caller
+from eks_sandbox.aws.token import Holder
+from eks_sandbox.interfaces import Access
+from eks_sandbox.interfaces import Extra
 from eks_sandbox.interfaces import Identity
 
-#: https://docs.aws.amazon.com/eks/latest/userguide/access-policies.html
-POLICIES = [
-    "AmazonEKSAdminPolicy",
-    "AmazonEKSAdminViewPolicy",
-    "AmazonEKSAutoNodePolicy",
-    "AmazonEKSClusterAdminPolicy",
-    "AmazonEKSEditPolicy",
-    "AmazonEKSSecretReaderPolicy",
-    "AmazonEKSViewPolicy",
-]
 ENTRIES_PER_CLUSTER = 3000
 ADMINISTRATOR_GROUP = "system:masters"
 
-_POLICY_ARN = "arn:aws:eks::aws:cluster-access-policy/"
-_ADMINISTRATORS = {f"{_POLICY_ARN}AmazonEKSClusterAdminPolicy", f"{_POLICY_ARN}AmazonEKSAdminPolicy"}
+#: Gives the unique id of a user or role, ``AIDA…`` or ``AROA…``, by ARN; None where there is none.
+PrincipalIds = t.Callable[[str], str | None]
+
 #: How neither groups nor user names may begin.
 _RESERVED = ("system:", "eks:", "aws:", "amazon:", "iam:")
 _SESSION_NAME = re.compile(r"\{\{SessionName(Raw)?\}\}")
@@ -133,7 +128,7 @@ async def associate_access_policy(context: Context, parameters: Shape) -> Shape:
     """Give an access entry a policy; doing it again replaces the scope (facts 2.4: idempotent)."""
     entry = _cluster(context, parameters).access_entry(parameters["principalArn"])
     policy, scope = parameters["policyArn"], parameters["accessScope"]
-    if policy.removeprefix(_POLICY_ARN) not in POLICIES:
+    if policy.removeprefix(access_policies.ARN) not in access_policies.POLICIES:
         raise invalid_parameter(f"The policyArn {policy} is not valid.")
     if entry.shape["type"] not in _POLICY_TYPES:
         raise invalid_parameter(_STANDARD_ONLY)
@@ -178,7 +173,8 @@ async def list_associated_access_policies(context: Context, parameters: Shape) -
 @operation("ListAccessPolicies", any_resource)
 async def list_access_policies(_context: Context, parameters: Shape) -> Shape:
     """The access policies that there are."""
-    found, token = page([{"name": name, "arn": f"{_POLICY_ARN}{name}"} for name in POLICIES], parameters)
+    policies = [{"name": name, "arn": f"{access_policies.ARN}{name}"} for name in access_policies.POLICIES]
+    found, token = page(policies, parameters)
     return {"accessPolicies": found, "nextToken": token}
 
 
@@ -201,7 +197,7 @@ def _cluster(context: Context, parameters: Shape) -> Cluster:
 def add_administrator(cluster: Cluster, principal: str) -> None:
     """The entry that bootstrapClusterCreatorAdminPermissions makes."""
     entry = _new_entry(cluster, principal, "STANDARD", [], None)
-    policy = f"{_POLICY_ARN}AmazonEKSClusterAdminPolicy"
+    policy = f"{access_policies.ARN}AmazonEKSClusterAdminPolicy"
     scope = {"type": "cluster", "namespaces": []}
     entry.policies[policy] = {
         "policyArn": policy,
@@ -225,25 +221,61 @@ def principal_of(caller_arn: str) -> str:
     return f"arn:aws:iam::{account}:role/{resource.split('/')[1]}"
 
 
-def identity(cluster: Cluster, caller_arn: str, principal_id: t.Callable[[str], str | None]) -> Identity | None:
-    """Who an authenticated AWS caller is in this cluster, or None for somebody without access.
+def identity(cluster: Cluster, holder: Holder, principal_id: PrincipalIds) -> Identity | None:
+    """Who the holder of a token is in this cluster, or None for somebody without access.
 
-    EKS authorises access policies itself; here the two administrator policies become the group system:masters.
-    ``principal_id`` gives the unique id of a user or role by ARN: an entry is for the principal that it was made for,
-    not for a later one of the same name (facts 2.4).
+    What the access policies of an entry allow is no matter of its groups, see ``authorize``.
     """
-    principal = principal_of(caller_arn)
+    principal = principal_of(holder.arn)
+    unique_id, _, session = holder.user_id.partition(":")
+    uid = f"aws-iam-authenticator:{principal.split(':')[4]}:{unique_id}"
+    # As `kubectl auth whoami` shows it on EKS, and aws-iam-authenticator (pkg/server) makes it.
+    extra = {
+        "accessKeyId": [holder.access_key],
+        "arn": [holder.arn],
+        "canonicalArn": [principal],
+        "principalId": [unique_id],
+        "sessionName": [session],
+        "sigs.k8s.io/aws-iam-authenticator/principalId": [unique_id],
+    }
     if not has_access_entries(cluster):
         is_creator = cluster.bootstraps_creator and principal == principal_of(cluster.creator_arn)
-        return Identity(caller_arn, (ADMINISTRATOR_GROUP, "system:authenticated")) if is_creator else None
-    entry = next((entry for arn, entry in cluster.access_entries.items() if _same(arn, principal)), None)
+        groups = (ADMINISTRATOR_GROUP, "system:authenticated")
+        return Identity(holder.arn, groups, uid, extra) if is_creator else None
+    entry = _entry_of(cluster, principal, principal_id)
+    if entry is None:
+        return None
+    username = entry.shape["username"].replace("{{SessionName}}", holder.arn.rsplit("/", 1)[-1])
+    return Identity(username, (*entry.shape["kubernetesGroups"], "system:authenticated"), uid, extra)
+
+
+def authorize(cluster: Cluster, extra: Extra, access: Access, principal_id: PrincipalIds) -> str | None:
+    """Why an access policy allows this to the user with this ``extra``, in the words of EKS's audit log; else None."""
+    principal = _first(extra, "canonicalArn")
+    entry = _entry_of(cluster, principal, principal_id) if principal and has_access_entries(cluster) else None
+    if entry is None:
+        return None
+    for arn, associated in entry.policies.items():
+        place = access_policies.place_of_right(associated, access)
+        if place is not None:
+            name = f"{entry.shape['principalArn']}+{arn}"
+            binding = f'ClusterRoleBinding "{name}"' if place == "*" else f'RoleBinding "{name}/{place}"'
+            user = _first(extra, "principalId")
+            return f'EKS Access Policy: allowed by {binding} of ClusterRole "{arn}" to User "{user}"'
+    return None
+
+
+def _first(extra: Extra, key: str) -> str:
+    return next(iter(extra.get(key) or ()), "")
+
+
+def _entry_of(cluster: Cluster, principal: str, principal_id: PrincipalIds) -> AccessEntry | None:
+    """The entry of a principal; one that was made for an earlier one of the same name does not count (facts 2.4)."""
+    entries = cluster.access_entries
+    entry = entries.get(principal) or next((entry for arn, entry in entries.items() if _same(arn, principal)), None)
     if entry is None or entry.principal_id not in (None, principal_id(entry.shape["principalArn"])):
         return None
-    groups = list(entry.shape["kubernetesGroups"])
-    if _ADMINISTRATORS & set(entry.policies):
-        groups.append(ADMINISTRATOR_GROUP)
-    username = entry.shape["username"].replace("{{SessionName}}", caller_arn.rsplit("/", 1)[-1])
-    return Identity(username, (*groups, "system:authenticated"))
+    return entry
 
 
 def _new_entry(cluster: Cluster, principal: str, kind: str, groups: list[str], username: str | None) -> AccessEntry:
@@ -284,7 +316,7 @@ def _same(entry_arn: str, principal: str) -> bool:
     """An assumed-role ARN has lost its role's path, so only account and name of a role are compared."""
     if ":role/" not in entry_arn:
         return entry_arn == principal
-    return entry_arn.split(":")[4] == principal.split(":")[4] and _last(entry_arn) == _last(principal)
+    return entry_arn.split(":")[4:5] == principal.split(":")[4:5] and _last(entry_arn) == _last(principal)
 
 
 def _last(arn: str) -> str:

@@ -14,6 +14,8 @@ import aiohttp
 from eks_sandbox.control_plane.certificates import CertificateAuthority
 from eks_sandbox.control_plane.embedded import schema
 from eks_sandbox.control_plane.embedded.access import Authenticator
+from eks_sandbox.control_plane.embedded.access import Authorizer
+from eks_sandbox.control_plane.embedded.access import PolicyReason
 from eks_sandbox.control_plane.embedded.admission import Webhooks
 from eks_sandbox.control_plane.embedded.defaults import set_defaults
 from eks_sandbox.control_plane.embedded.discovery import Discovery
@@ -44,18 +46,28 @@ class EmbeddedControlPlane:
 
     has_controllers = has_scheduler = False
 
-    def __init__(self, cluster: ClusterSpec, authority: CertificateAuthority, store: Store, tokens: Tokens) -> None:
+    def __init__(
+        self,
+        cluster: ClusterSpec,
+        authority: CertificateAuthority,
+        store: Store,
+        tokens: Tokens,
+        policy_reason: PolicyReason,
+    ) -> None:
         self._store = store
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, sock_connect=5))
         self._authenticator = Authenticator(tokens, self._session, authority.client_context())
+        authorizer = Authorizer(policy_reason)
         self._lifecycle = Lifecycle(store)
         writer = Writer(store, Webhooks(store, self._session), self._lifecycle)
+        reviews = Reviews(store, tokens, self._authenticator, authorizer)
         application = ApiServer(
             authenticator=self._authenticator,
+            authorizer=authorizer,
             discovery=Discovery(cluster.version, tokens),
             reader=Reader(store),
             writer=writer,
-            handlers=Handlers(store, writer, self._lifecycle, Reviews(store, tokens, self._authenticator)),
+            handlers=Handlers(store, writer, self._lifecycle, reviews),
             kubelets=Kubelets(store, self._session, _kubelet_context(authority)),
         )
         certificate = authority.issue("kube-apiserver", ("localhost", "kubernetes", "kubernetes.default.svc"))
@@ -124,7 +136,7 @@ async def start_cluster(cluster: ClusterSpec, aws: AwsSide, directory: pathlib.P
     store = Store()
     tokens = await Tokens.create(store, cluster.issuer)
     reviewer = Reviewer(cluster, aws, authority)
-    plane = EmbeddedControlPlane(cluster, authority, store, tokens)
+    plane = EmbeddedControlPlane(cluster, authority, store, tokens, reviewer.authorizer.reason)
     reviewer.start()
     plane.start(reviewer.authentication_url)
     runtime = Runtime(cluster, aws, directory, authority, plane, reviewer)

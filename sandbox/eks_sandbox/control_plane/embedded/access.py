@@ -3,7 +3,7 @@
 """Who may do what: authentication and authorisation.
 
 RBAC is not rebuilt: administrators may do everything, the sandbox's own components what they need, everybody else
-nothing. Every refusal has a real kube-apiserver's words.
+what the access policies of EKS allow. Every refusal has a real kube-apiserver's words.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from eks_sandbox.control_plane.embedded.requests import Target
 from eks_sandbox.control_plane.embedded.resources import NAMESPACES
 from eks_sandbox.control_plane.embedded.tokens import Tokens
 from eks_sandbox.control_plane.objects import Object
+from eks_sandbox.interfaces import Access
+from eks_sandbox.interfaces import Extra
 from eks_sandbox.interfaces import Identity
 
 ADMINISTRATORS = "system:masters"
@@ -34,6 +36,9 @@ REVIEW_TTL = 5.0
 #: Paths that anybody may read (the cluster role system:public-info-viewer), and those of system:discovery.
 PUBLIC_PATHS = ("/healthz", "/livez", "/readyz", "/version")
 DISCOVERY_PATHS = ("/api", "/apis", "/openapi", "/openid", "/.well-known", *PUBLIC_PATHS)
+
+#: What everybody may ask about oneself (the cluster role system:basic-user).
+_SELF_REVIEWS = ("selfsubjectreviews", "selfsubjectaccessreviews", "selfsubjectrulesreviews")
 
 _READ = ("get", "list", "watch")
 _ALL = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
@@ -129,57 +134,68 @@ class Authenticator:
         if not status.get("authenticated"):
             return None
         user = status["user"]
-        identity = Identity(user["username"], (*(user.get("groups") or ()), AUTHENTICATED))
+        groups = tuple(dict.fromkeys((*(user.get("groups") or ()), AUTHENTICATED)))
+        identity = Identity(user["username"], groups, user.get("uid", ""), user.get("extra") or {})
         self._reviewed[token] = (now + REVIEW_TTL, identity)
         return identity
 
 
-def may(identity: Identity, verb: str, target: Target) -> bool:
-    """Whether the identity may do this to that resource."""
-    if ADMINISTRATORS in identity.groups:
-        return True
-    resource = target.resource
-    if resource.kind in ("SelfSubjectReview", "SelfSubjectAccessReview"):
+#: Why something is allowed beyond the rules above, by the user's ``extra``, or None.
+PolicyReason = t.Callable[[Extra, Access], str | None]
+
+
+class Authorizer:
+    """Says who may do what."""
+
+    def __init__(self, policy_reason: PolicyReason) -> None:
+        self._policy_reason = policy_reason
+
+    def reason(self, identity: Identity, access: Access) -> str | None:
+        """Why the identity may do this, perhaps without words; None when it may not."""
+        is_allowed = ADMINISTRATORS in identity.groups or (
+            _may_read_path(identity, access) if access.path else _is_in_rules(identity, access)
+        )
+        return "" if is_allowed else self._policy_reason(identity.extra, access)
+
+    def ensure_may(self, identity: Identity, verb: str, target: Target) -> None:
+        """Refuse what the identity may not do.
+
+        :raises ApiError: 403
+        """
+        resource = target.resource
+        named = f"{resource.plural}/{target.subresource}" if target.subresource else resource.plural
+        # A namespace is asked for by name, but counts as being in itself.
+        namespace = target.name if resource is NAMESPACES else target.namespace
+        if self.reason(identity, Access(verb, resource.group, named, namespace)) is not None:
+            return
+        where = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
+        subject = f'{resource.qualified} "{target.name}"' if target.name else resource.qualified
+        message = (
+            f'{subject} is forbidden: User "{identity.username}" cannot {verb} resource "{named}" '
+            f'in API group "{resource.group}" {where}'
+        )
+        raise ApiError(403, "Forbidden", message, details_of(resource, target.name))
+
+    def ensure_may_read_path(self, identity: Identity, path: str) -> None:
+        """Refuse paths that are no resources to those who may not read them.
+
+        :raises ApiError: 403
+        """
+        if self.reason(identity, Access("get", path=path)) is None:
+            message = f'forbidden: User "{identity.username}" cannot get path "{path}"'
+            raise ApiError(403, "Forbidden", message, {})
+
+
+def _may_read_path(identity: Identity, access: Access) -> bool:
+    allowed = DISCOVERY_PATHS if AUTHENTICATED in identity.groups else PUBLIC_PATHS
+    return access.verb == "get" and any(
+        access.path == prefix or access.path.startswith(f"{prefix}/") for prefix in allowed
+    )
+
+
+def _is_in_rules(identity: Identity, access: Access) -> bool:
+    if access.resource in _SELF_REVIEWS and access.verb == "create":
         return AUTHENTICATED in identity.groups
-    named = f"{resource.plural}/{target.subresource}" if target.subresource else resource.plural
     names = (identity.username, *identity.groups)
     rules = [rule for name in names for rule in RULES.get(name, ())]
-    return any(named in rule.resources and verb in rule.verbs for rule in rules)
-
-
-def ensure_may(identity: Identity, verb: str, target: Target) -> None:
-    """Refuse what the identity may not do.
-
-    :raises ApiError: 403
-    """
-    if may(identity, verb, target):
-        return
-    resource = target.resource
-    named = f"{resource.plural}/{target.subresource}" if target.subresource else resource.plural
-    # A namespace is asked for by name, but counts as being in itself.
-    namespace = target.name if resource is NAMESPACES else target.namespace
-    where = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
-    subject = f'{resource.qualified} "{target.name}"' if target.name else resource.qualified
-    message = (
-        f'{subject} is forbidden: User "{identity.username}" cannot {verb} resource "{named}" '
-        f'in API group "{resource.group}" {where}'
-    )
-    raise ApiError(403, "Forbidden", message, details_of(resource, target.name))
-
-
-def ensure_may_read_path(identity: Identity, path: str) -> None:
-    """Refuse paths that are no resources to those who may not read them.
-
-    :raises ApiError: 403
-    """
-    if ADMINISTRATORS in identity.groups:
-        return
-    allowed = DISCOVERY_PATHS if AUTHENTICATED in identity.groups else PUBLIC_PATHS
-    if not any(path == prefix or path.startswith(f"{prefix}/") for prefix in allowed):
-        message = f'forbidden: User "{identity.username}" cannot get path "{path}"'
-        raise ApiError(403, "Forbidden", message, {})
-
-
-def user_info(identity: Identity) -> dict[str, t.Any]:
-    """The identity as reviews and admission requests show it."""
-    return {"username": identity.username, "groups": list(identity.groups)}
+    return any(access.resource in rule.resources and access.verb in rule.verbs for rule in rules)

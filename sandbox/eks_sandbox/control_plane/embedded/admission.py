@@ -14,7 +14,6 @@ import uuid
 import aiohttp
 import jsonpatch
 
-from eks_sandbox.control_plane.embedded.access import user_info
 from eks_sandbox.control_plane.embedded.defaults import random_suffix
 from eks_sandbox.control_plane.embedded.errors import ApiError
 from eks_sandbox.control_plane.embedded.errors import bad_request
@@ -29,6 +28,7 @@ from eks_sandbox.control_plane.objects import Object
 from eks_sandbox.control_plane.objects import labels_of
 from eks_sandbox.control_plane.objects import matches_selector
 from eks_sandbox.interfaces import Identity
+from eks_sandbox.node.authenticator import user_info
 
 TOKEN_MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 #: Seconds a token of the API lives; the odd number tells kube-apiserver that the projection is its own.

@@ -175,9 +175,9 @@ def _refuse_constant(name: str) -> t.NoReturn:
 
 
 def target_of(path: str) -> Target:
-    """The resource that a path names.
+    """The resource that a path names, which may be one that is not rebuilt here.
 
-    :raises ApiError: 404 for what no cluster has, 501 for what this control plane does not rebuild.
+    :raises ApiError: 404 for what no cluster has.
     :raises PageNotFoundError: no API begins like this.
     """
     found = _PATH.fullmatch(path)
@@ -189,12 +189,11 @@ def target_of(path: str) -> Target:
     plural, subresource = found["plural"], urllib.parse.unquote(found["subresource"] or "")
     resource = resources.by_path(group, version, plural)
     if resource is None:
-        if version == "v1" and plural in resources.NOT_REBUILT.get(group, ()):
-            raise not_implemented(f"{plural}.{group}" if group else plural)
-        raise unknown_resource()
-    if subresource and subresource not in resource.subresources:
-        if resource is resources.PODS and subresource in resources.POD_SUBRESOURCES_NOT_REBUILT:
-            raise not_implemented(f"pods/{subresource}")
+        if version != "v1" or plural not in resources.NOT_REBUILT.get(group, ()):
+            raise unknown_resource()
+        resource = Resource(group, plural, plural, verbs=())
+    is_known = subresource in resource.subresources or _is_missing(resource, subresource)
+    if subresource and not is_known:
         raise unknown_resource()
     namespace = urllib.parse.unquote(found["namespace"] or "")
     if bool(namespace) and not resource.namespaced:
@@ -204,6 +203,22 @@ def target_of(path: str) -> Target:
         why = "may not contain '%'" if "%" in name else f"may not be '{name}'"
         raise bad_request(f'Name parameter invalid: "{name}": {why}')
     return Target(resource, namespace, name, subresource)
+
+
+def _is_missing(resource: Resource, subresource: str) -> bool:
+    """Whether real clusters have this, and this control plane does not."""
+    is_of_pods = resource is resources.PODS and subresource in resources.POD_SUBRESOURCES_NOT_REBUILT
+    return is_of_pods or resource.plural in resources.NOT_REBUILT.get(resource.group, ())
+
+
+def ensure_served(target: Target) -> None:
+    """Refuse what this control plane does not rebuild.
+
+    :raises ApiError: 501
+    """
+    if _is_missing(target.resource, target.subresource):
+        name = target.resource.qualified
+        raise not_implemented(f"{name}/{target.subresource}" if target.subresource else name)
 
 
 _VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
@@ -229,10 +244,11 @@ def verb_of(request: Request, target: Target) -> str:
 
 
 def ensure_verb(target: Target, verb: str) -> None:
-    """Refuse verbs that the kind does not have.
+    """Refuse verbs that the kind does not have, and kinds that are not rebuilt.
 
-    :raises ApiError: 405
+    :raises ApiError: 405 or 501
     """
+    ensure_served(target)
     if target.subresource:
         return
     if verb not in target.resource.verbs:

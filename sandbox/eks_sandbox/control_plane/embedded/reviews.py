@@ -9,8 +9,7 @@ import typing as t
 
 from eks_sandbox.control_plane.embedded import schema
 from eks_sandbox.control_plane.embedded.access import Authenticator
-from eks_sandbox.control_plane.embedded.access import may
-from eks_sandbox.control_plane.embedded.access import user_info
+from eks_sandbox.control_plane.embedded.access import Authorizer
 from eks_sandbox.control_plane.embedded.errors import Cause
 from eks_sandbox.control_plane.embedded.errors import bad_request
 from eks_sandbox.control_plane.embedded.errors import conflict
@@ -24,7 +23,6 @@ from eks_sandbox.control_plane.embedded.requests import Target
 from eks_sandbox.control_plane.embedded.resources import PODS
 from eks_sandbox.control_plane.embedded.resources import SERVICE_ACCOUNTS
 from eks_sandbox.control_plane.embedded.resources import Resource
-from eks_sandbox.control_plane.embedded.resources import by_path
 from eks_sandbox.control_plane.embedded.store import Store
 from eks_sandbox.control_plane.embedded.tokens import DEFAULT_LIFETIME
 from eks_sandbox.control_plane.embedded.tokens import LONGEST_LIFETIME
@@ -34,6 +32,8 @@ from eks_sandbox.control_plane.embedded.writes import ensure_kind
 from eks_sandbox.control_plane.objects import Object
 from eks_sandbox.control_plane.objects import timestamp
 from eks_sandbox.interfaces import Identity
+from eks_sandbox.node.authenticator import user_info
+from eks_sandbox.node.authorizer import access_of
 
 Answer = tuple[int, Object]
 Review = t.Callable[[Target, Request, WriteOptions], t.Awaitable[Answer]]
@@ -45,10 +45,11 @@ _TOKEN_REQUESTS = Resource(
 class Reviews:
     """Answers reviews."""
 
-    def __init__(self, store: Store, tokens: Tokens, authenticator: Authenticator) -> None:
+    def __init__(self, store: Store, tokens: Tokens, authenticator: Authenticator, authorizer: Authorizer) -> None:
         self._store = store
         self._tokens = tokens
         self._authenticator = authenticator
+        self._authorizer = authorizer
 
     def review_of(self, resource: Resource) -> Review | None:
         """What answers a kind that is a question, None for ordinary kinds."""
@@ -154,16 +155,11 @@ class Reviews:
             raise invalid(target.resource, "", causes)
         identity = options.identity
         if target.resource.kind == "SubjectAccessReview":
-            identity = Identity(spec.get("user") or "", tuple(spec.get("groups") or ()))
-        asked: Object = resource if resource is not None else t.cast(Object, path)
-        allowed = may(identity, asked.get("verb", ""), _asked_for(resource or {}))
-        return 201, {**body, "status": {"allowed": allowed}}
-
-
-def _asked_for(attributes: Object) -> Target:
-    group, plural = attributes.get("group", ""), attributes.get("resource", "")
-    resource = by_path(group, "v1", plural) or Resource(group, plural, plural)
-    return Target(resource, attributes.get("namespace", ""), subresource=attributes.get("subresource", ""))
+            groups = tuple(spec.get("groups") or ())
+            identity = Identity(spec.get("user") or "", groups, spec.get("uid") or "", spec.get("extra") or {})
+        reason = self._authorizer.reason(identity, access_of(spec))
+        status = {"allowed": reason is not None, **({"reason": reason} if reason else {})}
+        return 201, {**body, "status": status}
 
 
 def _subject_causes(resource: Resource, spec: Object) -> t.Iterator[Cause]:

@@ -12,8 +12,7 @@ import yaml
 
 from eks_sandbox.control_plane.embedded import schema
 from eks_sandbox.control_plane.embedded.access import Authenticator
-from eks_sandbox.control_plane.embedded.access import ensure_may
-from eks_sandbox.control_plane.embedded.access import ensure_may_read_path
+from eks_sandbox.control_plane.embedded.access import Authorizer
 from eks_sandbox.control_plane.embedded.discovery import Discovery
 from eks_sandbox.control_plane.embedded.errors import ApiError
 from eks_sandbox.control_plane.embedded.errors import PageNotFoundError
@@ -27,10 +26,14 @@ from eks_sandbox.control_plane.embedded.negotiation import Form
 from eks_sandbox.control_plane.embedded.negotiation import negotiate
 from eks_sandbox.control_plane.embedded.reads import Reader
 from eks_sandbox.control_plane.embedded.requests import Request
+from eks_sandbox.control_plane.embedded.requests import Target
+from eks_sandbox.control_plane.embedded.requests import ensure_served
 from eks_sandbox.control_plane.embedded.requests import ensure_verb
 from eks_sandbox.control_plane.embedded.requests import target_of
 from eks_sandbox.control_plane.embedded.requests import verb_of
 from eks_sandbox.control_plane.embedded.resources import CREATE_ONLY
+from eks_sandbox.control_plane.embedded.resources import SERVICE_ACCOUNTS
+from eks_sandbox.control_plane.embedded.resources import Resource
 from eks_sandbox.control_plane.embedded.streams import STREAMS
 from eks_sandbox.control_plane.embedded.streams import Kubelets
 from eks_sandbox.control_plane.embedded.writes import Writer
@@ -57,6 +60,7 @@ class ApiServer:
     def __init__(
         self,
         authenticator: Authenticator,
+        authorizer: Authorizer,
         discovery: Discovery,
         reader: Reader,
         writer: Writer,
@@ -64,6 +68,7 @@ class ApiServer:
         kubelets: Kubelets,
     ) -> None:
         self._authenticator = authenticator
+        self._authorizer = authorizer
         self._discovery = discovery
         self._reader = reader
         self._writer = writer
@@ -93,20 +98,21 @@ class ApiServer:
     async def _http(self, request: Request, receive: Receive, send: _Guard) -> None:
         identity = await self._authenticator.identify(request.bearer_token)
         if "impersonate-user" in request.headers:
+            self._authorizer.ensure_may(identity, "impersonate", _impersonated(request.headers["impersonate-user"]))
             raise not_implemented("impersonation")
         if request.path in HEALTH_PATHS:
             await respond(send, 200, b"ok", "text/plain; charset=utf-8")
             return
         document = self._discovery.answer(request.path)
         if document is not None or not request.path.startswith(("/api/", "/apis/")):
-            ensure_may_read_path(identity, request.path)
+            self._authorizer.ensure_may_read_path(identity, request.path)
             if document is None:
                 raise PageNotFoundError
             await _send(send, 200, document)
             return
         target = target_of(request.path)
         verb = verb_of(request, target)
-        ensure_may(identity, verb, target)
+        self._authorizer.ensure_may(identity, verb, target)
         ensure_verb(target, verb)
         await schema.ready()
         if target.subresource == "log" and verb == "get":
@@ -132,10 +138,18 @@ class ApiServer:
         request = Request.read({**scope, "method": "GET"}, b"")
         identity = await self._authenticator.identify(request.bearer_token)
         target = target_of(request.path)
-        ensure_may(identity, "create", target)
+        self._authorizer.ensure_may(identity, "create", target)
+        ensure_served(target)
         if target.subresource not in STREAMS:
             raise unknown_resource()
         await self._kubelets.execute(target, request, scope, receive, send)
+
+
+def _impersonated(user: str) -> Target:
+    """What one must be allowed to impersonate in order to act as this user."""
+    if user.startswith("system:serviceaccount:") and user.count(":") == 3:
+        return Target(SERVICE_ACCOUNTS, *user.split(":")[2:])
+    return Target(Resource("", "users", "User", namespaced=False), name=user)
 
 
 class _Guard:

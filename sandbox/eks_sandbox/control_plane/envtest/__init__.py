@@ -44,7 +44,7 @@ async def start_cluster(cluster: ClusterSpec, aws: AwsSide, directory: pathlib.P
     runtime = Runtime(cluster, aws, directory, authority, plane, reviewer)
     reviewer.start()
     try:
-        await plane.start(reviewer.authentication_url)
+        await plane.start(reviewer.authentication_url, reviewer.authorization_url)
         if not plane.has_controllers:
             log.warning(
                 "%s has no kube-controller-manager: what belongs to deleted objects and namespaces stays", binaries

@@ -33,6 +33,14 @@ SERVICE_RANGE = "10.100.0.0/16"
 #: How long kube-apiserver keeps what the token webhook said. Its default of two minutes would let a user whose access
 #: entry is gone go on; the sandbox's own API server uses the same time.
 REVIEW_TTL = "5s"
+#: As on EKS a webhook is asked last. By default its yes is kept 5 minutes and its no 30 seconds.
+AUTHORIZATION = {
+    "authorization-mode": "Node,RBAC,Webhook",
+    "authorization-webhook-config-file": "authorization.kubeconfig",
+    "authorization-webhook-version": "v1",
+    "authorization-webhook-cache-authorized-ttl": "1s",
+    "authorization-webhook-cache-unauthorized-ttl": "1s",
+}
 #: etcd has no port: only this user's processes reach a socket in the cluster's directory. The form is etcd's own; the
 #: paths are relative to the directory, because a socket's path may not be longer than 107 bytes.
 ETCD_CLIENTS, ETCD_PEERS = "unix://etcd-clients:0", "unix://etcd-peers:0"
@@ -57,15 +65,16 @@ class RealControlPlane:
         self.has_controllers = (binaries / MANAGER).exists()
         self.has_scheduler = (binaries / SCHEDULER).exists()
 
-    async def start(self, authentication_url: str) -> None:
+    async def start(self, authentication_url: str, authorization_url: str) -> None:
         """Run; returns when the API server is ready.
 
-        Tokens that are not Kubernetes' own are asked about at ``authentication_url``.
+        Tokens that are not Kubernetes' own are asked about at ``authentication_url``, permissions that RBAC does not
+        give at ``authorization_url``; who answers there listens already.
 
         :raises DaemonError: one of the programs has ended.
         :raises TimeoutError: the API server is not ready in time.
         """
-        await asyncio.to_thread(self._write_files, authentication_url)
+        await asyncio.to_thread(self._write_files, authentication_url, authorization_url)
         await self._start("etcd", _etcd_flags())
         await self._start("kube-apiserver", self._api_server_flags())
         await self._wait_until_ready()
@@ -100,11 +109,12 @@ class RealControlPlane:
                 await asyncio.sleep(PERIOD)
         raise TimeoutError(f"kube-apiserver is not ready after {START_TIMEOUT:.0f} s; see {self._directory}")
 
-    def _write_files(self, authentication_url: str) -> None:
+    def _write_files(self, authentication_url: str, authorization_url: str) -> None:
         rows = [f'{self.admin_token},{ADMINISTRATOR[0]},administrator,"{ADMINISTRATOR[1]}"']
         rows += [f"{self._tokens[name]},system:{name},{name}" for name in (MANAGER, SCHEDULER)]
         write_private(self._directory / "tokens.csv", "\n".join(rows).encode())
         self._write_kubeconfig("authentication", authentication_url, {})
+        self._write_kubeconfig("authorization", authorization_url, {})
         for name in (MANAGER, SCHEDULER):
             self._write_kubeconfig(name, self.endpoint, {"token": self._tokens[name]})
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
@@ -144,7 +154,7 @@ class RealControlPlane:
             "authentication-token-webhook-config-file": "authentication.kubeconfig",
             "authentication-token-webhook-version": "v1",
             "authentication-token-webhook-cache-ttl": REVIEW_TTL,
-            "authorization-mode": "Node,RBAC",
+            **AUTHORIZATION,
             "allow-privileged": "true",
             "enable-admission-plugins": "NodeRestriction",
             # Only the real controllers take the taint of a new node away once it is ready.

@@ -1,0 +1,284 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the access policies of EKS let people do in Kubernetes."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import typing as t
+import uuid
+
+import kubernetes
+import pytest
+from conformance.kubernetes_cluster import CLUSTER
+from conformance.kubernetes_cluster import Cluster
+from conformance.kubernetes_cluster import cluster
+from conformance.kubernetes_cluster import eventually
+from conformance.kubernetes_cluster import refused
+from conformance.kubernetes_cluster import send
+from conformance.test_aws_credentials import eks_token
+from conformance.test_aws_credentials import settings
+from conformance.test_kubernetes_kubectl import KUBECTL
+from conformance.test_kubernetes_kubectl import Kubectl
+from kubernetes.client.exceptions import ApiException
+from sandbox_process import CONTROL_PLANE
+
+__all__ = ["cluster"]
+pytestmark = pytest.mark.client("kubernetes client")
+
+POLICY = "arn:aws:eks::aws:cluster-access-policy/"
+SESSION = "arn:aws:sts::111122223333:assumed-role/"
+DEV, OTHER_DEV, LIVE = "dev-a", "dev-b", "live"
+RBAC, APPS = "rbac.authorization.k8s.io", "apps"
+#: What one may ask for in the whole cluster.
+CLUSTER_WIDE = {
+    "read pods": {"resourceAttributes": {"verb": "list", "resource": "pods"}},
+    "read namespaces": {"resourceAttributes": {"verb": "list", "resource": "namespaces"}},
+    "read secrets": {"resourceAttributes": {"verb": "get", "resource": "secrets", "namespace": LIVE}},
+    "write pods": {"resourceAttributes": {"verb": "create", "resource": "pods", "namespace": DEV}},
+    "write roles": {"resourceAttributes": {"verb": "create", "resource": "roles", "group": RBAC, "namespace": DEV}},
+    "read nodes": {"resourceAttributes": {"verb": "list", "resource": "nodes"}},
+    "write nodes": {"resourceAttributes": {"verb": "delete", "resource": "nodes"}},
+    "read metrics": {"nonResourceAttributes": {"verb": "get", "path": "/metrics"}},
+}
+
+
+class Person:
+    """A session of a role of its own, which has an access entry."""
+
+    def __init__(self, cluster: Cluster, **entry: t.Any) -> None:
+        trust = {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111122223333:root"}, "Action": "sts:AssumeRole"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+        account = cluster.account
+        self.role = f"person-{uuid.uuid4().hex[:8]}"
+        self.arn = account.iam.create_role(RoleName=self.role, AssumeRolePolicyDocument=document)["Role"]["Arn"]
+        keys = cluster.sandbox.client("sts").assume_role(RoleArn=self.arn, RoleSessionName="anna")["Credentials"]
+        self._eks = account.eks
+        self._who = {"clusterName": CLUSTER, "principalArn": self.arn}
+        self._eks.create_access_entry(**self._who, **entry)
+        self.access_key = keys["AccessKeyId"]
+        own = settings(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
+        self.token = eks_token(account, CLUSTER, keys=own)
+        self.core = cluster.client(self.token)
+
+    def associate(self, policy: str, *namespaces: str) -> Person:
+        """Give the entry a policy in these namespaces, or in the whole cluster."""
+        scope = {"type": "namespace", "namespaces": list(namespaces)} if namespaces else {"type": "cluster"}
+        self._eks.associate_access_policy(**self._who, policyArn=f"{POLICY}{policy}", accessScope=scope)
+        return self
+
+    def disassociate(self, policy: str) -> None:
+        """Take a policy away."""
+        self._eks.disassociate_access_policy(**self._who, policyArn=f"{POLICY}{policy}")
+
+    def reviewed(self, **spec: t.Any) -> t.Any:
+        """The status of a SelfSubjectAccessReview."""
+        reviews = kubernetes.client.AuthorizationV1Api(self.core.api_client)
+        return reviews.create_self_subject_access_review({"spec": spec}).status
+
+    def may(self, verb: str, resource: str, namespace: str = "", group: str = "") -> bool:
+        """Whether the API server says that this person may; ``pods/log`` is a subresource."""
+        plural, _, subresource = resource.partition("/")
+        asked = {"verb": verb, "group": group, "resource": plural, "subresource": subresource, "namespace": namespace}
+        return bool(self.reviewed(resourceAttributes=asked).allowed)
+
+
+@pytest.fixture
+def person(cluster: Cluster) -> Person:
+    """Somebody with an access entry and no policy."""
+    return Person(cluster)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def namespaces(cluster: Cluster) -> t.Iterator[None]:
+    """Two namespaces that begin alike, and another one."""
+    for name in (DEV, OTHER_DEV, LIVE):
+        cluster.core.create_namespace({"metadata": {"name": name}})
+        cluster.core.create_namespaced_secret(name, {"metadata": {"name": "hidden"}, "stringData": {"a": "1"}})
+    yield
+    for name in (DEV, OTHER_DEV, LIVE):
+        cluster.core.delete_namespace(name)
+
+
+def is_refused(call: t.Callable[[], object]) -> bool:
+    """Whether the API server forbids a call."""
+    try:
+        call()
+    except ApiException as error:
+        assert error.status == 403, error
+        return True
+    return False
+
+
+def test_without_a_policy_an_entry_lets_nobody_do_anything(person: Person, cluster: Cluster) -> None:
+    user = f"{SESSION}{person.role}/anna"
+    message = rf"pods is forbidden: User \"{user}\" cannot list resource \"pods\" in API group \"\" in the namespace"
+    with refused(403, "Forbidden", rf"{message} \"{DEV}\""):
+        person.core.list_namespaced_pod(DEV)
+    # Kinds that the embedded control plane lacks are no exception, nor is acting as somebody else.
+    for path in (f"/apis/networking.k8s.io/v1/namespaces/{DEV}/ingresses", f"/api/v1/namespaces/{DEV}/pods/a/proxy"):
+        assert send(cluster, "GET", path, known=False, Authorization=f"Bearer {person.token}")[0] == 403
+    with refused(403, r"users \"bob\" is forbidden", r"cannot impersonate resource \"users\" in API group \"\""):
+        person.core.list_namespaced_pod(DEV, _headers={"Impersonate-User": "bob"})
+    assert not person.may("list", "pods", DEV)
+    assert not person.reviewed(nonResourceAttributes={"verb": "get", "path": "/metrics"}).allowed
+    assert person.reviewed(nonResourceAttributes={"verb": "get", "path": "/version"}).allowed
+
+
+def test_an_identity_carries_its_principal_and_no_group_of_administrators(person: Person) -> None:
+    person.associate("AmazonEKSClusterAdminPolicy")
+    user = kubernetes.client.AuthenticationV1Api(person.core.api_client).create_self_subject_review({}).status.user_info
+    unique_id = user.extra["principalId"][0]
+    assert (user.username, user.groups) == (f"{SESSION}{person.role}/anna", ["system:authenticated"])
+    assert (user.uid, unique_id[:4]) == (f"aws-iam-authenticator:111122223333:{unique_id}", "AROA")
+    assert user.extra == {
+        "accessKeyId": [person.access_key],
+        "arn": [f"{SESSION}{person.role}/anna"],
+        "canonicalArn": [person.arn],
+        "principalId": [unique_id],
+        "sessionName": ["anna"],
+        "sigs.k8s.io/aws-iam-authenticator/principalId": [unique_id],
+    }
+
+
+def test_view_in_one_namespace(person: Person) -> None:
+    core = person.associate("AmazonEKSViewPolicy", DEV).core
+    assert core.list_namespaced_pod(DEV).items == []
+    # A namespace counts as being in itself.
+    assert core.read_namespace(DEV).metadata.name == DEV
+    calls: dict[str, t.Callable[[], object]] = {
+        "write": lambda: core.create_namespaced_config_map(DEV, {"metadata": {"name": "mine"}}),
+        "secrets": lambda: core.list_namespaced_secret(DEV),
+        "another namespace": lambda: core.list_namespaced_pod(OTHER_DEV),
+        "all namespaces": core.list_pod_for_all_namespaces,
+        "namespaces": core.list_namespace,
+        "nodes": core.list_node,
+    }
+    assert [name for name, call in calls.items() if not is_refused(call)] == []
+    review = person.reviewed(resourceAttributes={"verb": "get", "resource": "pods", "namespace": DEV})
+    policy = f"{POLICY}AmazonEKSViewPolicy"
+    binding = f'RoleBinding "{person.arn}+{policy}/{DEV}" of ClusterRole "{policy}"'
+    assert review.reason.startswith(f'EKS Access Policy: allowed by {binding} to User "AROA')
+
+
+def test_edit_in_one_namespace(person: Person) -> None:
+    core = person.associate("AmazonEKSEditPolicy", DEV).core
+    core.create_namespaced_config_map(DEV, {"metadata": {"name": "mine"}, "data": {"a": "1"}})
+    core.patch_namespaced_config_map("mine", DEV, {"data": {"a": "2"}})
+    core.delete_namespaced_config_map("mine", DEV)
+    assert [secret.metadata.name for secret in core.list_namespaced_secret(DEV).items] == ["hidden"]
+    assert person.may("create", "pods/exec", DEV) and person.may("create", "deployments", DEV, APPS)
+    assert not person.may("create", "roles", DEV, RBAC)
+    assert is_refused(lambda: core.delete_namespace(DEV))
+    assert is_refused(lambda: core.create_namespaced_config_map(LIVE, {"metadata": {"name": "mine"}}))
+
+
+def test_admin_in_one_namespace(person: Person) -> None:
+    person.associate("AmazonEKSAdminPolicy", DEV)
+    assert person.may("create", "rolebindings", DEV, RBAC) and person.may("delete", "secrets", DEV)
+    assert not person.may("create", "rolebindings", LIVE, RBAC)
+    assert not person.may("create", "clusterrolebindings", group=RBAC)
+    # AWS's table has neither tokens nor quotas to write.
+    assert not person.may("create", "serviceaccounts/token", DEV)
+    assert not person.may("create", "resourcequotas", DEV)
+
+
+@pytest.mark.parametrize("policy", ["View", "Edit", "Admin"])
+def test_a_wildcard_is_a_scope_of_many_namespaces(person: Person, policy: str) -> None:
+    person.associate(f"AmazonEKS{policy}Policy", "dev-*", "prod")
+    asked = (DEV, OTHER_DEV, "prod", "dev", "my-dev-a", LIVE, "")
+    assert [name for name in asked if person.may("list", "pods", name)] == [DEV, OTHER_DEV, "prod"]
+    assert person.core.list_namespaced_pod(OTHER_DEV).items == []
+    assert is_refused(lambda: person.core.list_namespaced_pod(LIVE))
+
+
+def test_every_namespace_is_not_the_cluster(person: Person) -> None:
+    core = person.associate("AmazonEKSClusterAdminPolicy", "*").core
+    assert core.list_namespaced_secret(LIVE).items
+    assert is_refused(core.list_node) and is_refused(core.list_pod_for_all_namespaces)
+    assert not person.reviewed(nonResourceAttributes={"verb": "get", "path": "/metrics"}).allowed
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        ("View", ["read pods", "read namespaces"]),
+        ("Edit", ["read pods", "read namespaces", "read secrets", "write pods"]),
+        ("Admin", ["read pods", "read namespaces", "read secrets", "write pods", "write roles"]),
+        ("AdminView", ["read pods", "read namespaces", "read secrets", "read nodes"]),
+        ("SecretReader", ["read secrets"]),
+        ("AutoNode", ["read pods", "read namespaces", "read nodes"]),
+        ("ClusterAdmin", list(CLUSTER_WIDE)),
+    ],
+)
+def test_a_policy_in_the_whole_cluster(person: Person, policy: str, expected: list[str]) -> None:
+    core = person.associate(f"AmazonEKS{policy}Policy").core
+    assert [name for name, asked in CLUSTER_WIDE.items() if person.reviewed(**asked).allowed] == expected
+    calls = {"read namespaces": core.list_namespace, "read secrets": core.list_secret_for_all_namespaces}
+    calls["read nodes"] = core.list_node
+    assert [name for name, call in calls.items() if not is_refused(call)] == [
+        name for name in calls if name in expected
+    ]
+
+
+def test_secrets_are_for_who_may_read_them(person: Person) -> None:
+    person.associate("AmazonEKSViewPolicy", DEV, LIVE)
+    assert is_refused(lambda: person.core.read_namespaced_secret("hidden", DEV))
+    person.associate("AmazonEKSSecretReaderPolicy", DEV)
+    eventually(lambda: not is_refused(lambda: person.core.read_namespaced_secret("hidden", DEV)))
+    assert is_refused(lambda: person.core.read_namespaced_secret("hidden", LIVE))
+    assert person.core.list_namespaced_pod(LIVE).items == []
+
+
+def test_a_policy_moves_and_goes(person: Person) -> None:
+    core = person.associate("AmazonEKSViewPolicy", DEV).core
+    assert core.list_namespaced_pod(DEV).items == []
+    assert is_refused(lambda: core.list_namespaced_pod(LIVE))
+    person.associate("AmazonEKSViewPolicy", LIVE)
+    eventually(lambda: is_refused(lambda: core.list_namespaced_pod(DEV)))
+    eventually(lambda: not is_refused(lambda: core.list_namespaced_pod(LIVE)))
+    person.disassociate("AmazonEKSViewPolicy")
+    eventually(lambda: is_refused(lambda: core.list_namespaced_pod(LIVE)))
+
+
+def test_policies_belong_to_a_principal_and_not_to_a_name(cluster: Cluster) -> None:
+    one, other = (Person(cluster, username="team:anna") for _ in range(2))
+    one.associate("AmazonEKSViewPolicy")
+    assert one.may("list", "pods", DEV)
+    assert not other.may("list", "pods", DEV)
+    reviews = kubernetes.client.AuthorizationV1Api(cluster.api)
+    asked = {"user": "team:anna", "resourceAttributes": {"verb": "list", "resource": "pods"}}
+    for extra, allowed in (({}, False), ({"canonicalArn": ["nobody"]}, False), ({"canonicalArn": [one.arn]}, True)):
+        review = reviews.create_subject_access_review({"spec": {**asked, "extra": extra}})
+        assert review.status.allowed is allowed
+
+
+def test_who_acts_as_another_has_no_policies(person: Person) -> None:
+    """https://docs.aws.amazon.com/eks/latest/userguide/access-policies.html: RBAC alone counts."""
+    person.associate("AmazonEKSClusterAdminPolicy")
+    assert person.core.list_node().items
+    status = 403 if CONTROL_PLANE == "envtest" else 501
+    with refused(status):
+        person.core.list_node(_headers={"Impersonate-User": "bob"})
+
+
+def test_a_node_of_auto_mode_has_its_policy(cluster: Cluster) -> None:
+    node = Person(cluster, type="EC2")
+    slices = ("list", "endpointslices", "", "discovery.k8s.io")
+    assert not node.may(*slices)
+    node.associate("AmazonEKSAutoNodePolicy")
+    eventually(lambda: node.may(*slices))
+
+
+@pytest.mark.client("kubectl")
+@pytest.mark.skipif(KUBECTL is None, reason="there is no kubectl on PATH")
+def test_kubectl_as_somebody_with_a_policy(person: Person, cluster: Cluster, tmp_path: pathlib.Path) -> None:
+    person.associate("AmazonEKSViewPolicy", DEV)
+    kubectl, token = Kubectl(cluster, DEV, tmp_path), ("--token", person.token)
+    assert kubectl.run(*token, "auth", "can-i", "list", "deployments.apps") == "yes\n"
+    assert kubectl.run(*token, "auth", "can-i", "create", "deployments.apps", status=1).startswith("no")
+    assert "configmap/kube-root-ca.crt" in kubectl.run(*token, "get", "configmaps", "-o", "name")
+    assert person.arn in kubectl.run(*token, "auth", "whoami")
+    assert "secrets is forbidden" in kubectl.run(*token, "get", "secrets", status=1)
+    assert "pods is forbidden" in kubectl.run(*token, "get", "pods", "-n", LIVE, status=1)
