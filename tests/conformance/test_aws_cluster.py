@@ -397,6 +397,28 @@ def test_auto_mode_can_come_later_where_the_role_lets_sessions_be_tagged(account
             account.eks.update_cluster_config(name="one", **AUTO)
 
 
+def test_the_role_of_auto_mode_s_nodes_must_exist_and_trust_ec2(account: Account) -> None:
+    compute = {"enabled": True, "nodePools": ["system"]}
+    good = {**AUTO, "accessConfig": {"authenticationMode": "API"}, "bootstrapSelfManagedAddons": False}
+    good["roleArn"] = account.role(*AUTO_ROLE)
+    with refused("InvalidParameterException", "ec2.amazonaws.com", status=400):
+        create(account, **{**good, "computeConfig": {**compute, "nodeRoleArn": account.pod_role()}})
+    missing = "arn:aws:iam::111122223333:role/missing"
+    with refused("InvalidParameterException", "missing cannot be found", status=400):
+        create(account, **{**good, "computeConfig": {**compute, "nodeRoleArn": missing}})
+
+
+def test_a_cluster_can_be_of_an_old_platform(account: Account) -> None:
+    account.sandbox.knobs(cluster_platforms={"one": "1.28/eks.3"})
+    cluster = create(account)
+    assert (cluster["version"], cluster["platformVersion"]) == ("1.28", "eks.3")
+    wait_for(lambda: account.eks.describe_cluster(name="one")["cluster"], "ACTIVE")
+    with refused("InvalidParameterException", "Addon version specified is not supported"):
+        account.eks.create_addon(clusterName="one", addonName="eks-pod-identity-agent")
+    with refused("InvalidParameterException", "from 1.28 to 1.29"):
+        account.eks.update_cluster_version(name="one", version="1.29")
+
+
 def test_encryption_can_be_added_once(account: Account) -> None:
     account.cluster("one")
     config = [{"resources": ["secrets"], "provider": {"keyArn": "arn:aws:kms:eu-west-1:111122223333:key/abc"}}]

@@ -127,7 +127,8 @@ async def associate_access_policy(context: Context, parameters: Shape) -> Shape:
     policy, scope = parameters["policyArn"], parameters["accessScope"]
     if policy.removeprefix(_POLICY_ARN) not in POLICIES:
         raise invalid_parameter(f"The policyArn {policy} is not valid.")
-    if entry.shape["type"] != "STANDARD":
+    # The type EC2 is for the nodes of Auto Mode: https://docs.aws.amazon.com/eks/latest/userguide/create-node-class.html
+    if entry.shape["type"] not in ("STANDARD", "EC2"):
         raise invalid_request(f"Policies cannot be associated with an access entry of type {entry.shape['type']}.")
     if (scope.get("type") == "namespace") != bool(scope.get("namespaces")):
         raise invalid_parameter("Namespaces must be given for a scope of type namespace, and only then.")
@@ -190,21 +191,22 @@ def require_access_entries(cluster: Cluster) -> None:
 
 def add_administrator(cluster: Cluster, principal: str) -> None:
     """The entry that bootstrapClusterCreatorAdminPermissions makes."""
-    entry = _new_entry(cluster, principal, "STANDARD", [], None)
-    policy = f"{_POLICY_ARN}AmazonEKSClusterAdminPolicy"
-    scope = {"type": "cluster", "namespaces": []}
-    entry.policies[policy] = {
-        "policyArn": policy,
-        "accessScope": scope,
-        "associatedAt": now(),
-        "modifiedAt": now(),
-    }
+    _associate(_new_entry(cluster, principal, "STANDARD", [], None), "AmazonEKSClusterAdminPolicy")
 
 
 def add_node_role(cluster: Cluster, role_arn: str) -> None:
     """The entry that a managed node group makes for its role, unless there is one."""
     if has_access_entries(cluster) and role_arn not in cluster.access_entries:
         _new_entry(cluster, role_arn, "EC2_LINUX", [], None)
+
+
+def add_auto_node_role(cluster: Cluster, role_arn: str) -> None:
+    """The entry that Auto Mode makes for the role of its nodes, unless there is one.
+
+    https://docs.aws.amazon.com/eks/latest/userguide/auto-learn-iam.html
+    """
+    if role_arn not in cluster.access_entries:
+        _associate(_new_entry(cluster, role_arn, "EC2", [], None), "AmazonEKSAutoNodePolicy")
 
 
 def principal_of(caller_arn: str) -> str:
@@ -234,6 +236,12 @@ def identity(cluster: Cluster, caller_arn: str, principal_id: t.Callable[[str], 
         groups.append(ADMINISTRATOR_GROUP)
     username = entry.shape["username"].replace("{{SessionName}}", caller_arn.rsplit("/", 1)[-1])
     return Identity(username, (*groups, "system:authenticated"))
+
+
+def _associate(entry: AccessEntry, policy: str) -> None:
+    """Give an entry that EKS makes a policy for the whole cluster."""
+    arn, scope = f"{_POLICY_ARN}{policy}", {"type": "cluster", "namespaces": []}
+    entry.policies[arn] = {"policyArn": arn, "accessScope": scope, "associatedAt": now(), "modifiedAt": now()}
 
 
 def _new_entry(cluster: Cluster, principal: str, kind: str, groups: list[str], username: str | None) -> AccessEntry:

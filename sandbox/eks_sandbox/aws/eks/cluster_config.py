@@ -147,7 +147,9 @@ def _auto_mode(parameters: Shape, before: Shape, mode: str) -> Shape:
 
     https://docs.aws.amazon.com/eks/latest/userguide/automode-get-started-cli.html
     """
-    compute = {**before.get("computeConfig", {"enabled": False}), **(parameters.get("computeConfig") or {})}
+    given = parameters.get("computeConfig") or {}
+    known = before.get("computeConfig", {"enabled": False})
+    compute = {**known, **given} if given.get("enabled", known["enabled"]) else {"enabled": False, **given}
     balancing = (parameters.get("kubernetesNetworkConfig") or {}).get("elasticLoadBalancing") or before.get(
         "kubernetesNetworkConfig", {}
     ).get("elasticLoadBalancing", {"enabled": False})
@@ -161,6 +163,9 @@ def _auto_mode(parameters: Shape, before: Shape, mode: str) -> Shape:
             "kubernetesNetworkConfig, and blockStorage are all either fully enabled or fully disabled."
         )
     pools = compute.get("nodePools") or []
+    # The role is there for the pools, and goes with the last one.
+    if not pools and "nodeRoleArn" not in given:
+        compute.pop("nodeRoleArn", None)
     if set(pools) - NODE_POOLS:
         raise invalid_parameter(f"Compute Config nodePools must be of {', '.join(sorted(NODE_POOLS))}.")
     if compute.get("nodeRoleArn") and not pools:
