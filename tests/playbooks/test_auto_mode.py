@@ -150,7 +150,7 @@ def test_an_old_platform_version_is_refused_before_any_write(
 def test_hybrid_nodes_are_refused_for_an_older_version(
     playbook: Playbooks, account: Account, declared: dict[str, t.Any]
 ) -> None:
-    hybrid = {"agent_hybrid": True, "agent_version": "v1.3.2-eksbuild.2"}
+    hybrid: dict[str, t.Any] = {"agent_hybrid": True, "agent_version": "v1.3.2-eksbuild.2"}
     run = playbook(SITE, "--limit", "auto", "--tags", "agent", **declared, **hybrid)
     assert the_error(run) == (
         "agent_hybrid of cluster auto needs version v1.3.3 of the add-on or a later one, and agent_version is "
