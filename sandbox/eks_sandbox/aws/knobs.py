@@ -225,11 +225,11 @@ class Knobs:
     addon_seconds: Number = 0.5
     #: How long an add-on stays CREATING before it is DEGRADED for want of a node; with nodes, ten times as long.
     addon_patience_seconds: Number = 2.0
+    #: Name -> Kubernetes and platform version of a cluster that is old already, such as ``1.28/eks.3``.
+    cluster_platforms: t.Annotated[Texts, _map(_text, _platform)] = dataclasses.field(default_factory=dict)
     #: Name -> how its next creation, update or deletion ends, and the code of the health issue that goes with it.
     cluster_outcomes: t.Annotated[Texts, _map(_text, _cluster_outcome)] = dataclasses.field(default_factory=dict)
     cluster_issues: t.Annotated[Texts, _map(_text, _code("ClusterIssueCode"))] = dataclasses.field(default_factory=dict)
-    #: Name -> Kubernetes and platform version of a cluster that is old already, such as ``1.28/eks.3``.
-    cluster_platforms: t.Annotated[Texts, _map(_text, _platform)] = dataclasses.field(default_factory=dict)
     nodegroup_outcomes: t.Annotated[Texts, _map(_text, _nodegroup_outcome)] = dataclasses.field(default_factory=dict)
     nodegroup_issues: t.Annotated[Texts, _map(_text, _code("NodegroupIssueCode"))] = dataclasses.field(
         default_factory=dict

@@ -147,9 +147,7 @@ def _auto_mode(parameters: Shape, before: Shape, mode: str) -> Shape:
 
     https://docs.aws.amazon.com/eks/latest/userguide/automode-get-started-cli.html
     """
-    given = parameters.get("computeConfig") or {}
-    known = before.get("computeConfig", {"enabled": False})
-    compute = {**known, **given} if given.get("enabled", known["enabled"]) else {"enabled": False, **given}
+    compute = _compute(before.get("computeConfig", {"enabled": False}), parameters.get("computeConfig") or {})
     balancing = (parameters.get("kubernetesNetworkConfig") or {}).get("elasticLoadBalancing") or before.get(
         "kubernetesNetworkConfig", {}
     ).get("elasticLoadBalancing", {"enabled": False})
@@ -163,9 +161,6 @@ def _auto_mode(parameters: Shape, before: Shape, mode: str) -> Shape:
             "kubernetesNetworkConfig, and blockStorage are all either fully enabled or fully disabled."
         )
     pools = compute.get("nodePools") or []
-    # The role is there for the pools, and goes with the last one.
-    if not pools and "nodeRoleArn" not in given:
-        compute.pop("nodeRoleArn", None)
     if set(pools) - NODE_POOLS:
         raise invalid_parameter(f"Compute Config nodePools must be of {', '.join(sorted(NODE_POOLS))}.")
     if compute.get("nodeRoleArn") and not pools:
@@ -181,6 +176,22 @@ def _auto_mode(parameters: Shape, before: Shape, mode: str) -> Shape:
         "kubernetesNetworkConfig": {"elasticLoadBalancing": balancing},
         "storageConfig": {"blockStorage": storage},
     }
+
+
+def _compute(before: Shape, given: Shape) -> Shape:
+    """The computing of Auto Mode; its role is that of nodes which run, so it goes only with them.
+
+    https://docs.aws.amazon.com/eks/latest/APIReference/API_ComputeConfigRequest.html
+    """
+    after = {**before, **given}
+    if not after.get("enabled"):
+        return {"enabled": False}
+    if given.get("nodePools") == [] and not given.get("nodeRoleArn"):
+        after.pop("nodeRoleArn", None)
+    roles = before.get("nodeRoleArn"), after.get("nodeRoleArn")
+    if before.get("enabled") and all(roles) and roles[0] != roles[1]:
+        raise invalid_parameter("Compute Config nodeRoleArn cannot be changed while EKS Auto Mode is enabled.")
+    return after
 
 
 def _logging(given: Shape) -> Shape:
