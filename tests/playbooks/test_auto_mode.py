@@ -133,8 +133,10 @@ def test_nodes_of_a_node_group_need_the_add_on(
     }
     status = account.apps.read_namespaced_daemon_set(AGENT, "kube-system").status
     assert (status.number_ready, len(account.core.list_node().items)) == (2, 3)
+    account.sandbox.clear_calls()
     again = playbook(SITE, "--limit", "auto", "--tags", "agent", **declared, agent_ipv6=False, agent_hybrid=True)
     assert (again.code, again.count("changed", "auto")) == (0, 0)
+    assert account.sandbox.calls()["eks:DescribeCluster"] == 1, "the role takes what the play knows already"
 
 
 def test_an_old_platform_version_is_refused_before_any_write(
