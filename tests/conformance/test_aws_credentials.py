@@ -20,6 +20,7 @@ from conformance.conftest import refused
 from conformance.conftest import wait_for
 from conformance.conftest import wait_until_gone
 from conformance.kubernetes_cluster import eventually
+from iam_roles import NODE_POLICIES
 from sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.client("boto3")
@@ -47,7 +48,8 @@ class World:
         self.account = account
         self.turn = 0
         self.node_role = self.role("node", NODE_TRUST)
-        account.iam.attach_role_policy(RoleName="node-0", PolicyArn=f"{POLICIES}AmazonEKSWorkerNodePolicy")
+        for policy in NODE_POLICIES:
+            account.iam.attach_role_policy(RoleName="node-0", PolicyArn=f"{POLICIES}{policy}")
         account.cluster("one")
         account.nodegroup(nodeRole=self.node_role)
         config = kubernetes.config.new_client_from_config(str(account.sandbox.kubeconfig))
@@ -514,7 +516,11 @@ def test_an_entry_is_for_the_principal_that_it_was_made_for(world: World) -> Non
     assert status(account, eks_token(account, keys=keys)) == 200
     account.iam.delete_access_key(UserName=name, AccessKeyId=keys["aws_access_key_id"])
     account.iam.delete_user(UserName=name)
-    assert status(account, eks_token(account, seconds=58, keys=account.user(name))) == 401
+    keys = account.user(name)
+    assert status(account, eks_token(account, seconds=58, keys=keys)) == 401
+    account.eks.delete_access_entry(clusterName="one", principalArn=principal)
+    let_in(account, principal)
+    assert status(account, eks_token(account, seconds=57, keys=keys)) == 200
 
 
 def test_a_role_session_comes_in_by_its_role(world: World) -> None:

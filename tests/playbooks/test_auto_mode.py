@@ -77,13 +77,8 @@ def account(sandbox: SandboxProcess) -> Account:
 def declared(account: Account, tmp_path: pathlib.Path) -> t.Iterator[dict[str, t.Any]]:
     """What a run for both clusters is given, with an empty call log."""
     hosts = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
-    told = {
-        "auto": {"auto_mode": True},
-        "old": {"pod_identity": {"supported": False, "reason": TOO_OLD, "agent": None}},
-    }
-    inventory = {name: {**hosts, "agent_cluster": cluster} for name, cluster in told.items()}
     path = tmp_path / "hosts.json"
-    path.write_text(json.dumps({"eks_clusters": {"hosts": inventory}}), encoding="utf-8")
+    path.write_text(json.dumps({"eks_clusters": {"hosts": {"auto": hosts, "old": hosts}}}), encoding="utf-8")
     account.sandbox.clear_calls()
     yield {"inventory": str(path), "eks_region": "eu-west-1"}
 

@@ -8,8 +8,13 @@ import dataclasses
 import typing as t
 
 import pytest
-from ansible_collections.podidentity.eks.plugins.module_utils._eks import nodegroup
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.common import AnsibleEKSError
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.nodegroup import declared
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.nodegroup import observing
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.nodegroup import planning
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.nodegroup import settings
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.nodegroup.declared import NodegroupSpec
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.nodegroup.settings import Nodegroup
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +26,8 @@ BEFORE: dict[str, t.Any] = {
     "nodegroup_name": "general",
     "nodegroup_arn": "arn:aws:eks:eu-west-1:111122223333:nodegroup/example/general/1",
     "status": "ACTIVE",
+    "version": "1.33",
+    "release_version": "1.33.1-20251112",
     "node_role": ROLE,
     "subnets": ["subnet-a", "subnet-b"],
     "instance_types": ["m5.large"],
@@ -29,6 +36,7 @@ BEFORE: dict[str, t.Any] = {
     "disk_size": 20,
     "scaling_config": {"min_size": 1, "max_size": 3, "desired_size": 2},
     "update_config": {"max_unavailable": 1},
+    "node_repair_config": {"enabled": False},
     "labels": {"pool": "general"},
     "taints": [BATCH, SPOT],
     "tags": {"team": "platform"},
@@ -37,29 +45,29 @@ TEMPLATE = {"id": "lt-1", "name": "nodes", "version": "1"}
 WITH_TEMPLATE = {**BEFORE, "launch_template": TEMPLATE}
 
 
-def spec(**fields: t.Any) -> nodegroup.NodegroupSpec:
-    return nodegroup.NodegroupSpec(cluster_name="example", name="general", **fields)
+def spec(**fields: t.Any) -> NodegroupSpec:
+    return NodegroupSpec(cluster_name="example", name="general", **fields)
 
 
-def operations(before: nodegroup.Nodegroup | None, wanted: nodegroup.NodegroupSpec) -> list[str]:
-    return [action.operation for action in nodegroup.plan(before, wanted).actions]
+def operations(before: Nodegroup | None, wanted: NodegroupSpec) -> list[str]:
+    return [action.operation for action in planning.plan(before, wanted).actions]
 
 
 def update(**fields: t.Any) -> dict[str, t.Any]:
     """What UpdateNodegroupConfig, the one call of this plan, is told beside the names."""
-    [action] = nodegroup.plan(BEFORE, spec(**fields)).actions
+    [action] = planning.plan(BEFORE, spec(**fields)).actions
     assert action.operation == "update_nodegroup_config"
     return {key: value for key, value in action.parameters.items() if key not in {"clusterName", "nodegroupName"}}
 
 
-def refusal(before: nodegroup.Nodegroup | None, wanted: nodegroup.NodegroupSpec) -> str:
+def refusal(before: Nodegroup | None, wanted: NodegroupSpec) -> str:
     with pytest.raises(AnsibleEKSError) as caught:
-        nodegroup.plan(before, wanted)
+        planning.plan(before, wanted)
     return str(caught.value)
 
 
 def test_nothing_declared_changes_nothing() -> None:
-    change = nodegroup.plan(BEFORE, spec())
+    change = planning.plan(BEFORE, spec())
     assert not change.changed
     assert change.after == BEFORE
 
@@ -71,7 +79,7 @@ def test_absent_is_reached_when_there_is_none_or_when_it_is_being_deleted() -> N
 
 
 def test_creation_sends_what_is_declared_and_no_more() -> None:
-    change = nodegroup.plan(
+    change = planning.plan(
         None, spec(node_role_arn=ROLE, subnet_ids=["subnet-a"], scaling={"min_size": 2, "max_size": 4}, taints=[BATCH])
     )
     [action] = change.actions
@@ -109,7 +117,7 @@ def test_creation_names_everything_that_is_missing() -> None:
 def test_what_is_set_at_creation_only_is_refused_with_old_and_new_value(option: str, value: t.Any) -> None:
     message = refusal(BEFORE, spec(**{option: value}))
     assert message.startswith(f"{option} of node group general of cluster example is ")
-    old = BEFORE[nodegroup.FIXED[option]]
+    old = BEFORE[planning.FIXED[option]]
     for shown in (old, value):
         assert (", ".join(shown) if isinstance(shown, list) else str(shown)) in message
 
@@ -172,8 +180,109 @@ def test_number_and_percentage_of_unavailable_nodes_exclude_each_other() -> None
     assert operations(BEFORE, spec(update_config={"max_unavailable": 1})) == []
 
 
+def test_the_strategy_is_kept_and_only_says_what_is_not_the_default() -> None:
+    assert operations(BEFORE, spec(update_config={"update_strategy": "DEFAULT"})) == []
+    assert update(update_config={"update_strategy": "MINIMAL"}) == {
+        "updateConfig": {"maxUnavailable": 1, "updateStrategy": "MINIMAL"}
+    }
+
+
+def test_repair_settings_are_merged_and_rivals_give_way() -> None:
+    assert operations(BEFORE, spec(repair_config={"enabled": False})) == []
+    assert update(repair_config={"enabled": True}) == {"nodeRepairConfig": {"enabled": True}}
+    before = {**BEFORE, "node_repair_config": {"enabled": True, "max_parallel_nodes_repaired_count": 2}}
+    [action] = planning.plan(before, spec(repair_config={"max_parallel_nodes_repaired_percentage": 50})).actions
+    assert action.parameters["nodeRepairConfig"] == {"enabled": True, "maxParallelNodesRepairedPercentage": 50}
+
+
+def test_the_order_of_repair_overrides_is_no_difference() -> None:
+    one, two = ({"node_unhealthy_reason": reason, "repair_action": "Reboot"} for reason in ("one", "two"))
+    before = {**BEFORE, "node_repair_config": {"enabled": True, "node_repair_config_overrides": [one, two]}}
+    assert operations(before, spec(repair_config={"node_repair_config_overrides": [two, one]})) == []
+
+
+def image(before: Nodegroup = BEFORE, cluster: str | None = "1.34", **fields: t.Any) -> dict[str, t.Any]:
+    """What UpdateNodegroupVersion, the one call of this plan, is told beside the names."""
+    [action] = planning.plan(before, spec(**fields), cluster).actions
+    assert action.operation == "update_nodegroup_version"
+    return {key: value for key, value in action.parameters.items() if key not in {"clusterName", "nodegroupName"}}
+
+
+def test_version_image_and_template_are_one_update() -> None:
+    template = {"id": "lt-1", "version": "2"}
+    wanted: dict[str, t.Any] = {"version": "1.34", "release_version": "1.34.2-20260120", "launch_template": template}
+    assert image(WITH_TEMPLATE, **wanted, force_update=True) == {
+        "version": "1.34",
+        "releaseVersion": "1.34.2-20260120",
+        "launchTemplate": template,
+        "force": True,
+    }
+
+
+def test_force_alone_updates_nothing() -> None:
+    assert operations(BEFORE, spec(force_update=True)) == []
+
+
+def test_an_update_for_another_reason_does_not_change_the_kubernetes_version() -> None:
+    """EKS would take the cluster's when none is said."""
+    assert image(WITH_TEMPLATE, launch_template={"id": "lt-1", "version": "2"})["version"] == "1.33"
+    assert image(release_version="1.33.2-20260120") == {"version": "1.33", "releaseVersion": "1.33.2-20260120"}
+
+
+def test_the_image_is_not_predicted_where_eks_chooses_it() -> None:
+    after = planning.plan(BEFORE, spec(version="1.34"), "1.34").after
+    assert after is not None
+    assert after["version"] == "1.34"
+    assert "release_version" not in after
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"version": "1.32"}, ["version", "1.33", "1.32", "never goes backwards"]),
+        ({"version": "1.35"}, ["version", "1.33", "1.35", "its cluster has 1.34", "update the cluster first"]),
+        ({"release_version": "1.33.1-20251001"}, ["release_version", "1.33.1-20251112", "never goes backwards"]),
+    ],
+)
+def test_a_version_goes_forward_as_far_as_the_control_plane(fields: dict[str, t.Any], words: list[str]) -> None:
+    with pytest.raises(AnsibleEKSError) as caught:
+        planning.plan(BEFORE, spec(**fields), "1.34")
+    assert all(word in str(caught.value) for word in words), caught.value
+
+
+def test_images_that_cannot_be_compared_are_for_eks_to_judge() -> None:
+    bottlerocket = {**BEFORE, "release_version": "1.20.0-fcf71a47"}
+    assert image(bottlerocket, release_version="1.19.0-77923e3c")["releaseVersion"] == "1.19.0-77923e3c"
+
+
+def test_an_image_of_the_launch_template_has_no_version_to_declare() -> None:
+    custom = {**WITH_TEMPLATE, "ami_type": "CUSTOM", "release_version": "ami-1"}
+    assert "release_version of" in refusal(custom, spec(release_version="1.33.2-20260120"))
+    assert image(custom, launch_template={"id": "lt-1", "version": "2"}) == {
+        "launchTemplate": {"id": "lt-1", "version": "2"}
+    }
+
+
+@pytest.mark.parametrize(
+    ("declared_access", "differs"),
+    [
+        ({"ec2_ssh_key": "mine"}, False),
+        ({"source_security_groups": ["sg-2", "sg-1"]}, False),
+        ({"ec2_ssh_key": "other"}, True),
+        ({"source_security_groups": ["sg-1"]}, True),
+    ],
+)
+def test_remote_access_is_set_at_creation_only(declared_access: dict[str, t.Any], differs: bool) -> None:
+    before = {**BEFORE, "remote_access": {"ec2_ssh_key": "mine", "source_security_groups": ["sg-1", "sg-2"]}}
+    if differs:
+        assert "remote_access." in refusal(before, spec(remote_access=declared_access))
+    else:
+        assert operations(before, spec(remote_access=declared_access)) == []
+    assert 'is not set and cannot become "mine"' in refusal(BEFORE, spec(remote_access={"ec2_ssh_key": "mine"}))
+
+
 def test_another_version_of_the_template_is_an_update_of_its_own() -> None:
-    [action] = nodegroup.plan(WITH_TEMPLATE, spec(launch_template={"name": "nodes", "version": "2"})).actions
+    [action] = planning.plan(WITH_TEMPLATE, spec(launch_template={"name": "nodes", "version": "2"})).actions
     assert action.operation == "update_nodegroup_version"
     assert action.parameters["launchTemplate"] == {"id": "lt-1", "version": "2"}
 
@@ -223,10 +332,17 @@ def test_a_failed_node_group_is_refused_with_its_reasons_and_the_way_out() -> No
         ({"launch_template": {"id": "lt-1", "version": "$Latest"}}, ["launch_template.version", "$Latest", "number"]),
         ({"taints": [BATCH, {**BATCH, "value": "x"}]}, ["taints", "dedicated", "NO_SCHEDULE"]),
         ({"tags": {"": "x"}}, ["tags", '""']),
+        ({"version": "1.3"}, ["version", '"1.3"', "in quotes"]),
+        ({"scaling": {"max_size": 0}}, ["scaling.max_size", "0"]),
+        ({"update_config": {"max_unavailable_percentage": 101}}, ["update_config.max_unavailable_percentage", "100"]),
+        ({"repair_config": {"max_parallel_nodes_repaired_count": 0}}, ["repair_config.max_parallel", "1 or more"]),
+        ({"remote_access": {"ec2_ssh_key": "k"}, "launch_template": {"id": "lt-1"}}, ["remote_access", "template"]),
+        ({"taints": [{"key": f"k{n}", "effect": "NO_EXECUTE"} for n in range(51)]}, ["taints", "51", "50"]),
+        ({"taints": [settings.LEAVING]}, ["taints", "podidentity.eks/replaced"]),
     ],
 )
 def test_a_problem_is_one_sentence_with_option_and_value(fields: dict[str, t.Any], words: list[str]) -> None:
-    [sentence] = nodegroup.problems(dataclasses.replace(spec(), **fields))
+    [sentence] = declared.problems(dataclasses.replace(spec(), **fields))
     assert all(word in sentence for word in words), sentence
 
 
@@ -236,19 +352,38 @@ EFFECTS = st.sampled_from(["NO_SCHEDULE", "NO_EXECUTE", "PREFER_NO_SCHEDULE"])
 TAINTS = st.lists(
     st.fixed_dictionaries({"key": KEYS, "effect": EFFECTS}, optional={"value": TEXTS}),
     max_size=4,
-    unique_by=nodegroup._taint_key,
+    unique_by=settings.taint_key,
 )
 SCALING = st.fixed_dictionaries(
     {}, optional={"min_size": st.integers(0, 2), "desired_size": st.just(2), "max_size": st.integers(2, 5)}
 )
-UPDATE_CONFIGS = st.sampled_from([{"max_unavailable": 1}, {"max_unavailable": 2}, {"max_unavailable_percentage": 33}])
+UPDATE_CONFIGS = st.sampled_from(
+    [
+        {"max_unavailable": 1},
+        {"max_unavailable": 2, "update_strategy": "DEFAULT"},
+        {"max_unavailable_percentage": 33},
+        {"update_strategy": "MINIMAL"},
+    ]
+)
 TEMPLATES = st.sampled_from([{"id": "lt-1"}, {"id": "lt-1", "version": "1"}, {"name": "nodes", "version": "2"}])
+REPAIRS = st.fixed_dictionaries(
+    {},
+    optional={
+        "enabled": st.booleans(),
+        "max_parallel_nodes_repaired_count": st.integers(1, 2),
+        "max_unhealthy_node_threshold_percentage": st.just(50),
+    },
+)
 SPECS = st.builds(
-    nodegroup.NodegroupSpec,
+    NodegroupSpec,
     cluster_name=st.just("example"),
     name=st.just("general"),
     scaling=st.none() | SCALING,
     update_config=st.none() | UPDATE_CONFIGS,
+    repair_config=st.none() | REPAIRS,
+    version=st.sampled_from([None, "1.33", "1.34"]),
+    release_version=st.sampled_from([None, "1.33.1-20251112", "1.34.2-20260120"]),
+    force_update=st.booleans(),
     labels=st.none() | st.dictionaries(KEYS, TEXTS),
     taints=st.none() | TAINTS,
     launch_template=st.none() | TEMPLATES,
@@ -258,15 +393,17 @@ SPECS = st.builds(
 
 
 @given(SPECS)
-def test_after_a_plan_there_is_nothing_left_to_do(wanted: nodegroup.NodegroupSpec) -> None:
-    change = nodegroup.plan(WITH_TEMPLATE, wanted)
-    assert nodegroup.plan(change.after, wanted).actions == ()
+def test_after_a_plan_there_is_nothing_left_to_do(wanted: NodegroupSpec) -> None:
+    change = planning.plan(WITH_TEMPLATE, wanted)
+    assert planning.plan(change.after, wanted).actions == ()
     assert change.changed == (change.after != WITH_TEMPLATE)
 
 
 PLACES = {
     "scaling": "scaling_config",
     "update_config": "update_config",
+    "repair_config": "node_repair_config",
+    "version": "version",
     "labels": "labels",
     "taints": "taints",
     "launch_template": "launch_template",
@@ -275,34 +412,34 @@ PLACES = {
 
 
 @given(SPECS)
-def test_what_is_not_declared_stays(wanted: nodegroup.NodegroupSpec) -> None:
-    after = nodegroup.plan(WITH_TEMPLATE, wanted).after
+def test_what_is_not_declared_stays(wanted: NodegroupSpec) -> None:
+    after = planning.plan(WITH_TEMPLATE, wanted).after
     assert after is not None
     for option, key in PLACES.items():
         if getattr(wanted, option) is None:
             assert after[key] == WITH_TEMPLATE[key]
-    assert {key: after[key] for key in nodegroup.FIXED.values()} == {
-        key: WITH_TEMPLATE[key] for key in nodegroup.FIXED.values()
+    assert {key: after[key] for key in planning.FIXED.values()} == {
+        key: WITH_TEMPLATE[key] for key in planning.FIXED.values()
     }
 
 
 @given(SPECS)
-def test_taint_calls_lead_from_the_old_taints_to_the_new_ones(wanted: nodegroup.NodegroupSpec) -> None:
+def test_taint_calls_lead_from_the_old_taints_to_the_new_ones(wanted: NodegroupSpec) -> None:
     """Plays EKS: removing by key and effect, then adding or updating, must give what is declared."""
-    change = nodegroup.plan(WITH_TEMPLATE, wanted)
+    change = planning.plan(WITH_TEMPLATE, wanted)
     payload: dict[str, t.Any] = {}
     for action in change.actions:
         payload = action.parameters.get("taints", payload)
-    taints = nodegroup._taint_values(WITH_TEMPLATE["taints"])
+    taints = settings.taint_values(WITH_TEMPLATE["taints"])
     for taint in payload.get("removeTaints", []):
-        del taints[nodegroup._taint_key(taint)]
-    taints.update(nodegroup._taint_values(payload.get("addOrUpdateTaints", [])))
+        del taints[settings.taint_key(taint)]
+    taints.update(settings.taint_values(payload.get("addOrUpdateTaints", [])))
     assert change.after is not None
-    assert taints == nodegroup._taint_values(change.after["taints"])
+    assert taints == settings.taint_values(change.after["taints"])
 
 
 def test_normalized_node_group_keeps_label_and_tag_keys() -> None:
-    found = nodegroup.normalized(
+    found = observing.normalized(
         {
             "nodegroupName": "general",
             "labels": {"camelCase": "Value"},
@@ -320,4 +457,4 @@ def test_normalized_node_group_keeps_label_and_tag_keys() -> None:
 
 
 def test_a_boolean_label_is_the_word_that_kubernetes_uses() -> None:
-    assert nodegroup._text_labels({"gpu": True, "count": 2}) == {"gpu": "true", "count": "2"}
+    assert declared._text_labels({"gpu": True, "count": 2}) == {"gpu": "true", "count": "2"}
