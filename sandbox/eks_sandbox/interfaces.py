@@ -35,11 +35,10 @@ class ClusterSpec:
 
 @dataclasses.dataclass(frozen=True)
 class NodeSpec:
-    """One EC2 instance of a managed node group."""
+    """One EC2 instance, of a managed node group or of EKS Auto Mode."""
 
-    #: The node's name, as EKS gives it: ``ip-10-0-1-17.eu-west-1.compute.internal``.
+    #: The node's name, as EKS gives it: ``ip-10-0-1-17.eu-west-1.compute.internal``, in Auto Mode the instance's id.
     name: str
-    nodegroup: str
     instance_id: str
     instance_type: str
     zone: str
@@ -47,6 +46,8 @@ class NodeSpec:
     labels: t.Mapping[str, str]
     #: Kubernetes form: ``{"key": ..., "value": ..., "effect": "NoSchedule"}``.
     taints: t.Sequence[t.Mapping[str, str]] = ()
+    #: Whether the Pod Identity Agent is a part of the machine, as in Auto Mode.
+    has_agent: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,6 +134,10 @@ class ClusterRuntime(t.Protocol):
 
         Those that stay get the labels and taints that they have now.
         """
+        ...
+
+    async def wanted_nodes(self, offers: t.Sequence[NodeSpec]) -> list[NodeSpec]:
+        """Which of these nodes, that could be had, pods wait for that the scheduler can put nowhere."""
         ...
 
     async def apply(self, manifests: t.Sequence[dict[str, t.Any]], *, force: bool = True) -> None:
