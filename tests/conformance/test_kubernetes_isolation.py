@@ -178,7 +178,12 @@ def test_containers_of_a_pod_share_their_network_and_nothing_else(cluster: Clust
         {"name": "client", "image": "python:3.12", "command": ["python3", "-uc", ask]},
     ]
     cluster.core.create_namespaced_pod(namespace, body)
-    cluster.phase("pair", "Running", namespace=namespace)
+    # A pod is Running from its first container on; before it starts, a container has no log.
+    eventually(
+        lambda: all(
+            one.state.running for one in cluster.phase("pair", "Running", namespace=namespace).status.container_statuses
+        )
+    )
     eventually(lambda: cluster.core.read_namespaced_pod_log("pair", namespace, container="client") == "200 False\n")
     # The kubelet's probe reaches the pod by its own address.
     eventually(

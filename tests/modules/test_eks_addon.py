@@ -605,7 +605,7 @@ def test_an_association_that_others_make_meanwhile_is_named_too(run: Run, exampl
 def test_a_role_that_eks_does_not_see_yet_is_waited_for(
     run: Run, example: Account, clients: dict[str, t.Any], meddler: Meddler
 ) -> None:
-    example.sandbox.knobs(iam_propagation_seconds=0.5)
+    example.sandbox.knobs(iam_propagation_seconds=3)
     # A moment before the add-on is created.
     make = functools.partial(make_role, clients["iam"], "other", "pods.eks.amazonaws.com")
     meddler.after("GET", "/pod-identity-associations", make)

@@ -14,17 +14,14 @@ import re
 import time
 import typing as t
 
+from . import codes
 from .association.applying import MOST_RACES
-from .association.calls import ACCESS_DENIED_CODES
-from .association.calls import error_of
-from .association.causes import IN_USE_CODE
-from .association.causes import INVALID_PARAMETER_CODE
-from .association.causes import NOT_FOUND_CODES
 from .cluster import require
 from .common import Action
 from .common import AnsibleEKSError
 from .common import Change
 from .common import calling
+from .common import error_of
 from .common import finding
 from .common import first_tags
 from .common import perform
@@ -361,7 +358,7 @@ def _account(client: EKSClient, spec: AccessEntrySpec, found: t.Mapping[str, t.A
     try:
         return str(require(client, spec.cluster_name)["arn"]).split(":")[4]
     except AnsibleEKSError as error:
-        if error_of(error)[0] in ACCESS_DENIED_CODES:
+        if error_of(error)[0] in codes.ACCESS_DENIED:
             return None
         raise
 
@@ -536,7 +533,7 @@ def unknown_policies(client: EKSClient, spec: AccessEntrySpec, change: Change) -
     try:
         available = available_policies(client)
     except AnsibleEKSError as error:
-        if error_of(error)[0] in ACCESS_DENIED_CODES:
+        if error_of(error)[0] in codes.ACCESS_DENIED:
             return
         raise
     names = ", ".join(sorted(arn.rpartition("/")[2] for arn in available))
@@ -592,7 +589,7 @@ def ensure(task: Task) -> Outcome:
         try:
             entry = _carry_out(task, change, done)
         except AnsibleEKSError as error:
-            if tries < MOST_RACES and error_of(error)[0] in (IN_USE_CODE, *NOT_FOUND_CODES):
+            if tries < MOST_RACES and error_of(error)[0] in (codes.IN_USE, *codes.NOT_FOUND):
                 time.sleep(pause)
                 continue
             raise _with_loss(error, spec, change, done) from error
@@ -624,7 +621,7 @@ def _create(task: Task, action: Action) -> dict[str, t.Any]:
             return perform(task.client, action)
         except AnsibleEKSError as error:
             code, message = error_of(error)
-            if code != INVALID_PARAMETER_CODE or not PRINCIPAL_NOT_SEEN.search(message):
+            if code != codes.INVALID_PARAMETER or not PRINCIPAL_NOT_SEEN.search(message):
                 raise
             remaining = deadline - time.monotonic()
             if remaining <= 0:

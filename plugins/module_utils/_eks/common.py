@@ -23,6 +23,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 from ansible_collections.amazon.aws.plugins.module_utils.tagging import compare_aws_tags
 from ansible_collections.amazon.aws.plugins.module_utils.transformation import boto3_resource_to_ansible_dict
 
+from . import codes
 from .traffic import Traffic
 
 if t.TYPE_CHECKING:
@@ -58,6 +59,12 @@ class AnsibleEKSError(AnsibleAWSError):  # type: ignore[misc]  # amazon.aws has 
     """Everything that makes an EKS module fail; caught once, in ``main()``."""
 
 
+def error_of(error: AnsibleEKSError) -> tuple[str, str]:
+    """Code and message of the service's answer, empty where no service has answered."""
+    answer = getattr(error.exception, "response", None) or {}
+    return answer.get("Error", {}).get("Code", ""), answer.get("Error", {}).get("Message", "")
+
+
 def refuse(problems: t.Iterable[str]) -> None:
     """Raise :class:`AnsibleEKSError` when there are problems, with one sentence for each; nothing was written yet."""
     found = list(problems)
@@ -72,8 +79,7 @@ class EKSErrorHandler(AWSErrorHandler):  # type: ignore[misc]  # amazon.aws has 
 
     @classmethod
     def _is_missing(cls) -> t.Any:
-        # The tagging operations of EKS have an error family of their own, with NotFoundException.
-        return is_boto3_error_code(["ResourceNotFoundException", "NotFoundException"])
+        return is_boto3_error_code(list(codes.NOT_FOUND))
 
 
 class AnsibleEKSModule(AnsibleAWSModule):  # type: ignore[misc]  # amazon.aws has no types

@@ -14,6 +14,7 @@ import random
 import threading
 import typing as t
 
+from . import codes
 from .limiter import AdaptiveLimiter
 
 try:
@@ -43,9 +44,7 @@ SERVER_ERROR = 500
 NOT_IMPLEMENTED = 501
 #: Not yet seen by all parts of AWS: curable like a server error, although its status is 428.
 PROPAGATION_CODE = "ResourcePropagationDelayException"
-#: From an update call it means that another update of the same resource is in progress. From a create call it means
-#: that the thing exists, and from a delete call that others still depend on it: there a retry would only hide it.
-IN_USE_CODE = "ResourceInUseException"
+#: Where "in use" means that another update is in progress; elsewhere a retry would only hide what is wrong.
 UPDATES = ("Update", "AssociateEncryption")
 
 #: How often a call is sent at most that meets a server error or a lost connection.
@@ -135,7 +134,7 @@ def seconds_before_retry(
     if code == PROPAGATION_CODE or (http.status_code >= SERVER_ERROR and http.status_code != NOT_IMPLEMENTED):
         return backoff(context, MOST_ATTEMPTS)
     limiter.passed()
-    if code == IN_USE_CODE and operation.name.startswith(UPDATES):
+    if code == codes.IN_USE and operation.name.startswith(UPDATES):
         return backoff(context, MOST_UPDATE_ATTEMPTS)
     return None
 

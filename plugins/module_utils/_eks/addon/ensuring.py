@@ -9,6 +9,7 @@ import functools
 import time
 import typing as t
 
+from .. import codes
 from .. import common
 from .. import progress
 from ..association import calls as associations
@@ -162,13 +163,13 @@ def explained(
     client: EKSClient, spec: AddonSpec, change: common.Change, error: common.AnsibleEKSError
 ) -> common.AnsibleEKSError:
     """The error of a call with its cause and what to do about it, where that is known."""
-    code, message = associations.error_of(error)
+    code, message = common.error_of(error)
     if causes.is_not_seen_yet(error):
         cause = (
             f"EKS refuses a role of {spec} even after {PROPAGATION_TIMEOUT:g} seconds: {', '.join(spec.roles)} must "
             "exist, and for an association allow pods.eks.amazonaws.com both sts:AssumeRole and sts:TagSession"
         )
-    elif code == causes.IN_USE_CODE and (named := causes.ASSOCIATION_ID.search(message)):
+    elif code == codes.IN_USE and (named := causes.ASSOCIATION_ID.search(message)):
         found = associations.describe_association(client, spec.cluster_name, named.group())
         if found is None:
             return error

@@ -11,6 +11,7 @@ import dataclasses
 import time
 import typing as t
 
+from .. import codes
 from .. import common
 from .. import progress
 from ..waiters import intervals
@@ -157,9 +158,9 @@ class Worker:
         again = dataclasses.replace(attempt, error=error)
         if causes.is_not_seen_yet(error):
             return again
-        step, (code, message) = attempt.step, calls.error_of(error)
-        taken = step.action in ("create", "replace") and code == causes.IN_USE_CODE
-        vanished = step.action in ("update", "adopt") and code in causes.NOT_FOUND_CODES
+        step, (code, message) = attempt.step, common.error_of(error)
+        taken = step.action in ("create", "replace") and code == codes.IN_USE
+        vanished = step.action in ("update", "adopt") and code in codes.NOT_FOUND
         if not (taken or vanished):
             return self._give_up(attempt, error)
         try:

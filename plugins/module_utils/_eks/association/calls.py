@@ -10,6 +10,7 @@ import typing as t
 
 from ansible_collections.amazon.aws.plugins.module_utils.arn import parse_aws_arn
 
+from .. import codes
 from .. import common
 from ..validation import quoted
 from .objects import Association
@@ -23,8 +24,6 @@ if t.TYPE_CHECKING:
 
 #: The largest page that ListPodIdentityAssociations gives.
 PAGE_SIZE = 100
-
-ACCESS_DENIED_CODES = ("AccessDeniedException", "AccessDenied")
 
 
 @common.finding("list the pod identity associations")
@@ -69,15 +68,9 @@ def account_if_allowed(client: EKSClient, cluster_name: str) -> str | None:
     try:
         return cluster_account(client, cluster_name)
     except common.AnsibleEKSError as error:
-        if error_of(error)[0] in ACCESS_DENIED_CODES:
+        if common.error_of(error)[0] in codes.ACCESS_DENIED:
             return None
         raise
-
-
-def error_of(error: common.AnsibleEKSError) -> tuple[str, str]:
-    """Code and message of the service's answer, empty where no service has answered."""
-    answer = getattr(error.exception, "response", None) or {}
-    return answer.get("Error", {}).get("Code", ""), answer.get("Error", {}).get("Message", "")
 
 
 def missing_cluster(client: EKSClient, cluster_name: str) -> str:

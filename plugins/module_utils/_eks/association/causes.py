@@ -9,6 +9,7 @@ import dataclasses
 import re
 import typing as t
 
+from .. import codes
 from .. import common
 from . import calls
 
@@ -21,9 +22,6 @@ if t.TYPE_CHECKING:
 ROLE_NOT_SEEN = re.compile(r"\brole\b.*\bdoes not exist", re.IGNORECASE)
 TRUST_REFUSED = re.compile(r"\btrust policy\b.*\binvalid", re.IGNORECASE)
 ASSOCIATION_ID = re.compile(r"\ba-[0-9a-z]{10,}\b")
-INVALID_PARAMETER_CODE = "InvalidParameterException"
-IN_USE_CODE = "ResourceInUseException"
-NOT_FOUND_CODES = ("ResourceNotFoundException", "NotFoundException")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,7 +52,7 @@ class Failure:
 
     def render(self) -> dict[str, t.Any]:
         """As the module returns it."""
-        code, message = calls.error_of(self.error)
+        code, message = common.error_of(self.error)
         return {
             "namespace": self.step.spec.namespace,
             "service_account": self.step.spec.service_account,
@@ -68,8 +66,8 @@ class Failure:
 
 def is_not_seen_yet(error: common.AnsibleEKSError) -> bool:
     """Whether EKS may not yet see what was done to a role in IAM a moment ago."""
-    code, message = calls.error_of(error)
-    return code == INVALID_PARAMETER_CODE and bool(ROLE_NOT_SEEN.search(message) or TRUST_REFUSED.search(message))
+    code, message = common.error_of(error)
+    return code == codes.INVALID_PARAMETER and bool(ROLE_NOT_SEEN.search(message) or TRUST_REFUSED.search(message))
 
 
 def failure(client: EKSClient, step: Step, error: common.AnsibleEKSError, waited: float, written: bool) -> Failure:
@@ -83,7 +81,7 @@ def failure(client: EKSClient, step: Step, error: common.AnsibleEKSError, waited
 
 def cause_and_advice(client: EKSClient, step: Step, error: common.AnsibleEKSError, waited: float) -> tuple[str, str]:
     """What is wrong and what to do, one clause each; empty where nobody knows more than the service says."""
-    code, message = calls.error_of(error)
+    code, message = common.error_of(error)
     spec = step.spec
     if ROLE_NOT_SEEN.search(message):
         cause = f"EKS did not see the role {spec.role_arn} within {waited:g} seconds"
@@ -91,7 +89,7 @@ def cause_and_advice(client: EKSClient, step: Step, error: common.AnsibleEKSErro
     if TRUST_REFUSED.search(message):
         cause = f"EKS refuses the trust policy of the role {spec.role_arn}, after {waited:g} seconds"
         return cause, "it must allow the principal pods.eks.amazonaws.com both sts:AssumeRole and sts:TagSession"
-    if code in calls.ACCESS_DENIED_CODES and "iam:PassRole" in message:
+    if code in codes.ACCESS_DENIED and "iam:PassRole" in message:
         cause = f"The caller may not pass the role {spec.role_arn} to EKS"
         advice = "allow it iam:PassRole on that role, with the condition iam:PassedToService pods.eks.amazonaws.com"
         return cause, advice

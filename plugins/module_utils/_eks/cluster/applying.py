@@ -11,12 +11,12 @@ import typing as t
 
 from ansible_collections.amazon.aws.plugins.module_utils.exceptions import is_ansible_aws_error_code
 
+from .. import codes
 from ..common import Action
 from ..common import AnsibleEKSError
 from ..common import Change
 from ..common import perform
 from ..common import refuse
-from ..traffic import IN_USE_CODE
 from ..waiters import CLUSTER_ACTIVE
 from ..waiters import CLUSTER_DELETED
 from ..waiters import CLUSTER_SETTLED
@@ -84,7 +84,7 @@ def _begin(client: EKSClient, action: Action, watch: Watch) -> dict[str, t.Any]:
     while True:
         try:
             return perform(client, action)
-        except is_ansible_aws_error_code(IN_USE_CODE):
+        except is_ansible_aws_error_code(codes.IN_USE):
             patient = watch.patience.wait and time.monotonic() < deadline
             if not patient or not action.operation.startswith(("update_", "associate_")):
                 raise
