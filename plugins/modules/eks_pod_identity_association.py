@@ -259,13 +259,14 @@ OPTIONS: argspec.ArgumentSpec = {
     "disable_session_tags": {"type": "bool"},
     "policy": {"type": "json"},
     "force_owned": {"type": "bool", "default": False},
-    "iam_propagation_timeout": {"type": "int", "default": 120},
 }
 
 
 def main() -> None:
     module = common.AnsibleEKSModule(
-        argument_spec=argspec.merged(OPTIONS, argspec.STATE, argspec.TAGS, argspec.CREATION_TAGS),
+        argument_spec=argspec.merged(
+            OPTIONS, argspec.STATE, argspec.TAGS, argspec.CREATION_TAGS, argspec.IAM_PROPAGATION
+        ),
         required_if=[("state", "present", ["role_arn"])],
         supports_check_mode=True,
     )

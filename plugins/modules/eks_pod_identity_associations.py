@@ -468,13 +468,12 @@ OPTIONS: argspec.ArgumentSpec = {
     "update_foreign": {"type": "bool", "default": False},
     "mode": {"type": "str", "choices": ["full", "fast"], "default": "full"},
     "concurrency": {"type": "int", "default": 32},
-    "iam_propagation_timeout": {"type": "int", "default": 120},
 }
 
 
 def main() -> None:
     module = common.AnsibleEKSModule(
-        argument_spec=argspec.merged(OPTIONS, argspec.TAGS, argspec.CREATION_TAGS),
+        argument_spec=argspec.merged(OPTIONS, argspec.TAGS, argspec.CREATION_TAGS, argspec.IAM_PROPAGATION),
         supports_check_mode=True,
     )
     try:

@@ -334,12 +334,11 @@ class Ministack:
 
     def principal_id(self, arn: str) -> str | None:
         """The unique id of the user or role with this ARN, ``AIDA…`` or ``AROA…``; None where there is none."""
-        account, name = arn.split(":")[4], arn.rsplit("/", 1)[-1]
-        store = self._iam._users if ":user/" in arn else self._iam._roles
-        record = store.get_scoped(account, None, name)
-        if record is None or record["Arn"] != arn:
-            return None
-        return str(record.get("RoleId") or record["UserId"])
+        if ":user/" not in arn:
+            role = self.role(arn)
+            return role.id if role else None
+        record = self._iam._users.get_scoped(arn.split(":")[4], None, arn.rsplit("/", 1)[-1])
+        return None if record is None or record["Arn"] != arn else str(record["UserId"])
 
     def trusts_service(
         self,

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 import uuid
 
@@ -43,7 +44,15 @@ _POLICY_ARN = "arn:aws:eks::aws:cluster-access-policy/"
 _ADMINISTRATORS = {f"{_POLICY_ARN}AmazonEKSClusterAdminPolicy", f"{_POLICY_ARN}AmazonEKSAdminPolicy"}
 #: How neither groups nor user names may begin.
 _RESERVED = ("system:", "eks:", "aws:", "amazon:", "iam:")
+_SESSION_NAME = re.compile(r"\{\{SessionName(Raw)?\}\}")
 _NODE_TYPES = {"EC2_LINUX", "EC2_WINDOWS", "FARGATE_LINUX", "HYBRID_LINUX", "HYPERPOD_LINUX", "EC2"}
+#: https://docs.aws.amazon.com/eks/latest/userguide/creating-access-entries.html
+_NAMED_BY_SESSION = {"FARGATE_LINUX", "HYBRID_LINUX"}
+#: An EC2 entry can have AmazonEKSAutoNodePolicy:
+#: https://docs.aws.amazon.com/eks/latest/userguide/create-node-class.html
+_POLICY_TYPES = {"STANDARD", "EC2"}
+#: https://github.com/aws-controllers-k8s/community/issues/2144
+_STANDARD_ONLY = 'This operation can only be performed on Access Entries with a type of "STANDARD".'
 
 
 def _entry_resource(_state: State, caller: Caller, parameters: Shape) -> str:
@@ -55,8 +64,7 @@ def _entry_resource(_state: State, caller: Caller, parameters: Shape) -> str:
 @operation("CreateAccessEntry", cluster_resource)
 async def create_access_entry(context: Context, parameters: Shape) -> Shape:
     """Let a principal into a cluster."""
-    cluster, principal = context.cluster(parameters["clusterName"]), parameters["principalArn"]
-    require_access_entries(cluster)
+    cluster, principal = _cluster(context, parameters), parameters["principalArn"]
     principal_id = context.state.ministack.principal_id(principal) if _is_principal(principal) else None
     if principal_id is None:
         raise invalid_parameter("The specified principalArn is invalid: invalid principal.")
@@ -70,8 +78,8 @@ async def create_access_entry(context: Context, parameters: Shape) -> Shape:
     if len(cluster.access_entries) >= ENTRIES_PER_CLUSTER:
         raise limit_exceeded("The maximum number of access entries for this cluster was reached.")
     kind, groups = parameters.get("type", "STANDARD"), parameters.get("kubernetesGroups", [])
-    if kind != "STANDARD" and (groups or parameters.get("username")):
-        raise invalid_parameter(f"kubernetesGroups and username cannot be set for an access entry of type {kind}.")
+    if kind != "STANDARD":
+        _check_node_entry(context, parameters)
     _check_groups(groups)
     _check_username(parameters.get("username"))
     entry = _new_entry(cluster, principal, kind, groups, parameters.get("username"))
@@ -83,14 +91,14 @@ async def create_access_entry(context: Context, parameters: Shape) -> Shape:
 @operation("DescribeAccessEntry", _entry_resource)
 async def describe_access_entry(context: Context, parameters: Shape) -> Shape:
     """One access entry."""
-    cluster = context.cluster(parameters["clusterName"])
+    cluster = _cluster(context, parameters)
     return {"accessEntry": cluster.access_entry(parameters["principalArn"]).shape}
 
 
 @operation("ListAccessEntries")
 async def list_access_entries(context: Context, parameters: Shape) -> Shape:
     """The principals that have an access entry, all or those with one access policy."""
-    cluster, policy = context.cluster(parameters["clusterName"]), parameters.get("associatedPolicyArn")
+    cluster, policy = _cluster(context, parameters), parameters.get("associatedPolicyArn")
     principals = [arn for arn, entry in cluster.access_entries.items() if not policy or policy in entry.policies]
     found, token = page(principals, parameters)
     return {"accessEntries": found, "nextToken": token}
@@ -99,9 +107,9 @@ async def list_access_entries(context: Context, parameters: Shape) -> Shape:
 @operation("UpdateAccessEntry", _entry_resource)
 async def update_access_entry(context: Context, parameters: Shape) -> Shape:
     """Replace groups or user name."""
-    entry = context.cluster(parameters["clusterName"]).access_entry(parameters["principalArn"])
+    entry = _cluster(context, parameters).access_entry(parameters["principalArn"])
     if entry.shape["type"] != "STANDARD":
-        raise invalid_request(f"An access entry of type {entry.shape['type']} cannot be updated.")
+        raise invalid_parameter(_STANDARD_ONLY)
     _check_groups(parameters.get("kubernetesGroups", []))
     _check_username(parameters.get("username"))
     for member in ("kubernetesGroups", "username"):
@@ -114,7 +122,7 @@ async def update_access_entry(context: Context, parameters: Shape) -> Shape:
 @operation("DeleteAccessEntry", _entry_resource)
 async def delete_access_entry(context: Context, parameters: Shape) -> Shape:
     """Shut a principal out again."""
-    cluster = context.cluster(parameters["clusterName"])
+    cluster = _cluster(context, parameters)
     cluster.access_entry(parameters["principalArn"])
     del cluster.access_entries[parameters["principalArn"]]
     return {}
@@ -123,12 +131,12 @@ async def delete_access_entry(context: Context, parameters: Shape) -> Shape:
 @operation("AssociateAccessPolicy", _entry_resource)
 async def associate_access_policy(context: Context, parameters: Shape) -> Shape:
     """Give an access entry a policy; doing it again replaces the scope (facts 2.4: idempotent)."""
-    entry = context.cluster(parameters["clusterName"]).access_entry(parameters["principalArn"])
+    entry = _cluster(context, parameters).access_entry(parameters["principalArn"])
     policy, scope = parameters["policyArn"], parameters["accessScope"]
     if policy.removeprefix(_POLICY_ARN) not in POLICIES:
         raise invalid_parameter(f"The policyArn {policy} is not valid.")
-    if entry.shape["type"] != "STANDARD":
-        raise invalid_request(f"Policies cannot be associated with an access entry of type {entry.shape['type']}.")
+    if entry.shape["type"] not in _POLICY_TYPES:
+        raise invalid_parameter(_STANDARD_ONLY)
     if (scope.get("type") == "namespace") != bool(scope.get("namespaces")):
         raise invalid_parameter("Namespaces must be given for a scope of type namespace, and only then.")
     before = entry.policies.get(policy)
@@ -149,7 +157,7 @@ async def associate_access_policy(context: Context, parameters: Shape) -> Shape:
 @operation("DisassociateAccessPolicy", _entry_resource)
 async def disassociate_access_policy(context: Context, parameters: Shape) -> Shape:
     """Take a policy from an access entry; one that it does not have is not an error."""
-    entry = context.cluster(parameters["clusterName"]).access_entry(parameters["principalArn"])
+    entry = _cluster(context, parameters).access_entry(parameters["principalArn"])
     entry.policies.pop(parameters["policyArn"], None)
     return {}
 
@@ -157,7 +165,7 @@ async def disassociate_access_policy(context: Context, parameters: Shape) -> Sha
 @operation("ListAssociatedAccessPolicies", _entry_resource)
 async def list_associated_access_policies(context: Context, parameters: Shape) -> Shape:
     """The policies of an access entry."""
-    entry = context.cluster(parameters["clusterName"]).access_entry(parameters["principalArn"])
+    entry = _cluster(context, parameters).access_entry(parameters["principalArn"])
     found, token = page(list(entry.policies.values()), parameters)
     return {
         "clusterName": parameters["clusterName"],
@@ -179,13 +187,15 @@ def has_access_entries(cluster: Cluster) -> bool:
     return bool(cluster.shape["accessConfig"]["authenticationMode"] != "CONFIG_MAP")
 
 
-def require_access_entries(cluster: Cluster) -> None:
-    """Refuse access entries in a cluster that only reads the aws-auth ConfigMap."""
+def _cluster(context: Context, parameters: Shape) -> Cluster:
+    """The cluster; refused, whatever is asked of its access entries, when it only reads the aws-auth ConfigMap."""
+    cluster = context.cluster(parameters["clusterName"])
     if not has_access_entries(cluster):
         raise invalid_request(
             "The cluster's authentication mode must be set to one of [API, API_AND_CONFIG_MAP] to perform this "
             "operation."
         )
+    return cluster
 
 
 def add_administrator(cluster: Cluster, principal: str) -> None:
@@ -260,6 +270,8 @@ def _new_entry(cluster: Cluster, principal: str, kind: str, groups: list[str], u
 
 
 def _default_username(principal: str, kind: str) -> str:
+    if kind in _NAMED_BY_SESSION:
+        return "system:node:{{SessionName}}"
     if kind in _NODE_TYPES:
         return "system:node:{{EC2PrivateDNSName}}"
     if ":role/" in principal:
@@ -284,10 +296,23 @@ def _is_principal(arn: str) -> bool:
     return len(parts) == 6 and parts[2] == "iam" and parts[5].startswith(("role/", "user/"))
 
 
+def _check_node_entry(context: Context, parameters: Shape) -> None:
+    kind, principal = parameters["type"], parameters["principalArn"]
+    if parameters.get("kubernetesGroups") or parameters.get("username"):
+        raise invalid_parameter(f"kubernetesGroups and username cannot be set for an access entry of type {kind}.")
+    if ":role/" not in principal or principal.split(":")[4] != context.caller.account:
+        raise invalid_parameter(
+            f"The principalArn of an access entry of type {kind} must be an IAM role in the cluster's account."
+        )
+
+
 def _check_username(username: str | None) -> None:
     reserved = [prefix for prefix in _RESERVED if (username or "").startswith(prefix)]
     if reserved:
         raise invalid_parameter(f"The username must not begin with {reserved[0]}")
+    session_name = _SESSION_NAME.search(username or "")
+    if username and session_name and ":" not in username[: session_name.start()]:
+        raise invalid_parameter(f"The username must contain a colon before {session_name.group()}")
 
 
 def _check_groups(groups: list[str]) -> None:

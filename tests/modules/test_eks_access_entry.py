@@ -1,0 +1,527 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The module eks_access_entry: results, calls, and what it leaves alone."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+import pytest
+from iam_roles import make_role
+from meddler import Meddler
+from modules.associations import limited_caller
+from modules.conftest import ACCOUNT
+from modules.conftest import NODE_ROLE
+from modules.conftest import Account
+from modules.conftest import Result
+
+MODULE = "eks_access_entry"
+CLUSTER = "example"
+PEOPLE = f"arn:aws:iam::{ACCOUNT}:role/people"
+POLICY = "arn:aws:eks::aws:cluster-access-policy/"
+KEY = {"cluster_name": CLUSTER, "principal_arn": PEOPLE}
+NAMES = {"clusterName": CLUSTER, "principalArn": PEOPLE}
+
+DESCRIBE = "eks:DescribeAccessEntry"
+LIST = "eks:ListAssociatedAccessPolicies"
+LOOK = "iam:GetRole"
+CREATE = "eks:CreateAccessEntry"
+UPDATE = "eks:UpdateAccessEntry"
+DELETE = "eks:DeleteAccessEntry"
+ASSOCIATE = "eks:AssociateAccessPolicy"
+DISASSOCIATE = "eks:DisassociateAccessPolicy"
+#: What a new entry takes before it is made: its cluster, and where there are policies, those of EKS.
+BEFORE_CREATION = [DESCRIBE, "eks:DescribeCluster", LOOK]
+KNOWN = "eks:ListAccessPolicies"
+#: Where a call on the entry, and on its policies, goes.
+ENTRIES = "/access-entries"
+POLICIES = "/access-policies"
+#: What is not the same before and after a change.
+STAMPS = {"modified_at"}
+
+Run = t.Callable[..., Result]
+Clients = dict[str, t.Any]
+
+
+@pytest.fixture
+def people(example: Account, clients: Clients) -> Account:
+    """An account with the cluster ``example``, which has access entries, and the role ``people`` without one."""
+    access = {"authenticationMode": "API_AND_CONFIG_MAP"}
+    example.eks.update_cluster_config(name=CLUSTER, accessConfig=access)
+    example.until_active(lambda: example.eks.describe_cluster(name=CLUSTER)["cluster"])
+    make_role(clients["iam"], "people", "ec2.amazonaws.com")
+    example.sandbox.clear_calls()
+    return example
+
+
+def declaration() -> dict[str, t.Any]:
+    """An entry with every option set."""
+    return {
+        **KEY,
+        "type": "STANDARD",
+        "kubernetes_groups": ["viewers", "editors"],
+        "user_name": "people:{{SessionName}}",
+        "policies": [
+            {"policy": "AmazonEKSViewPolicy"},
+            {"policy": f"{POLICY}AmazonEKSEditPolicy", "namespaces": ["team-a", "team-b-*"]},
+        ],
+        "tags": {"CamelCase": "kept", "number": 1},
+    }
+
+
+def others_create(account: Account, policies: t.Mapping[str, t.Sequence[str]] | None = None, **entry: t.Any) -> None:
+    """The entry of ``people``, made without our module; policy name -> namespaces."""
+    account.eks.create_access_entry(**NAMES, **entry)
+    for name, namespaces in (policies or {}).items():
+        scope = {"type": "namespace", "namespaces": namespaces} if namespaces else {"type": "cluster"}
+        account.eks.associate_access_policy(**NAMES, policyArn=f"{POLICY}{name}", accessScope=scope)
+
+
+def stored(account: Account, **names: t.Any) -> dict[str, t.Any]:
+    """An entry as EKS has it; empty when there is none."""
+    try:
+        found: dict[str, t.Any] = account.eks.describe_access_entry(**{**NAMES, **names})["accessEntry"]
+    except account.eks.exceptions.ResourceNotFoundException:
+        return {}
+    return found
+
+
+def policies(account: Account) -> dict[str, list[str]]:
+    """Policy name -> namespaces, as EKS has them."""
+    found = account.eks.list_associated_access_policies(**NAMES)["associatedAccessPolicies"]
+    return {policy["policyArn"].removeprefix(POLICY): policy["accessScope"]["namespaces"] for policy in found}
+
+
+def make_anew(iam: t.Any, name: str = "people") -> None:
+    """Delete a role and make it again, in a later second, since IAM keeps no fractions."""
+    iam.delete_role(RoleName=name)
+    time.sleep(1 - time.time() % 1)
+    make_role(iam, name, "ec2.amazonaws.com")
+
+
+# --- what is declared -------------------------------------------------------------------------------------------------
+
+
+def test_names_are_required(run: Run) -> None:
+    result = run(MODULE)
+    assert "cluster_name, principal_arn" in result["msg"]
+    assert result["calls"] == []
+
+
+def test_everything_that_cannot_be_right_is_told_at_once_before_any_call(run: Run) -> None:
+    wrong = {
+        "cluster_name": "my cluster",
+        "principal_arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/people/anna",
+        "type": "EC2_LINUX",
+        "kubernetes_groups": ["system:masters"],
+        "user_name": "anna{{SessionName}}",
+        "policies": [{"policy": "AmazonEKSViewPolicy", "namespaces": ["Team A"]}],
+        "tags": {"aws:mine": "1"},
+    }
+    for check in (True, False):
+        result = run(MODULE, check=check, **wrong)
+        assert result["failed"]
+        assert len(result["msg"].splitlines()) == 9
+        assert f'give the ARN of the role, "arn:aws:iam::{ACCOUNT}:role/people"' in result["msg"]
+        assert result["calls"] == []
+
+
+def test_a_cluster_that_does_not_exist_is_one_sentence(run: Run, people: Account) -> None:
+    for check in (True, False):
+        result = run(MODULE, check=check, **{**KEY, "cluster_name": "none"})
+        assert result["msg"] == (
+            'cluster_name "none" names no cluster in region eu-west-1: create the cluster first, '
+            "or correct the name or the region."
+        )
+        assert result["calls"] == [DESCRIBE, "eks:DescribeCluster"]
+
+
+def test_a_cluster_with_the_config_map_alone_says_what_to_do(run: Run, people: Account) -> None:
+    people.create_cluster("old", accessConfig={"authenticationMode": "CONFIG_MAP"})
+    for check in (True, False):
+        result = run(MODULE, check=check, **{**KEY, "cluster_name": "old"})
+        assert "Cluster old has no access entries, since its authentication mode is CONFIG_MAP" in result["msg"]
+        assert "authentication_mode of eks_cluster to API_AND_CONFIG_MAP" in result["msg"]
+        assert result["calls"] == [DESCRIBE]
+    absent = run(MODULE, **{**KEY, "cluster_name": "old"}, state="absent")
+    assert (absent["failed"], absent["changed"]) == (False, False)
+
+
+def test_an_access_policy_that_eks_does_not_have_is_named_before_anything_is_made(run: Run, people: Account) -> None:
+    for check in (True, False):
+        result = run(MODULE, check=check, **KEY, policies=[{"policy": "AmazonEKSViewerPolicy"}])
+        assert 'hold "AmazonEKSViewerPolicy", which EKS does not have: it has AmazonEKSAdminPolicy, ' in result["msg"]
+        assert result["calls"] == [*BEFORE_CREATION, KNOWN]
+    assert stored(people) == {}
+
+
+def test_who_may_not_list_the_access_policies_can_still_associate_them(run: Run, people: Account) -> None:
+    wanted = {**KEY, "policies": [{"policy": "AmazonEKSViewPolicy"}]}
+    result = run(MODULE, **wanted, **limited_caller(people, deny="eks:ListAccessPolicies"))
+    assert result["changed"]
+    assert policies(people) == {"AmazonEKSViewPolicy": []}
+
+
+# --- create, idempotence, update, delete ------------------------------------------------------------------------------
+
+
+def test_check_mode_predicts_a_new_entry_and_makes_none(run: Run, people: Account) -> None:
+    result = run(MODULE, check=True, **declaration())
+    assert result["changed"]
+    assert result["actions"] == ["create_access_entry", "associate_access_policy", "associate_access_policy"]
+    assert result["diff"] == {"before": {}, "after": result["access_entry"]}
+    assert result["calls"] == [*BEFORE_CREATION, KNOWN]
+    assert stored(people) == {}
+
+
+def test_create_does_what_check_mode_predicted(run: Run, people: Account) -> None:
+    predicted = run(MODULE, check=True, **declaration())
+    result = run(MODULE, **declaration())
+    assert (result["actions"], result["stale"]) == (predicted["actions"], False)
+    assert result["calls"] == [*BEFORE_CREATION, KNOWN, CREATE, ASSOCIATE, ASSOCIATE]
+    entry = result["access_entry"]
+    assert {key: entry[key] for key in predicted["access_entry"]} == predicted["access_entry"]
+    assert entry["policies"] == [
+        {
+            "policy": "AmazonEKSEditPolicy",
+            "policy_arn": f"{POLICY}AmazonEKSEditPolicy",
+            "namespaces": ["team-a", "team-b-*"],
+        },
+        {"policy": "AmazonEKSViewPolicy", "policy_arn": f"{POLICY}AmazonEKSViewPolicy", "namespaces": []},
+    ]
+    found = stored(people)
+    assert (found["kubernetesGroups"], found["username"]) == (["viewers", "editors"], "people:{{SessionName}}")
+    assert found["tags"] == {"CamelCase": "kept", "number": "1"}
+    assert policies(people) == {"AmazonEKSEditPolicy": ["team-a", "team-b-*"], "AmazonEKSViewPolicy": []}
+
+
+def test_a_second_run_changes_nothing_with_three_calls(run: Run, people: Account) -> None:
+    first = run(MODULE, **declaration())
+    wanted = declaration()
+    second = run(MODULE, **{**wanted, "kubernetes_groups": wanted["kubernetes_groups"][::-1]})
+    assert not second["changed"]
+    assert second["access_entry"] == {**first["access_entry"], "modified_at": second["access_entry"]["modified_at"]}
+    assert second["diff"]["before"] == second["diff"]["after"]
+    assert second["calls"] == [DESCRIBE, LOOK, LIST]
+
+
+def test_what_is_not_declared_is_not_asked_for(run: Run, people: Account) -> None:
+    run(MODULE, **declaration())
+    result = run(MODULE, **KEY, check_principal=False)
+    assert not result["changed"]
+    assert result["access_entry"]["policies"] is None
+    assert result["calls"] == [DESCRIBE]
+    assert run(MODULE, **KEY)["calls"] == [DESCRIBE, LOOK]
+
+
+def test_an_entry_with_defaults_only_is_unchanged_on_the_second_run(run: Run, people: Account) -> None:
+    created = run(MODULE, **KEY)
+    assert created["access_entry"]["username"] == f"arn:aws:sts::{ACCOUNT}:assumed-role/people/{{{{SessionName}}}}"
+    assert created["access_entry"]["type"] == "STANDARD"
+    assert not run(MODULE, **KEY)["changed"]
+    assert not run(MODULE, **KEY, kubernetes_groups=[], policies=[])["changed"]
+
+
+def test_update_changes_what_is_declared_and_leaves_the_rest(run: Run, people: Account) -> None:
+    run(MODULE, **declaration())
+    before = stored(people)
+    wanted = {
+        **KEY,
+        "kubernetes_groups": ["admins"],
+        "policies": [
+            {"policy": "AmazonEKSEditPolicy", "namespaces": ["team-a"]},
+            {"policy": "AmazonEKSAdminPolicy", "namespaces": ["team-c"]},
+        ],
+        "tags": {"CamelCase": "changed"},
+    }
+    predicted = run(MODULE, check=True, **wanted)
+    assert stored(people) == before
+    result = run(MODULE, **wanted)
+    assert result["actions"] == predicted["actions"]
+    writes = ["eks:UntagResource", "eks:TagResource", UPDATE, ASSOCIATE, ASSOCIATE, DISASSOCIATE]
+    assert result["calls"] == [DESCRIBE, LOOK, LIST, KNOWN, *writes]
+    for side in ("before", "after"):
+        assert {key: value for key, value in result["diff"][side].items() if key not in STAMPS} == {
+            key: value for key, value in predicted["diff"][side].items() if key not in STAMPS
+        }
+    after = stored(people)
+    assert (after["kubernetesGroups"], after["tags"]) == (["admins"], {"CamelCase": "changed"})
+    assert policies(people) == {"AmazonEKSEditPolicy": ["team-a"], "AmazonEKSAdminPolicy": ["team-c"]}
+    touched = {"kubernetesGroups", "tags", "modifiedAt"}
+    assert {key: after[key] for key in after if key not in touched} == {
+        key: before[key] for key in before if key not in touched
+    }
+    assert not run(MODULE, **wanted)["changed"]
+
+
+def test_a_scope_grows_to_the_whole_cluster_and_back(run: Run, people: Account) -> None:
+    others_create(people, {"AmazonEKSViewPolicy": ["team-a"]})
+    for namespaces in ([], ["team-b", "team-a"]):
+        result = run(MODULE, **KEY, policies=[{"policy": "AmazonEKSViewPolicy", "namespaces": namespaces}])
+        assert result["calls"] == [DESCRIBE, LOOK, LIST, ASSOCIATE], "nobody asks whether a known policy exists"
+        assert policies(people) == {"AmazonEKSViewPolicy": sorted(namespaces)}
+    result = run(MODULE, **KEY, policies=[{"policy": "AmazonEKSViewPolicy", "namespaces": ["team-a", "team-b"]}])
+    assert not result["changed"]
+
+
+def test_policies_of_others_stay_unless_they_are_purged(run: Run, people: Account) -> None:
+    others_create(people, {"AmazonEKSViewPolicy": ["team-a"]})
+    wanted = {**KEY, "policies": [{"policy": "AmazonEKSEditPolicy"}]}
+    result = run(MODULE, **wanted, purge_policies=False)
+    assert result["actions"] == ["associate_access_policy"]
+    assert [policy["policy"] for policy in result["access_entry"]["policies"]] == [
+        "AmazonEKSEditPolicy",
+        "AmazonEKSViewPolicy",
+    ]
+    assert policies(people) == {"AmazonEKSViewPolicy": ["team-a"], "AmazonEKSEditPolicy": []}
+    assert run(MODULE, **wanted)["actions"] == ["disassociate_access_policy"]
+    assert run(MODULE, **KEY, policies=[])["actions"] == ["disassociate_access_policy"]
+    assert policies(people) == {}
+
+
+def test_creation_tags_mark_what_is_created_here_and_never_what_others_made(run: Run, people: Account) -> None:
+    marked = {**KEY, "tags": {"team": "a"}, "creation_tags": {"made": "here"}}
+    assert run(MODULE, **marked)["access_entry"]["tags"] == {"team": "a", "made": "here"}
+    assert not run(MODULE, **marked)["changed"], "purging leaves them"
+    run(MODULE, **KEY, state="absent")
+    others_create(people, tags={"team": "b"})
+    assert run(MODULE, **marked)["access_entry"]["tags"] == {"team": "a"}
+
+
+def test_delete_and_delete_again(run: Run, people: Account) -> None:
+    others_create(people, {"AmazonEKSViewPolicy": []})
+    predicted = run(MODULE, check=True, **KEY, state="absent")
+    assert (predicted["actions"], predicted["access_entry"]) == (["delete_access_entry"], None)
+    assert stored(people)
+    result = run(MODULE, **KEY, state="absent")
+    assert result["changed"]
+    assert result["diff"]["before"]["principal_arn"] == PEOPLE
+    assert result["diff"]["after"] == {}
+    assert result["calls"] == [DESCRIBE, DELETE]
+    again = run(MODULE, **KEY, state="absent")
+    assert not again["changed"]
+    assert again["calls"] == [DESCRIBE]
+    left = people.eks.list_access_entries(clusterName=CLUSTER)["accessEntries"]
+    assert left == [f"arn:aws:iam::{ACCOUNT}:user/sandbox-admin"]
+
+
+def test_absent_is_reached_without_cluster_or_principal(run: Run, people: Account, clients: Clients) -> None:
+    assert not run(MODULE, **{**KEY, "cluster_name": "none"}, state="absent")["changed"]
+    others_create(people)
+    clients["iam"].delete_role(RoleName="people")
+    assert run(MODULE, **KEY, state="absent")["changed"]
+
+
+# --- types ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_type_of_an_entry_stays_and_says_why(run: Run, people: Account) -> None:
+    others_create(people, type="EC2_LINUX")
+    result = run(MODULE, **KEY, type="STANDARD")
+    assert "is EC2_LINUX and cannot become STANDARD: EKS sets it at creation only" in result["msg"]
+    assert result["calls"] == [DESCRIBE, LOOK]
+    refused = run(MODULE, **KEY, kubernetes_groups=["a"], policies=[{"policy": "AmazonEKSViewPolicy"}])
+    assert "kubernetes_groups of access entry" in refused["msg"]
+    assert "policies of access entry" in refused["msg"]
+    assert not run(MODULE, **KEY, type="EC2_LINUX", policies=[], kubernetes_groups=[])["changed"]
+    assert stored(people)["kubernetesGroups"] == ["system:nodes"]
+
+
+def test_the_entry_that_eks_makes_for_a_node_group_is_touched_only_when_it_is_named(run: Run, people: Account) -> None:
+    people.create_nodegroup()
+    before = stored(people, principalArn=NODE_ROLE)
+    assert before["type"] == "EC2_LINUX"
+    run(MODULE, **declaration())
+    assert stored(people, principalArn=NODE_ROLE) == before
+    named = {"cluster_name": CLUSTER, "principal_arn": NODE_ROLE}
+    assert run(MODULE, **named, tags={"team": "a"})["calls"][2:] == ["eks:TagResource"]
+
+
+def test_a_node_of_auto_mode_has_its_policy(run: Run, people: Account) -> None:
+    wanted = {**KEY, "type": "EC2", "policies": [{"policy": "AmazonEKSAutoNodePolicy"}]}
+    assert run(MODULE, **wanted)["access_entry"]["kubernetes_groups"] == ["system:nodes"]
+    assert not run(MODULE, **wanted)["changed"]
+    assert policies(people) == {"AmazonEKSAutoNodePolicy": []}
+
+
+# --- principals -------------------------------------------------------------------------------------------------------
+
+
+def test_a_principal_that_does_not_exist_is_one_sentence_before_the_write(
+    run: Run, people: Account, clients: Clients
+) -> None:
+    others_create(people)
+    clients["iam"].delete_role(RoleName="people")
+    for principal, kind in ((PEOPLE, "role"), (f"arn:aws:iam::{ACCOUNT}:user/nobody", "user")):
+        result = run(MODULE, cluster_name=CLUSTER, principal_arn=principal, kubernetes_groups=["a"])
+        assert result["msg"] == (
+            f'principal_arn "{principal}" names no IAM {kind}: create it first, or correct the ARN.'
+        )
+    assert people.writes() == []
+
+
+def test_a_role_of_another_path_is_named(run: Run, people: Account) -> None:
+    result = run(MODULE, cluster_name=CLUSTER, principal_arn=f"arn:aws:iam::{ACCOUNT}:role/team/people")
+    assert f'there is "{PEOPLE}", if that is meant' in result["msg"]
+    assert people.writes() == []
+
+
+def test_a_user_is_a_principal_too(run: Run, people: Account, clients: Clients) -> None:
+    clients["iam"].create_user(UserName="anna", Path="/team/")
+    anna = {"cluster_name": CLUSTER, "principal_arn": f"arn:aws:iam::{ACCOUNT}:user/team/anna"}
+    created = run(MODULE, **anna)
+    assert created["calls"] == [DESCRIBE, "eks:DescribeCluster", "iam:GetUser", CREATE]
+    assert created["access_entry"]["username"] == anna["principal_arn"]
+    assert not run(MODULE, **anna)["changed"]
+
+
+def test_an_entry_of_a_role_that_was_made_anew_is_replaced_with_all_that_it_had(
+    run: Run, people: Account, clients: Clients
+) -> None:
+    entry = {"kubernetesGroups": ["viewers"], "username": "people:{{SessionName}}", "tags": {"team": "a"}}
+    others_create(people, {"AmazonEKSViewPolicy": [], "AmazonEKSEditPolicy": ["team-a"]}, **entry)
+    assert not run(MODULE, **KEY)["stale"]
+    make_anew(clients["iam"])
+    predicted = run(MODULE, check=True, **KEY)
+    assert (predicted["changed"], predicted["stale"]) == (True, True)
+    before = stored(people)
+    result = run(MODULE, **KEY)
+    assert (result["changed"], result["stale"]) == (True, True)
+    assert result["actions"] == predicted["actions"]
+    assert result["calls"] == [DESCRIBE, LOOK, LIST, DELETE, CREATE, ASSOCIATE, ASSOCIATE]
+    [warning] = result["warnings"]
+    assert "lets nobody in, since it was made for another role of the same name" in warning
+    assert result["diff"]["before"]["stale"] is True
+    assert "stale" not in result["diff"]["after"]
+    after = stored(people)
+    assert after["createdAt"] > before["createdAt"]
+    assert {key: after[key] for key in entry} == entry
+    assert policies(people) == {"AmazonEKSViewPolicy": [], "AmazonEKSEditPolicy": ["team-a"]}
+    again = run(MODULE, **KEY)
+    assert (again["changed"], again["stale"], again.get("warnings", [])) == (False, False, [])
+
+
+def test_a_stale_entry_can_become_another_type(run: Run, people: Account, clients: Clients) -> None:
+    others_create(people, type="EC2_LINUX")
+    make_anew(clients["iam"])
+    result = run(MODULE, **KEY, type="STANDARD", kubernetes_groups=["viewers"])
+    assert result["stale"]
+    assert (result["access_entry"]["type"], stored(people)["kubernetesGroups"]) == ("STANDARD", ["viewers"])
+    assert stored(people)["username"].startswith("arn:aws:sts::")
+
+
+def test_a_stale_entry_stays_when_nobody_looks(run: Run, people: Account, clients: Clients) -> None:
+    others_create(people)
+    make_anew(clients["iam"])
+    for settings in ({"check_principal": False}, limited_caller(people, deny="iam:GetRole")):
+        result = run(MODULE, **KEY, **settings)
+        assert (result["failed"], result["changed"], result["stale"]) == (False, False, False)
+    [warning] = result["warnings"]
+    assert "was not looked at, since IAM did not answer: " in warning
+    assert "iam:GetRole" in warning
+
+
+def test_a_principal_of_another_account_is_not_looked_at(run: Run, people: Account) -> None:
+    other = "444455556666"
+    keys = people.sandbox.add_account(other)[other]
+    role = make_role(people.sandbox.client("iam", **keys), "people", "ec2.amazonaws.com")
+    for changed in (True, False):
+        result = run(MODULE, cluster_name=CLUSTER, principal_arn=role)
+        assert (result["failed"], result["changed"]) == (False, changed)
+        [warning] = result["warnings"]
+        assert warning.endswith(f"was not looked at, since it is in the account {other}.")
+        assert LOOK not in result["calls"]
+    nodes = run(MODULE, cluster_name=CLUSTER, principal_arn=role.replace("people", "nodes"), type="EC2_LINUX")
+    assert f"the roles of nodes are in the cluster's account {ACCOUNT}" in nodes["msg"]
+
+
+def test_who_may_not_look_at_clusters_can_still_let_people_in(run: Run, people: Account) -> None:
+    result = run(MODULE, **KEY, **limited_caller(people, deny="eks:DescribeCluster"))
+    assert result["changed"]
+    assert result["calls"] == [*BEFORE_CREATION, CREATE]
+
+
+def test_a_principal_that_iam_has_not_spread_yet_is_waited_for(run: Run, people: Account, clients: Clients) -> None:
+    people.sandbox.knobs(iam_propagation_seconds=1)
+    make_role(clients["iam"], "young", "ec2.amazonaws.com")
+    result = run(MODULE, cluster_name=CLUSTER, principal_arn=f"arn:aws:iam::{ACCOUNT}:role/young")
+    assert result["changed"]
+    assert set(result["calls"][3:]) == {CREATE}
+    assert len(result["calls"]) > 4
+
+
+def test_a_principal_that_never_comes_fails_with_what_to_do(run: Run, people: Account) -> None:
+    nobody = {"cluster_name": CLUSTER, "principal_arn": f"arn:aws:iam::{ACCOUNT}:role/nobody"}
+    result = run(MODULE, **nobody, check_principal=False, iam_propagation_timeout=0)
+    assert "EKS did not see the principal" in result["msg"]
+    assert "within 0 seconds; create it, or correct principal_arn" in result["msg"]
+
+
+def test_what_a_stale_entry_had_is_told_when_it_cannot_be_made_anew(
+    run: Run, people: Account, clients: Clients
+) -> None:
+    others_create(people, {"AmazonEKSViewPolicy": ["team-a"]}, kubernetesGroups=["viewers"])
+    make_anew(clients["iam"])
+    result = run(MODULE, **KEY, **limited_caller(people, deny="eks:CreateAccessEntry"))
+    assert result["failed"]
+    for told in ("is deleted, but could not be made anew", "viewers", "AmazonEKSViewPolicy", "team-a"):
+        assert told in result["msg"]
+
+
+# --- others, between two calls ----------------------------------------------------------------------------------------
+
+
+def test_an_entry_that_others_make_meanwhile_is_compared_and_updated(
+    run: Run, people: Account, meddler: Meddler
+) -> None:
+    meddler.before("POST", f"{ENTRIES}$", lambda: others_create(people, {"AmazonEKSAdminPolicy": []}, tags={"a": "1"}))
+    wanted = {**KEY, "kubernetes_groups": ["viewers"], "policies": [{"policy": "AmazonEKSViewPolicy"}]}
+    result = run(MODULE, endpoint_url=meddler.endpoint, **wanted)
+    assert result["actions"] == ["update_access_entry", "associate_access_policy", "disassociate_access_policy"]
+    assert (stored(people)["kubernetesGroups"], stored(people)["tags"]) == (["viewers"], {"a": "1"})
+    assert policies(people) == {"AmazonEKSViewPolicy": []}
+
+
+def test_an_entry_that_vanishes_meanwhile_is_made_again(run: Run, people: Account, meddler: Meddler) -> None:
+    others_create(people, kubernetesGroups=["viewers"])
+    meddler.before("POST", f"{POLICIES}$", lambda: people.eks.delete_access_entry(**NAMES))
+    wanted = {**KEY, "kubernetes_groups": ["editors"], "policies": [{"policy": "AmazonEKSViewPolicy"}]}
+    result = run(MODULE, endpoint_url=meddler.endpoint, **wanted)
+    assert result["actions"] == ["update_access_entry", "create_access_entry", "associate_access_policy"]
+    assert result["diff"]["before"]["kubernetes_groups"] == ["viewers"]
+    assert stored(people)["kubernetesGroups"] == ["editors"]
+    assert policies(people) == {"AmazonEKSViewPolicy": []}
+
+
+def test_an_entry_that_vanishes_while_it_is_looked_at_is_made_again(
+    run: Run, people: Account, meddler: Meddler
+) -> None:
+    others_create(people, {"AmazonEKSViewPolicy": []})
+    meddler.before("GET", f"{POLICIES}", lambda: people.eks.delete_access_entry(**NAMES))
+    result = run(MODULE, endpoint_url=meddler.endpoint, **KEY, policies=[{"policy": "AmazonEKSViewPolicy"}])
+    assert result["actions"] == ["create_access_entry", "associate_access_policy"]
+
+
+def test_an_entry_that_others_delete_first_is_absent(run: Run, people: Account, meddler: Meddler) -> None:
+    others_create(people)
+    meddler.before("DELETE", ENTRIES, lambda: people.eks.delete_access_entry(**NAMES))
+    result = run(MODULE, endpoint_url=meddler.endpoint, **KEY, state="absent")
+    assert (result["failed"], stored(people)) == (False, {})
+
+
+def test_a_creation_whose_answer_got_lost_is_not_made_twice(run: Run, people: Account, meddler: Meddler) -> None:
+    meddler.lose_answer("POST", f"{ENTRIES}$")
+    result = run(MODULE, endpoint_url=meddler.endpoint, **KEY, policies=[{"policy": "AmazonEKSViewPolicy"}])
+    assert not result["failed"]
+    assert policies(people) == {"AmazonEKSViewPolicy": []}
+
+
+def test_the_operator_may_do_all_of_it(run: Run, people: Account, clients: Clients) -> None:
+    keys = people.sandbox.profile("operator")
+    operator = {"access_key": keys["aws_access_key_id"], "secret_key": keys["aws_secret_access_key"]}
+    assert run(MODULE, **declaration(), **operator)["changed"]
+    make_anew(clients["iam"])
+    assert run(MODULE, **declaration(), **operator)["stale"]
+    assert run(MODULE, **{**declaration(), "policies": [], "kubernetes_groups": []}, **operator)["changed"]
+    assert run(MODULE, **KEY, state="absent", **operator)["changed"]
