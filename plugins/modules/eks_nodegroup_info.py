@@ -22,6 +22,8 @@ options:
   name:
     description:
       - Name of the node group to look up. The list is empty when it does not exist.
+      - One that has replaced another one is found by the name that was declared, too, see
+        O(podidentity.eks.eks_nodegroup#module:replace).
       - When not set, all node groups of the cluster are returned.
     type: str
 extends_documentation_fragment:
@@ -60,9 +62,9 @@ nodegroups:
 """
 
 from ansible_collections.podidentity.eks.plugins.module_utils._eks import argspec
-from ansible_collections.podidentity.eks.plugins.module_utils._eks import nodegroup
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.common import AnsibleEKSError
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.common import AnsibleEKSModule
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.nodegroup.observing import look_up
 
 OPTIONS: argspec.ArgumentSpec = {
     "cluster_name": {"type": "str", "required": True},
@@ -73,7 +75,7 @@ OPTIONS: argspec.ArgumentSpec = {
 def main() -> None:
     module = AnsibleEKSModule(argument_spec=OPTIONS, supports_check_mode=True)
     try:
-        found = nodegroup.look_up(module.eks_client(), module.params["cluster_name"], module.params["name"])
+        found = look_up(module.eks_client(), module.params["cluster_name"], module.params["name"])
     except AnsibleEKSError as error:
         module.fail_json_aws_error(error)
     module.exit_json(changed=False, nodegroups=found)

@@ -284,7 +284,7 @@ def test_delete_waits_until_it_is_gone_and_again_is_no_change(
     assert cluster.eks.list_nodegroups(clusterName="example")["nodegroups"] == ["foreign"]
     cluster.sandbox.clear_calls()
     assert not nodegroup(state="absent")["changed"]
-    assert cluster.sandbox.calls() == {"eks:DescribeNodegroup": 1}
+    assert cluster.sandbox.calls() == {"eks:ListNodegroups": 1}
 
 
 def test_absent_in_a_cluster_that_does_not_exist_is_reached(

@@ -8,8 +8,13 @@ import dataclasses
 import typing as t
 
 import pytest
-from ansible_collections.podidentity.eks.plugins.module_utils._eks import nodegroup
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.common import AnsibleEKSError
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.nodegroup import declared
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.nodegroup import observing
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.nodegroup import planning
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.nodegroup import settings
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.nodegroup.declared import NodegroupSpec
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.nodegroup.settings import Nodegroup
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,29 +42,29 @@ TEMPLATE = {"id": "lt-1", "name": "nodes", "version": "1"}
 WITH_TEMPLATE = {**BEFORE, "launch_template": TEMPLATE}
 
 
-def spec(**fields: t.Any) -> nodegroup.NodegroupSpec:
-    return nodegroup.NodegroupSpec(cluster_name="example", name="general", **fields)
+def spec(**fields: t.Any) -> NodegroupSpec:
+    return NodegroupSpec(cluster_name="example", name="general", **fields)
 
 
-def operations(before: nodegroup.Nodegroup | None, wanted: nodegroup.NodegroupSpec) -> list[str]:
-    return [action.operation for action in nodegroup.plan(before, wanted).actions]
+def operations(before: Nodegroup | None, wanted: NodegroupSpec) -> list[str]:
+    return [action.operation for action in planning.plan(before, wanted).actions]
 
 
 def update(**fields: t.Any) -> dict[str, t.Any]:
     """What UpdateNodegroupConfig, the one call of this plan, is told beside the names."""
-    [action] = nodegroup.plan(BEFORE, spec(**fields)).actions
+    [action] = planning.plan(BEFORE, spec(**fields)).actions
     assert action.operation == "update_nodegroup_config"
     return {key: value for key, value in action.parameters.items() if key not in {"clusterName", "nodegroupName"}}
 
 
-def refusal(before: nodegroup.Nodegroup | None, wanted: nodegroup.NodegroupSpec) -> str:
+def refusal(before: Nodegroup | None, wanted: NodegroupSpec) -> str:
     with pytest.raises(AnsibleEKSError) as caught:
-        nodegroup.plan(before, wanted)
+        planning.plan(before, wanted)
     return str(caught.value)
 
 
 def test_nothing_declared_changes_nothing() -> None:
-    change = nodegroup.plan(BEFORE, spec())
+    change = planning.plan(BEFORE, spec())
     assert not change.changed
     assert change.after == BEFORE
 
@@ -71,7 +76,7 @@ def test_absent_is_reached_when_there_is_none_or_when_it_is_being_deleted() -> N
 
 
 def test_creation_sends_what_is_declared_and_no_more() -> None:
-    change = nodegroup.plan(
+    change = planning.plan(
         None, spec(node_role_arn=ROLE, subnet_ids=["subnet-a"], scaling={"min_size": 2, "max_size": 4}, taints=[BATCH])
     )
     [action] = change.actions
@@ -109,7 +114,7 @@ def test_creation_names_everything_that_is_missing() -> None:
 def test_what_is_set_at_creation_only_is_refused_with_old_and_new_value(option: str, value: t.Any) -> None:
     message = refusal(BEFORE, spec(**{option: value}))
     assert message.startswith(f"{option} of node group general of cluster example is ")
-    old = BEFORE[nodegroup.FIXED[option]]
+    old = BEFORE[planning.FIXED[option]]
     for shown in (old, value):
         assert (", ".join(shown) if isinstance(shown, list) else str(shown)) in message
 
@@ -173,7 +178,7 @@ def test_number_and_percentage_of_unavailable_nodes_exclude_each_other() -> None
 
 
 def test_another_version_of_the_template_is_an_update_of_its_own() -> None:
-    [action] = nodegroup.plan(WITH_TEMPLATE, spec(launch_template={"name": "nodes", "version": "2"})).actions
+    [action] = planning.plan(WITH_TEMPLATE, spec(launch_template={"name": "nodes", "version": "2"})).actions
     assert action.operation == "update_nodegroup_version"
     assert action.parameters["launchTemplate"] == {"id": "lt-1", "version": "2"}
 
@@ -226,7 +231,7 @@ def test_a_failed_node_group_is_refused_with_its_reasons_and_the_way_out() -> No
     ],
 )
 def test_a_problem_is_one_sentence_with_option_and_value(fields: dict[str, t.Any], words: list[str]) -> None:
-    [sentence] = nodegroup.problems(dataclasses.replace(spec(), **fields))
+    [sentence] = declared.problems(dataclasses.replace(spec(), **fields))
     assert all(word in sentence for word in words), sentence
 
 
@@ -236,7 +241,7 @@ EFFECTS = st.sampled_from(["NO_SCHEDULE", "NO_EXECUTE", "PREFER_NO_SCHEDULE"])
 TAINTS = st.lists(
     st.fixed_dictionaries({"key": KEYS, "effect": EFFECTS}, optional={"value": TEXTS}),
     max_size=4,
-    unique_by=nodegroup._taint_key,
+    unique_by=settings.taint_key,
 )
 SCALING = st.fixed_dictionaries(
     {}, optional={"min_size": st.integers(0, 2), "desired_size": st.just(2), "max_size": st.integers(2, 5)}
@@ -244,7 +249,7 @@ SCALING = st.fixed_dictionaries(
 UPDATE_CONFIGS = st.sampled_from([{"max_unavailable": 1}, {"max_unavailable": 2}, {"max_unavailable_percentage": 33}])
 TEMPLATES = st.sampled_from([{"id": "lt-1"}, {"id": "lt-1", "version": "1"}, {"name": "nodes", "version": "2"}])
 SPECS = st.builds(
-    nodegroup.NodegroupSpec,
+    NodegroupSpec,
     cluster_name=st.just("example"),
     name=st.just("general"),
     scaling=st.none() | SCALING,
@@ -258,9 +263,9 @@ SPECS = st.builds(
 
 
 @given(SPECS)
-def test_after_a_plan_there_is_nothing_left_to_do(wanted: nodegroup.NodegroupSpec) -> None:
-    change = nodegroup.plan(WITH_TEMPLATE, wanted)
-    assert nodegroup.plan(change.after, wanted).actions == ()
+def test_after_a_plan_there_is_nothing_left_to_do(wanted: NodegroupSpec) -> None:
+    change = planning.plan(WITH_TEMPLATE, wanted)
+    assert planning.plan(change.after, wanted).actions == ()
     assert change.changed == (change.after != WITH_TEMPLATE)
 
 
@@ -275,34 +280,34 @@ PLACES = {
 
 
 @given(SPECS)
-def test_what_is_not_declared_stays(wanted: nodegroup.NodegroupSpec) -> None:
-    after = nodegroup.plan(WITH_TEMPLATE, wanted).after
+def test_what_is_not_declared_stays(wanted: NodegroupSpec) -> None:
+    after = planning.plan(WITH_TEMPLATE, wanted).after
     assert after is not None
     for option, key in PLACES.items():
         if getattr(wanted, option) is None:
             assert after[key] == WITH_TEMPLATE[key]
-    assert {key: after[key] for key in nodegroup.FIXED.values()} == {
-        key: WITH_TEMPLATE[key] for key in nodegroup.FIXED.values()
+    assert {key: after[key] for key in planning.FIXED.values()} == {
+        key: WITH_TEMPLATE[key] for key in planning.FIXED.values()
     }
 
 
 @given(SPECS)
-def test_taint_calls_lead_from_the_old_taints_to_the_new_ones(wanted: nodegroup.NodegroupSpec) -> None:
+def test_taint_calls_lead_from_the_old_taints_to_the_new_ones(wanted: NodegroupSpec) -> None:
     """Plays EKS: removing by key and effect, then adding or updating, must give what is declared."""
-    change = nodegroup.plan(WITH_TEMPLATE, wanted)
+    change = planning.plan(WITH_TEMPLATE, wanted)
     payload: dict[str, t.Any] = {}
     for action in change.actions:
         payload = action.parameters.get("taints", payload)
-    taints = nodegroup._taint_values(WITH_TEMPLATE["taints"])
+    taints = settings.taint_values(WITH_TEMPLATE["taints"])
     for taint in payload.get("removeTaints", []):
-        del taints[nodegroup._taint_key(taint)]
-    taints.update(nodegroup._taint_values(payload.get("addOrUpdateTaints", [])))
+        del taints[settings.taint_key(taint)]
+    taints.update(settings.taint_values(payload.get("addOrUpdateTaints", [])))
     assert change.after is not None
-    assert taints == nodegroup._taint_values(change.after["taints"])
+    assert taints == settings.taint_values(change.after["taints"])
 
 
 def test_normalized_node_group_keeps_label_and_tag_keys() -> None:
-    found = nodegroup.normalized(
+    found = observing.normalized(
         {
             "nodegroupName": "general",
             "labels": {"camelCase": "Value"},
@@ -320,4 +325,4 @@ def test_normalized_node_group_keeps_label_and_tag_keys() -> None:
 
 
 def test_a_boolean_label_is_the_word_that_kubernetes_uses() -> None:
-    assert nodegroup._text_labels({"gpu": True, "count": 2}) == {"gpu": "true", "count": "2"}
+    assert declared._text_labels({"gpu": True, "count": 2}) == {"gpu": "true", "count": "2"}

@@ -152,10 +152,13 @@ def require_parameter(client: EKSClient, operation: str, parameter: str, option:
     To be asked only when ``option`` is used, so that old versions of botocore serve everybody else.
 
     :param operation: as the API spells it, such as ``CreatePodIdentityAssociation``.
+    :param parameter: one that is part of another after a dot, such as ``updateConfig.updateStrategy``.
     :param since: the first version of botocore that has it.
     """
-    shape = client.meta.service_model.operation_model(operation).input_shape
-    if shape is None or parameter not in shape.members:
+    shape: t.Any = client.meta.service_model.operation_model(operation).input_shape
+    for name in parameter.split("."):
+        shape = None if shape is None else shape.members.get(name)
+    if shape is None:
         raise AnsibleEKSError(
             f"{option} needs botocore {since} or newer, but {botocore.__version__} is installed: "
             f"its {operation} has no {parameter}."
