@@ -108,6 +108,8 @@ VOLUME = {
 #: What EKS itself can set, without a launch template.
 WITHOUT_TEMPLATE = {"disk_size"}
 DEVICE = "/dev/xvda"
+#: By which M(podidentity.eks.eks_nodegroup) knows a node group that has replaced the one of this name.
+REPLACES_TAG = "podidentity.eks/nodegroup"
 #: What EKS gives a volume that is not declared (https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html).
 VOLUME_DEFAULTS = {"volume_size": 20, "volume_type": "gp3"}
 
@@ -123,7 +125,8 @@ def eks_nodegroup_plan(
     tags: t.Mapping[str, str] | None = None,
 ) -> list[dict[str, t.Any]]:
     """The filter; see its documentation above."""
-    existing = {group["nodegroup_name"]: group for group in observed["nodegroups"]}
+    # One that has replaced another has a name of its own.
+    existing = {group["tags"].get(REPLACES_TAG, group["nodegroup_name"]): group for group in observed["nodegroups"]}
     templates = {each["launch_template_name"]: each for each in observed["launch_templates"]}
     zones = {
         each["subnet_id"]: each["availability_zone"] for each in [*observed["subnets"], *observed["given_subnets"]]
