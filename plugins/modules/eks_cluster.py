@@ -14,7 +14,8 @@ description:
   - Options that are not set leave that part of the cluster as it is; in a new cluster EKS's own default applies.
   - What EKS cannot change in an existing cluster is refused before any call that writes, with the old and the new
     value.
-  - Several updates go one after another, and each one is followed by its own ID until it is done.
+  - Several updates go one after another, and each one is followed by its own ID until it is done; the version comes
+    last. When one fails, the message says which were done before it, and the next run does what is missing.
 author:
   - podidentity.eks contributors (@podidentity)
 options:
@@ -27,6 +28,7 @@ options:
     description:
       - V(present) makes sure that the cluster exists as declared.
       - V(absent) makes sure that it does not. EKS refuses to delete a cluster that still has node groups.
+      - A cluster that is protected from deletion is deleted only with O(deletion_protection=false).
     type: str
     choices: [present, absent]
     default: present
@@ -40,6 +42,20 @@ options:
       - Kubernetes version, in quotes, such as V("1.34").
       - An existing cluster can go to the next minor version, and never back.
     type: str
+  force_version_update:
+    description:
+      - Whether to update O(version) in spite of what EKS's readiness checks (upgrade insights) find.
+      - With V(false), EKS refuses such an update.
+    type: bool
+    default: false
+    version_added: 0.2.0
+  support_type:
+    description:
+      - What happens when the standard support of the Kubernetes version ends. V(EXTENDED), which is EKS's default,
+        keeps the version and costs more; with V(STANDARD) EKS updates the cluster.
+    type: str
+    choices: [STANDARD, EXTENDED]
+    version_added: 0.2.0
   subnet_ids:
     description:
       - Subnets for the control plane's network interfaces, at least two, in different availability zones.
@@ -65,6 +81,20 @@ options:
       - Excludes O(endpoint_public_access=false).
     type: list
     elements: str
+  service_ipv4_cidr:
+    description:
+      - The block from which Kubernetes services get their addresses. It lies in C(10.0.0.0/8), C(172.16.0.0/12) or
+        C(192.168.0.0/16), has a prefix between C(/12) and C(/24), and does not overlap with the VPC.
+      - When not set, EKS chooses C(10.100.0.0/16) or C(172.20.0.0/16). Cannot be changed afterwards.
+      - Excludes O(ip_family=ipv6).
+    type: str
+    version_added: 0.2.0
+  ip_family:
+    description:
+      - The kind of addresses that pods and services get. EKS's default is V(ipv4). Cannot be changed afterwards.
+    type: str
+    choices: [ipv4, ipv6]
+    version_added: 0.2.0
   authentication_mode:
     description:
       - What IAM identities are let in by. The default of the EKS API is V(CONFIG_MAP).
@@ -76,12 +106,68 @@ options:
       - Whether the identity that creates the cluster becomes its administrator. EKS's default is V(true).
       - Cannot be changed afterwards.
     type: bool
+  bootstrap_self_managed_addons:
+    description:
+      - Whether a new cluster gets vpc-cni, kube-proxy and CoreDNS as plain Kubernetes objects, which EKS does not
+        manage. EKS's default is V(true).
+      - With Auto Mode it is V(false) by itself. EKS does not tell it afterwards, so it is not compared.
+    type: bool
+    version_added: 0.2.0
+  auto_mode:
+    description:
+      - EKS Auto Mode, in which EKS runs nodes, load balancers and block storage; its three settings go together.
+      - Needs O(authentication_mode=API) or O(authentication_mode=API_AND_CONFIG_MAP), and a cluster role whose trust
+        policy allows C(sts:TagSession) beside C(sts:AssumeRole).
+    type: dict
+    version_added: 0.2.0
+    suboptions:
+      enabled:
+        description: Whether it is on.
+        type: bool
+        required: true
+      node_pools:
+        description:
+          - The node pools that EKS provides; an empty list is for those who have only node pools of their own.
+          - Needs O(auto_mode.node_role_arn) unless it is empty.
+        type: list
+        elements: str
+        choices: [general-purpose, system]
+      node_role_arn:
+        description:
+          - ARN of the IAM role of the nodes in O(auto_mode.node_pools), without which it cannot be set.
+          - Cannot be changed while Auto Mode is on.
+        type: str
+  logging:
+    description:
+      - The control plane's logs that go to CloudWatch. Exactly these are on; an empty list turns all off.
+    type: list
+    elements: str
+    choices: [api, audit, authenticator, controllerManager, scheduler]
+    version_added: 0.2.0
+  encryption_key_arn:
+    description:
+      - ARN of the KMS key with which secrets are encrypted before they are stored; an alias is not taken.
+      - Can be added to a cluster that has none, and then neither changed nor taken away.
+    type: str
+    version_added: 0.2.0
+  zonal_shift:
+    description:
+      - Whether Amazon Application Recovery Controller may move traffic away from an impaired zone.
+    type: bool
+    version_added: 0.2.0
+  deletion_protection:
+    description:
+      - Whether EKS refuses to delete the cluster. EKS's default is V(false).
+      - With O(state=absent), V(false) switches the protection off and then deletes the cluster.
+    type: bool
+    version_added: 0.2.0
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.tags
   - amazon.aws.boto3
   - podidentity.eks.attributes
+  - podidentity.eks.creation_tags
   - podidentity.eks.wait
 seealso:
   - module: podidentity.eks.eks_cluster_info
@@ -93,7 +179,8 @@ seealso:
 
 EXAMPLES = r"""
 # Needs: the IAM role "eks-cluster" in the account 111122223333, whose trust policy allows eks.amazonaws.com to call
-# sts:AssumeRole, and the list "subnet_ids" with the IDs of two subnets in different zones.
+# sts:AssumeRole and sts:TagSession, the role "eks-node" for nodes, and the list "subnet_ids" with the IDs of two
+# subnets in different zones.
 
 - name: Create a cluster
   podidentity.eks.eks_cluster:
@@ -101,19 +188,36 @@ EXAMPLES = r"""
     version: "1.33"
     role_arn: arn:aws:iam::111122223333:role/eks-cluster
     subnet_ids: "{{ subnet_ids }}"
+    service_ipv4_cidr: 172.30.0.0/16
     authentication_mode: API_AND_CONFIG_MAP
+    logging:
+      - audit
+      - authenticator
+    deletion_protection: true
     tags:
       team: platform
+    creation_tags:
+      made-by: ansible
   register: created
 
-- name: Show where its API answers
+- name: Show where its API answers, and what pods need to have an identity
   ansible.builtin.debug:
-    msg: "{{ created.cluster.endpoint }} runs Kubernetes {{ created.cluster.version }}"
+    msg: >-
+      {{ created.cluster.endpoint }} runs Kubernetes {{ created.cluster.version }}.
+      {{ created.cluster.pod_identity.reason }}
 
-- name: Update it to the next Kubernetes version
+- name: Show what an update to the next Kubernetes version would change
   podidentity.eks.eks_cluster:
     name: example
     version: "1.34"
+  check_mode: true
+  diff: true
+
+- name: Update it, and let EKS keep this version when its standard support ends
+  podidentity.eks.eks_cluster:
+    name: example
+    version: "1.34"
+    support_type: EXTENDED
 
 - name: Let access entries alone decide who gets in, and only from one office
   podidentity.eks.eks_cluster:
@@ -123,17 +227,38 @@ EXAMPLES = r"""
     public_access_cidrs:
       - 203.0.113.0/24
 
-- name: Add a tag, and leave the others
+- name: Encrypt its secrets with a key of our own, which is for good
   podidentity.eks.eks_cluster:
     name: example
+    encryption_key_arn: arn:aws:kms:eu-west-1:111122223333:key/01234567-89ab-cdef-0123-456789abcdef
+
+- name: Let EKS run its nodes, and move traffic away from a zone that is impaired
+  podidentity.eks.eks_cluster:
+    name: example
+    auto_mode:
+      enabled: true
+      node_pools: [general-purpose, system]
+      node_role_arn: arn:aws:iam::111122223333:role/eks-node
+    zonal_shift: true
+  register: automatic
+
+- name: Confirm that its nodes have the agent of EKS Pod Identity built in
+  ansible.builtin.assert:
+    that: automatic.cluster.pod_identity.agent == "built-in"
+
+- name: Add a tag, leave the others, and turn all logs off
+  podidentity.eks.eks_cluster:
+    name: example
+    logging: []
     tags:
       stage: test
     purge_tags: false
 
-- name: Delete it
+- name: Delete it, although it is protected
   podidentity.eks.eks_cluster:
     name: example
     state: absent
+    deletion_protection: false
 """
 
 RETURN = r"""
@@ -142,7 +267,7 @@ actions:
   returned: success
   type: list
   elements: str
-  sample: [update_cluster_config, update_cluster_version]
+  sample: [update_cluster_config, associate_encryption_config, update_cluster_version]
 cluster:
   description:
     - The cluster as it is after the task.
@@ -226,6 +351,51 @@ cluster:
           description: What IAM identities are let in by.
           type: str
           sample: API_AND_CONFIG_MAP
+    kubernetes_network_config:
+      description: Addresses inside the cluster, and the load balancing of Auto Mode.
+      type: dict
+      contains:
+        service_ipv4_cidr:
+          description: The block from which services get their addresses.
+          type: str
+          sample: 172.20.0.0/16
+        ip_family:
+          description: The kind of addresses that pods and services get.
+          type: str
+          sample: ipv4
+        elastic_load_balancing:
+          description: With C(enabled), whether EKS runs load balancers.
+          type: dict
+          sample: {"enabled": false}
+    compute_config:
+      description: With C(enabled), whether EKS runs nodes, and if so with C(node_pools) and C(node_role_arn).
+      type: dict
+      sample: {"enabled": false}
+    storage_config:
+      description: With C(block_storage.enabled), whether EKS runs block storage.
+      type: dict
+      sample: {"block_storage": {"enabled": false}}
+    logging:
+      description: With C(cluster_logging), which types of log are on and which are off.
+      type: dict
+      sample: {"cluster_logging": [{"types": ["audit"], "enabled": true}]}
+    encryption_config:
+      description: The key with which secrets are encrypted. Missing when that is AWS's own.
+      type: list
+      elements: dict
+      sample: []
+    upgrade_policy:
+      description: With C(support_type), what happens when the standard support of the version ends.
+      type: dict
+      sample: {"support_type": "EXTENDED"}
+    zonal_shift_config:
+      description: With C(enabled), whether traffic may be moved away from an impaired zone.
+      type: dict
+      sample: {"enabled": false}
+    deletion_protection:
+      description: Whether EKS refuses to delete the cluster.
+      type: bool
+      sample: false
     identity:
       description: The issuer of service account tokens.
       type: dict
@@ -238,6 +408,35 @@ cluster:
               description: URL of the issuer.
               type: str
               sample: https://oidc.eks.eu-west-1.amazonaws.com/id/0123456789ABCDEF0123456789ABCDEF
+    auto_mode:
+      description: Whether EKS Auto Mode is on.
+      type: bool
+      sample: false
+      version_added: 0.2.0
+    oidc_issuer:
+      description: URL of the issuer of service account tokens; null until EKS has made it.
+      type: str
+      sample: https://oidc.eks.eu-west-1.amazonaws.com/id/0123456789ABCDEF0123456789ABCDEF
+      version_added: 0.2.0
+    pod_identity:
+      description: Whether pods of the cluster can have EKS Pod Identity.
+      type: dict
+      version_added: 0.2.0
+      contains:
+        supported:
+          description: Whether they can, as far as the cluster itself is concerned.
+          type: bool
+          sample: true
+        reason:
+          description: Why, in one sentence.
+          type: str
+          sample: Kubernetes 1.34 has EKS Pod Identity; nodes need the add-on eks-pod-identity-agent.
+        agent:
+          description:
+            - Where the agent on the nodes comes from. V(add-on) is C(eks-pod-identity-agent), V(built-in) is that of
+              the nodes of EKS Auto Mode. Null when EKS Pod Identity is not supported.
+          type: str
+          sample: add-on
     health:
       description: What EKS finds wrong with the cluster.
       type: dict
@@ -266,19 +465,36 @@ OPTIONS: argspec.ArgumentSpec = {
     "name": {"type": "str", "required": True},
     "role_arn": {"type": "str"},
     "version": {"type": "str"},
+    "force_version_update": {"type": "bool", "default": False},
+    "support_type": {"type": "str", "choices": ["STANDARD", "EXTENDED"]},
     "subnet_ids": {"type": "list", "elements": "str"},
     "security_group_ids": {"type": "list", "elements": "str"},
     "endpoint_public_access": {"type": "bool"},
     "endpoint_private_access": {"type": "bool"},
     "public_access_cidrs": {"type": "list", "elements": "str"},
+    "service_ipv4_cidr": {"type": "str"},
+    "ip_family": {"type": "str", "choices": ["ipv4", "ipv6"]},
     "authentication_mode": {"type": "str", "choices": list(cluster.AUTHENTICATION_MODES)},
     "bootstrap_cluster_creator_admin_permissions": {"type": "bool"},
+    "bootstrap_self_managed_addons": {"type": "bool"},
+    "auto_mode": {
+        "type": "dict",
+        "options": {
+            "enabled": {"type": "bool", "required": True},
+            "node_pools": {"type": "list", "elements": "str", "choices": list(cluster.NODE_POOLS)},
+            "node_role_arn": {"type": "str"},
+        },
+    },
+    "logging": {"type": "list", "elements": "str", "choices": list(cluster.LOG_TYPES)},
+    "encryption_key_arn": {"type": "str"},
+    "zonal_shift": {"type": "bool"},
+    "deletion_protection": {"type": "bool"},
 }
 
 
 def main() -> None:
     module = AnsibleEKSModule(
-        argument_spec=argspec.merged(OPTIONS, argspec.STATE, argspec.TAGS, argspec.WAIT),
+        argument_spec=argspec.merged(OPTIONS, argspec.STATE, argspec.TAGS, argspec.CREATION_TAGS, argspec.WAIT),
         supports_check_mode=True,
     )
     try:

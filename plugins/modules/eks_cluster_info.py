@@ -40,6 +40,11 @@ EXAMPLES = r"""
   ansible.builtin.debug:
     msg: "{{ found.clusters[0].endpoint }} runs Kubernetes {{ found.clusters[0].version }}"
 
+- name: Stop where pods cannot have EKS Pod Identity, with the reason
+  ansible.builtin.assert:
+    that: found.clusters[0].pod_identity.supported
+    fail_msg: "{{ found.clusters[0].pod_identity.reason }}"
+
 - name: Keep the certificate of its authority for clients of the Kubernetes API
   ansible.builtin.set_fact:
     certificate_authority: "{{ found.clusters[0].certificate_authority }}"
@@ -57,7 +62,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 clusters:
-  description: The clusters that were found, sorted by name.
+  description:
+    - The clusters that were found, sorted by name. Each has all that
+      RV(podidentity.eks.eks_cluster#module:cluster) has.
   returned: success
   type: list
   elements: dict
@@ -106,6 +113,35 @@ clusters:
       description: The issuer of service account tokens, as RV(podidentity.eks.eks_cluster#module:cluster.identity).
       type: dict
       sample: {"oidc": {"issuer": "https://oidc.eks.eu-west-1.amazonaws.com/id/0123456789ABCDEF0123456789ABCDEF"}}
+    auto_mode:
+      description: Whether EKS Auto Mode is on.
+      type: bool
+      sample: false
+      version_added: 0.2.0
+    oidc_issuer:
+      description: URL of the issuer of service account tokens; null until EKS has made it.
+      type: str
+      sample: https://oidc.eks.eu-west-1.amazonaws.com/id/0123456789ABCDEF0123456789ABCDEF
+      version_added: 0.2.0
+    pod_identity:
+      description: Whether pods of the cluster can have EKS Pod Identity.
+      type: dict
+      version_added: 0.2.0
+      contains:
+        supported:
+          description: Whether they can, as far as the cluster itself is concerned.
+          type: bool
+          sample: true
+        reason:
+          description: Why, in one sentence.
+          type: str
+          sample: Kubernetes 1.34 has EKS Pod Identity; nodes need the add-on eks-pod-identity-agent.
+        agent:
+          description:
+            - Where the agent on the nodes comes from. V(add-on) is C(eks-pod-identity-agent), V(built-in) is that of
+              the nodes of EKS Auto Mode. Null when EKS Pod Identity is not supported.
+          type: str
+          sample: add-on
     tags:
       description: Tags of the cluster.
       type: dict

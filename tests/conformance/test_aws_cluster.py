@@ -169,6 +169,13 @@ def test_deletion_protection_holds_until_it_is_taken_off(account: Account) -> No
     assert account.eks.delete_cluster(name="one")["cluster"]["status"] == "DELETING"
 
 
+def test_deletion_protection_does_not_hold_a_cluster_that_has_failed(account: Account) -> None:
+    account.sandbox.knobs(cluster_outcomes={"one": "FAILED"})
+    create(account, deletionProtection=True)
+    wait_for(lambda: account.eks.describe_cluster(name="one")["cluster"], "FAILED")
+    assert account.eks.delete_cluster(name="one")["cluster"]["status"] == "DELETING"
+
+
 def test_a_configuration_update_goes_through_updating(account: Account) -> None:
     account.cluster("one")
     account.sandbox.knobs(cluster_seconds=0.3)
@@ -195,6 +202,15 @@ def test_a_version_goes_up_by_one_and_never_down(account: Account) -> None:
             account.eks.update_cluster_version(name="one", version=version)
     account.eks.update_cluster_version(name="one", version="1.34")
     assert wait_for(lambda: account.eks.describe_cluster(name="one")["cluster"], "ACTIVE")["version"] == "1.34"
+
+
+def test_a_version_that_the_insights_object_to_must_be_forced(account: Account) -> None:
+    account.cluster("one", version="1.33")
+    account.sandbox.knobs(cluster_insights={"one": "ERROR"})
+    with refused("InvalidStateException", "Upgrade readiness issues detected", status=400):
+        account.eks.update_cluster_version(name="one", version="1.34")
+    update = account.eks.update_cluster_version(name="one", version="1.34", force=True)["update"]
+    assert finished(account, update)["type"] == "VersionUpdate"
 
 
 def test_the_authentication_mode_only_moves_towards_access_entries(account: Account) -> None:
@@ -395,6 +411,27 @@ def test_auto_mode_can_come_later_where_the_role_lets_sessions_be_tagged(account
     else:
         with refused("InvalidParameterException", "could not be assumed", status=400):
             account.eks.update_cluster_config(name="one", **AUTO)
+
+
+def test_node_pools_of_auto_mode_come_and_go_and_their_role_stays(account: Account) -> None:
+    role, *others = (f"arn:aws:iam::111122223333:role/{name}" for name in ("nodes", "others"))
+    access = {"accessConfig": {"authenticationMode": "API"}, "bootstrapSelfManagedAddons": False}
+    pools = {"enabled": True, "nodePools": ["system"], "nodeRoleArn": role}
+    create(account, roleArn=account.role(*AUTO_ROLE), **access, **{**AUTO, "computeConfig": pools})
+    account.eks.get_waiter("cluster_active").wait(name="one", WaiterConfig={"Delay": 1, "MaxAttempts": 15})
+
+    def change(**compute: t.Any) -> dict[str, t.Any]:
+        finished(account, account.eks.update_cluster_config(name="one", **compute)["update"])
+        cluster: dict[str, t.Any] = account.eks.describe_cluster(name="one")["cluster"]["computeConfig"]
+        return cluster
+
+    with refused("InvalidParameterException", "nodeRoleArn cannot be changed", status=400):
+        change(**{**AUTO, "computeConfig": {**pools, "nodeRoleArn": others[0]}})
+    assert change(**{**AUTO, "computeConfig": {"enabled": True, "nodePools": []}}) == {"enabled": True, "nodePools": []}
+    assert change(**{**AUTO, "computeConfig": pools}) == pools
+    off = {"enabled": False}
+    switches = {"kubernetesNetworkConfig": {"elasticLoadBalancing": off}, "storageConfig": {"blockStorage": off}}
+    assert change(computeConfig=off, **switches) == off
 
 
 def test_encryption_can_be_added_once(account: Account) -> None:

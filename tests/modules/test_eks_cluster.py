@@ -4,10 +4,16 @@
 
 from __future__ import annotations
 
+import json
+import pathlib
+import time
 import typing as t
 
+import botocore.loaders
 import pytest
+from ansible_collections.podidentity.eks.plugins.module_utils._eks import traffic
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.common import COLLECTION_VERSION
+from meddler import Meddler
 from modules.conftest import CLUSTER_ROLE
 from modules.conftest import NODE_ROLE
 from modules.conftest import Account
@@ -16,6 +22,9 @@ from modules.conftest import RunModule
 from modules.conftest import use_environment
 from modules.scripted_eks import scripted_eks
 from sandbox_process import SandboxProcess
+
+KEY = "arn:aws:kms:eu-west-1:111122223333:key/01234567-89ab-cdef-0123-456789abcdef"
+AUTO_MODE: dict[str, t.Any] = {"enabled": True, "node_pools": ["general-purpose", "system"], "node_role_arn": NODE_ROLE}
 
 
 @pytest.fixture
@@ -50,6 +59,9 @@ def test_check_mode_predicts_a_new_cluster_and_makes_none(cluster: t.Callable[..
     assert result["actions"] == ["create_cluster"]
     assert result["cluster"]["resources_vpc_config"]["subnet_ids"] == account.subnet_ids
     assert result["cluster"]["tags"] == {"Team": "A"}
+    assert result["cluster"]["auto_mode"] is False
+    assert result["cluster"]["oidc_issuer"] is None
+    assert result["cluster"]["pod_identity"]["supported"] is True
     assert result["diff"] == {"before": {}, "after": result["cluster"]}
     assert account.writes() == []
     assert account.eks.list_clusters()["clusters"] == []
@@ -65,7 +77,16 @@ def test_create_waits_and_returns_the_cluster(cluster: t.Callable[..., Result], 
         public_access_cidrs=["203.0.113.0/24"],
         authentication_mode="API_AND_CONFIG_MAP",
         bootstrap_cluster_creator_admin_permissions=False,
-        tags={"podidentity.eks/cluster": "example", "CamelCase": "kept"},
+        bootstrap_self_managed_addons=False,
+        service_ipv4_cidr="172.30.0.0/16",
+        ip_family="ipv4",
+        logging=["audit", "api"],
+        encryption_key_arn=KEY,
+        support_type="STANDARD",
+        zonal_shift=True,
+        deletion_protection=True,
+        tags={"podidentity.eks/cluster": "example"},
+        creation_tags={"CamelCase": "kept"},
     )
     assert result["changed"]
     found = result["cluster"]
@@ -78,15 +99,45 @@ def test_create_waits_and_returns_the_cluster(cluster: t.Callable[..., Result], 
     assert found["resources_vpc_config"]["security_group_ids"] == account.security_group_ids[:1]
     assert found["resources_vpc_config"]["public_access_cidrs"] == ["203.0.113.0/24"]
     assert found["access_config"]["authentication_mode"] == "API_AND_CONFIG_MAP"
-    assert found["identity"]["oidc"]["issuer"].startswith("https://oidc.eks.eu-west-1")
+    assert found["oidc_issuer"].startswith("https://oidc.eks.eu-west-1")
+    assert found["kubernetes_network_config"]["service_ipv4_cidr"] == "172.30.0.0/16"
+    assert found["logging"]["cluster_logging"][0] == {"types": ["api", "audit"], "enabled": True}
+    assert found["encryption_config"] == [{"resources": ["secrets"], "provider": {"key_arn": KEY}}]
+    assert found["upgrade_policy"] == {"support_type": "STANDARD"}
+    assert found["zonal_shift_config"] == {"enabled": True}
+    assert found["deletion_protection"] is True
+    assert found["auto_mode"] is False
+    assert found["pod_identity"] == {
+        "supported": True,
+        "reason": "Kubernetes 1.33 has EKS Pod Identity; nodes need the add-on eks-pod-identity-agent.",
+        "agent": "add-on",
+    }
     assert found["tags"] == {"podidentity.eks/cluster": "example", "CamelCase": "kept"}
     assert account.writes() == ["CreateCluster"]
     assert account.eks.list_access_entries(clusterName="example")["accessEntries"] == []
 
 
 def test_a_second_run_changes_nothing_with_one_call(cluster: t.Callable[..., Result], account: Account) -> None:
-    wanted = {"role_arn": CLUSTER_ROLE, "subnet_ids": account.subnet_ids, "version": "1.33", "tags": {"a": "b"}}
+    wanted = {
+        "role_arn": CLUSTER_ROLE,
+        "subnet_ids": account.subnet_ids,
+        "version": "1.33",
+        "authentication_mode": "API",
+        "bootstrap_self_managed_addons": False,
+        "service_ipv4_cidr": "172.30.0.0/16",
+        "ip_family": "ipv4",
+        "auto_mode": {**AUTO_MODE, "node_pools": AUTO_MODE["node_pools"][::-1]},
+        "logging": ["scheduler", "audit"],
+        "encryption_key_arn": KEY,
+        "support_type": "EXTENDED",
+        "zonal_shift": False,
+        "deletion_protection": False,
+        "tags": {"a": "b"},
+        "creation_tags": {"made": "here"},
+    }
     first = cluster(**wanted)
+    assert first["cluster"]["pod_identity"]["agent"] == "built-in"
+    wanted["auto_mode"] = AUTO_MODE
     account.sandbox.clear_calls()
     second = cluster(**wanted, diff=True)
     assert not second["changed"]
@@ -112,12 +163,12 @@ def test_update_goes_one_by_one_and_leaves_the_rest(cluster: t.Callable[..., Res
     assert result["changed"]
     assert result["actions"] == predicted["actions"]
     assert account.writes() == [
-        "UpdateClusterConfig",
-        "UpdateClusterConfig",
-        "UpdateClusterConfig",
-        "UpdateClusterConfig",
         "UntagResource",
         "TagResource",
+        "UpdateClusterConfig",
+        "UpdateClusterConfig",
+        "UpdateClusterConfig",
+        "UpdateClusterConfig",
         "UpdateClusterVersion",
     ]
     assert result["cluster"] == predicted["cluster"]
@@ -130,6 +181,143 @@ def test_update_goes_one_by_one_and_leaves_the_rest(cluster: t.Callable[..., Res
         key: value for key, value in before.items() if key not in changed
     }
     assert not cluster(**wanted)["changed"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "writes", "changed"),
+    [
+        ({"deletion_protection": True}, ["UpdateClusterConfig"], ["deletionProtection"]),
+        ({"support_type": "STANDARD"}, ["UpdateClusterConfig"], ["upgradePolicy"]),
+        ({"zonal_shift": True}, ["UpdateClusterConfig"], ["zonalShiftConfig"]),
+        ({"logging": ["audit"]}, ["UpdateClusterConfig"], ["logging"]),
+        ({"encryption_key_arn": KEY}, ["AssociateEncryptionConfig"], ["encryptionConfig"]),
+        (
+            {"auto_mode": AUTO_MODE, "authentication_mode": "API_AND_CONFIG_MAP"},
+            ["UpdateClusterConfig", "UpdateClusterConfig"],
+            ["accessConfig", "computeConfig", "kubernetesNetworkConfig", "storageConfig"],
+        ),
+        ({"creation_tags": {"made": "here"}}, [], []),
+        ({"bootstrap_self_managed_addons": False}, [], []),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_each_setting_is_predicted_changed_alone_and_then_left(
+    cluster: t.Callable[..., Result],
+    account: Account,
+    wanted: dict[str, t.Any],
+    writes: list[str],
+    changed: list[str],
+) -> None:
+    before = account.create_cluster()
+    account.sandbox.clear_calls()
+    predicted = cluster(**wanted, check_mode=True)
+    assert account.writes() == []
+    result = cluster(**wanted)
+    assert account.writes() == writes
+    assert predicted["changed"] == result["changed"] == bool(writes)
+    assert predicted["cluster"] == result["cluster"]
+    after = account.eks.describe_cluster(name="example")["cluster"]
+    assert sorted(key for key in {*before, *after} if before.get(key) != after.get(key)) == sorted(changed)
+    account.sandbox.clear_calls()
+    assert not cluster(**wanted)["changed"]
+    assert account.sandbox.calls() == {"eks:DescribeCluster": 1}
+
+
+def test_all_settings_at_once_go_one_after_another(cluster: t.Callable[..., Result], account: Account) -> None:
+    account.create_cluster()
+    account.sandbox.clear_calls()
+    wanted = {
+        "version": "1.34",
+        "encryption_key_arn": KEY,
+        "auto_mode": AUTO_MODE,
+        "authentication_mode": "API",
+        "endpoint_private_access": True,
+        "subnet_ids": account.subnet_ids,
+        "logging": ["api", "scheduler"],
+        "zonal_shift": True,
+        "support_type": "STANDARD",
+        "deletion_protection": True,
+    }
+    predicted = cluster(**wanted, check_mode=True)
+    result = cluster(**wanted)
+    assert result["actions"] == predicted["actions"]
+    assert result["cluster"] == predicted["cluster"]
+    assert account.writes() == ["UpdateClusterConfig"] * 9 + ["AssociateEncryptionConfig", "UpdateClusterVersion"]
+    updates = [
+        account.eks.describe_update(name="example", updateId=update)["update"]
+        for update in account.eks.list_updates(name="example")["updateIds"]
+    ]
+    assert [update["type"] for update in updates] == [
+        "DeletionProtectionUpdate",
+        "UpgradePolicyUpdate",
+        "ZonalShiftConfigUpdate",
+        "LoggingUpdate",
+        "EndpointAccessUpdate",
+        "VpcConfigUpdate",
+        "AccessConfigUpdate",
+        "AccessConfigUpdate",
+        "AutoModeUpdate",
+        "AssociateEncryptionConfig",
+        "VersionUpdate",
+    ]
+    assert {update["status"] for update in updates} == {"Successful"}
+
+
+def test_logs_that_are_not_declared_are_turned_off(cluster: t.Callable[..., Result], account: Account) -> None:
+    account.create_cluster(logging={"clusterLogging": [{"types": ["api", "audit"], "enabled": True}]})
+    assert not cluster(logging=["audit", "api"])["changed"]
+    found = cluster(logging=["audit"])["cluster"]["logging"]["cluster_logging"]
+    assert [setup["types"] for setup in found if setup["enabled"]] == [["audit"]]
+    found = cluster(logging=[])["cluster"]["logging"]["cluster_logging"]
+    assert [setup["enabled"] for setup in found] == [False]
+
+
+def test_auto_mode_goes_on_changes_its_pools_and_goes_off(cluster: t.Callable[..., Result], account: Account) -> None:
+    account.create_cluster(accessConfig={"authenticationMode": "API"})
+    account.sandbox.clear_calls()
+    for mode, agent in (
+        (AUTO_MODE, "built-in"),
+        ({**AUTO_MODE, "node_pools": ["system"]}, "built-in"),
+        ({"enabled": True, "node_pools": []}, "built-in"),
+        ({"enabled": False}, "add-on"),
+    ):
+        predicted = cluster(auto_mode=mode, check_mode=True)
+        result = cluster(auto_mode=mode)
+        assert result["changed"]
+        assert result["cluster"] == predicted["cluster"]
+        assert result["cluster"]["auto_mode"] is mode["enabled"]
+        assert result["cluster"]["pod_identity"]["agent"] == agent
+        assert not cluster(auto_mode=mode)["changed"]
+    assert account.writes() == ["UpdateClusterConfig"] * 4
+
+
+def test_a_new_cluster_with_auto_mode_has_no_add_ons_that_nobody_manages(
+    cluster: t.Callable[..., Result], account: Account
+) -> None:
+    wanted = {"role_arn": CLUSTER_ROLE, "subnet_ids": account.subnet_ids, "auto_mode": AUTO_MODE}
+    refused = cluster(**wanted)
+    assert refused["failed"]
+    assert "authentication_mode API_AND_CONFIG_MAP or API" in refused["msg"]
+    assert account.writes() == []
+    # EKS refuses Auto Mode together with these add-ons, so that it worked says that they were left out.
+    result = cluster(**wanted, authentication_mode="API")
+    assert result["cluster"]["auto_mode"] is True
+    assert result["cluster"]["compute_config"]["node_role_arn"] == NODE_ROLE
+    assert account.writes() == ["CreateCluster"]
+
+
+def test_the_diff_of_an_upgrade_is_one_line_in_check_mode(cluster: t.Callable[..., Result], account: Account) -> None:
+    account.create_cluster()
+    diff = cluster(version="1.34", check_mode=True, diff=True)["diff"]
+    assert diff["before"].keys() == diff["after"].keys()
+    changed = {key: (diff["before"][key], diff["after"][key]) for key in diff["after"]}
+    reason = "Kubernetes {} has EKS Pod Identity; nodes need the add-on eks-pod-identity-agent."
+    assert {key: (old, new) for key, (old, new) in changed.items() if old != new} == {
+        "version": ("1.33", "1.34"),
+        "pod_identity": tuple(
+            {"supported": True, "reason": reason.format(version), "agent": "add-on"} for version in ("1.33", "1.34")
+        ),
+    }
 
 
 def test_tags_without_purge_leave_the_others(cluster: t.Callable[..., Result], account: Account) -> None:
@@ -146,12 +334,17 @@ def test_tags_without_purge_leave_the_others(cluster: t.Callable[..., Result], a
         ("version", "1.35", ["1.33", "1.35", "1.34 is next"]),
         ("role_arn", NODE_ROLE, ["role_arn", CLUSTER_ROLE, NODE_ROLE, "at creation only"]),
         ("authentication_mode", "CONFIG_MAP", ["authentication_mode", "API", "CONFIG_MAP"]),
+        ("service_ipv4_cidr", "172.30.0.0/16", ["service_ipv4_cidr", "172.20.0.0/16", "172.30.0.0/16"]),
+        ("ip_family", "ipv6", ["ip_family", "ipv4", "ipv6", "at creation only"]),
+        ("encryption_key_arn", KEY.replace("key/0", "key/1"), ["encryption_key_arn", KEY, "for good"]),
+        ("encryption_key_arn", "", ["encryption_key_arn", KEY, "taken away"]),
     ],
 )
 def test_what_cannot_change_in_place_is_refused_before_any_write(
     cluster: t.Callable[..., Result], account: Account, option: str, value: str, words: list[str]
 ) -> None:
-    account.create_cluster(accessConfig={"authenticationMode": "API"})
+    encrypted = [{"resources": ["secrets"], "provider": {"keyArn": KEY}}]
+    account.create_cluster(accessConfig={"authenticationMode": "API"}, encryptionConfig=encrypted)
     account.sandbox.clear_calls()
     for check_mode in (True, False):
         result = cluster(**{option: value}, tags={"never": "set"}, check_mode=check_mode)
@@ -180,6 +373,29 @@ def test_delete_waits_until_it_is_gone_and_again_is_no_change(
     assert account.sandbox.calls() == {"eks:DescribeCluster": 1}
 
 
+def test_a_protected_cluster_is_deleted_only_when_the_protection_is_declared_off(
+    cluster: t.Callable[..., Result], account: Account
+) -> None:
+    account.create_cluster(deletionProtection=True)
+    account.sandbox.clear_calls()
+    for params in ({}, {"deletion_protection": True}):
+        for check_mode in (True, False):
+            result = cluster(state="absent", **params, check_mode=check_mode)
+            assert result["failed"]
+            assert result["msg"] == (
+                "deletion_protection of cluster example is on: set deletion_protection: false to switch it off and "
+                "delete it."
+            )
+    assert account.writes() == []
+    # The update must be over before EKS takes the deletion, whether or not anybody waits for that.
+    account.sandbox.knobs(cluster_seconds=0.2)
+    result = cluster(state="absent", deletion_protection=False, wait=False)
+    assert result["actions"] == ["update_cluster_config", "delete_cluster"]
+    assert result["cluster"]["status"] == "DELETING"
+    assert account.writes() == ["UpdateClusterConfig", "DeleteCluster"]
+    assert cluster(state="absent", deletion_protection=False)["cluster"] is None
+
+
 def test_delete_of_a_cluster_with_node_groups_says_so_at_once(
     cluster: t.Callable[..., Result], account: Account
 ) -> None:
@@ -200,17 +416,84 @@ def test_delete_of_a_cluster_with_node_groups_says_so_at_once(
         ({"subnet_ids": ["subnet-1"]}, ["subnet_ids", "at least 2"]),
         ({"tags": {"aws:mine": "x"}}, ["tags", "aws:mine"]),
         ({"wait_timeout": 0}, ["wait_timeout", "0"]),
+        ({"encryption_key_arn": "alias/mine"}, ["encryption_key_arn", '"alias/mine"', "arn:aws:kms:"]),
+        ({"service_ipv4_cidr": "10.100.0.0/16", "ip_family": "ipv6"}, ["service_ipv4_cidr", "ipv6"]),
+        ({"public_access_cidrs": ["10.0.0.0/8"]}, ["public_access_cidrs", '"10.0.0.0/8"', "private"]),
+        ({"auto_mode": AUTO_MODE, "authentication_mode": "CONFIG_MAP"}, ["auto_mode", "API", "CONFIG_MAP"]),
+        ({"auto_mode": {"enabled": True, "node_pools": ["system"]}}, ["auto_mode.node_role_arn", "missing"]),
+        ({"auto_mode": {"enabled": True, "node_role_arn": NODE_ROLE}}, ["auto_mode.node_pools", "missing"]),
+        ({"auto_mode": {"enabled": True, "node_pools": ["mine"]}}, ["general-purpose", "system", "mine"]),
+        ({"auto_mode": {}}, ["enabled", "auto_mode"]),
+        ({"logging": ["everything"]}, ["logging", "controllerManager", "everything"]),
         ({"state": "absent", "name": ""}, ["name", '""']),
     ],
 )
 def test_bad_input_is_named_and_no_call_is_made(
     cluster: t.Callable[..., Result], account: Account, params: dict[str, t.Any], words: list[str]
 ) -> None:
-    result = cluster(**params)
-    assert result["failed"]
-    assert all(word in result["msg"] for word in words), result["msg"]
-    assert "\n" not in result["msg"]
+    for check_mode in (True, False):
+        result = cluster(**params, check_mode=check_mode)
+        assert result["failed"]
+        assert all(word in result["msg"] for word in words), result["msg"]
+        assert "\n" not in result["msg"]
     assert account.sandbox.calls() == {}
+
+
+def test_all_that_cannot_be_right_is_told_at_once(cluster: t.Callable[..., Result], account: Account) -> None:
+    result = cluster(
+        version="1",
+        subnet_ids=["subnet-1"],
+        auto_mode={"enabled": False, "node_pools": ["system"], "node_role_arn": "nodes"},
+        encryption_key_arn="mine",
+        public_access_cidrs=[],
+    )
+    assert len(result["msg"].splitlines()) == 7
+    assert account.sandbox.calls() == {}
+
+
+def test_a_botocore_that_is_too_old_is_named_only_where_it_matters(
+    cluster: t.Callable[..., Result], account: Account, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    account.create_cluster()
+    old_models(tmp_path)
+    monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
+    account.sandbox.clear_calls()
+    assert not cluster(version="1.33", logging=[], force_version_update=False)["changed"]
+    assert account.sandbox.calls() == {"eks:DescribeCluster": 1}
+    result = cluster(
+        bootstrap_self_managed_addons=True,
+        support_type="EXTENDED",
+        zonal_shift=False,
+        auto_mode={"enabled": False},
+        force_version_update=True,
+        deletion_protection=False,
+    )
+    needs = [line.partition(" or newer")[0] for line in result["msg"].splitlines()]
+    assert needs == [
+        "bootstrap_self_managed_addons needs botocore 1.34.134",
+        "support_type needs botocore 1.34.149",
+        "zonal_shift needs botocore 1.35.45",
+        "auto_mode needs botocore 1.35.72",
+        "force_version_update needs botocore 1.37.20",
+        "deletion_protection needs botocore 1.40.3",
+    ]
+    assert account.sandbox.calls() == {"eks:DescribeCluster": 1}
+
+
+def old_models(folder: pathlib.Path) -> None:
+    """The model of EKS as it was before all that is younger than access entries; botocore prefers it to its own."""
+    young = {
+        "CreateClusterRequest": ["bootstrapSelfManagedAddons"],
+        "UpdateClusterConfigRequest": ["upgradePolicy", "zonalShiftConfig", "computeConfig", "deletionProtection"],
+        "UpdateClusterVersionRequest": ["force"],
+    }
+    model = botocore.loaders.Loader().load_service_model("eks", "service-2")
+    for shape, members in young.items():
+        for member in members:
+            del model["shapes"][shape]["members"][member]
+    home = folder / "eks" / "2017-11-01"
+    home.mkdir(parents=True)
+    (home / "service-2.json").write_text(json.dumps(model), encoding="utf-8")
 
 
 def test_no_credentials_is_one_sentence(
@@ -285,6 +568,151 @@ def test_an_update_that_begins_meanwhile_is_waited_for(cluster: t.Callable[..., 
     result = cluster(endpoint_private_access=True)
     assert not result["failed"]
     assert result["cluster"]["resources_vpc_config"]["endpoint_private_access"] is True
+
+
+def test_a_long_update_that_others_begin_just_before_ours_is_waited_for(
+    run: t.Callable[..., Result], meddler: Meddler, example: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if all attempts were over before the other update is.
+    monkeypatch.setattr(traffic, "MOST_UPDATE_ATTEMPTS", 1)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", meddler.endpoint)
+
+    def begin() -> None:
+        example.sandbox.knobs(cluster_seconds=0.3)
+        example.eks.update_cluster_version(name="example", version="1.34")
+
+    meddler.before("POST", "/encryption-config/associate", begin)
+    result = run("eks_cluster", name="example", encryption_key_arn=KEY)
+    assert not result["failed"]
+    assert result["cluster"]["version"] == "1.34"
+    assert result["cluster"]["encryption_config"][0]["provider"]["key_arn"] == KEY
+    assert result["calls"].count("eks:AssociateEncryptionConfig") == 2
+
+
+@pytest.mark.parametrize("outcome", ["Failed", "Cancelled"])
+@pytest.mark.parametrize(
+    ("kind", "wanted"),
+    [
+        ("DeletionProtectionUpdate", {"deletion_protection": True}),
+        ("UpgradePolicyUpdate", {"support_type": "STANDARD"}),
+        ("ZonalShiftConfigUpdate", {"zonal_shift": True}),
+        ("LoggingUpdate", {"logging": ["api"]}),
+        ("EndpointAccessUpdate", {"endpoint_private_access": True}),
+        ("AccessConfigUpdate", {"authentication_mode": "API_AND_CONFIG_MAP"}),
+        ("AutoModeUpdate", {"auto_mode": AUTO_MODE}),
+        ("AssociateEncryptionConfig", {"encryption_key_arn": KEY}),
+        ("VersionUpdate", {"version": "1.34"}),
+    ],
+)
+def test_every_kind_of_update_that_does_not_succeed_fails_the_task(
+    cluster: t.Callable[..., Result], account: Account, kind: str, wanted: dict[str, t.Any], outcome: str
+) -> None:
+    modes = {"authenticationMode": "API" if "auto_mode" in wanted else "CONFIG_MAP"}
+    before = account.create_cluster(accessConfig=modes)
+    account.sandbox.knobs(update_outcomes={kind: outcome}, update_errors={kind: "OperationNotPermitted"})
+    result = cluster(**wanted)
+    assert result["failed"]
+    assert f"Waited for the update {kind} of example to be done, but it is {outcome}" in result["msg"]
+    assert ("OperationNotPermitted" in result["msg"]) == (outcome == "Failed")
+    assert "done before it" not in result["msg"], "there was nothing else to do"
+    assert account.until_active(lambda: account.eks.describe_cluster(name="example")["cluster"]) == before
+    account.sandbox.knobs(update_outcomes={})
+    assert cluster(**wanted)["changed"]
+
+
+def test_an_update_that_fails_half_way_tells_what_was_done_and_the_next_run_does_the_rest(
+    cluster: t.Callable[..., Result], account: Account
+) -> None:
+    account.create_cluster()
+    account.sandbox.knobs(update_outcomes={"AccessConfigUpdate": "Failed"})
+    wanted = {
+        "tags": {"team": "a"},
+        "logging": ["api"],
+        "authentication_mode": "API",
+        "encryption_key_arn": KEY,
+        "version": "1.34",
+    }
+    account.sandbox.clear_calls()
+    result = cluster(**wanted)
+    assert result["failed"]
+    assert result["msg"] == (
+        "Waited for the update AccessConfigUpdate of example to be done, but it is Failed "
+        "(Unknown: The sandbox was told to let AccessConfigUpdate end Failed.) "
+        "(done before it: tag_resource tags, update_cluster_config logging; "
+        "not begun: update_cluster_config accessConfig, associate_encryption_config encryptionConfig, "
+        "update_cluster_version version; the next run does what is missing)"
+    )
+    assert account.writes() == ["TagResource", "UpdateClusterConfig", "UpdateClusterConfig"]
+    account.sandbox.knobs(update_outcomes={})
+    again = cluster(**wanted)
+    assert again["actions"] == [
+        "update_cluster_config",
+        "update_cluster_config",
+        "associate_encryption_config",
+        "update_cluster_version",
+    ]
+
+
+def test_a_call_that_is_refused_half_way_keeps_the_words_of_eks(
+    cluster: t.Callable[..., Result], account: Account
+) -> None:
+    account.create_cluster()
+    denied = {"operation": "AssociateEncryptionConfig", "code": "AccessDeniedException", "status": 403}
+    account.sandbox.knobs(faults=[denied])
+    result = cluster(zonal_shift=True, encryption_key_arn=KEY)
+    assert result["failed"]
+    assert result["msg"].startswith(
+        "Failed to associate encryption config (done before it: update_cluster_config zonalShiftConfig; "
+        "not begun: nothing; the next run does what is missing): An error occurred (AccessDeniedException)"
+    )
+    assert result["error"]["code"] == "AccessDeniedException"
+
+
+def test_a_time_out_half_way_says_what_was_reached(cluster: t.Callable[..., Result], account: Account) -> None:
+    account.create_cluster()
+    account.sandbox.knobs(cluster_seconds=1.5)
+    wanted = {"tags": {"team": "a"}, "support_type": "STANDARD", "version": "1.34"}
+    late = cluster(**wanted, wait_timeout=1)
+    assert late["failed"]
+    assert "Waited 1 seconds for the update UpgradePolicyUpdate of example" in late["msg"]
+    assert "still InProgress" in late["msg"]
+    assert "done before it: tag_resource tags; not begun: update_cluster_version version" in late["msg"]
+    account.sandbox.knobs(cluster_seconds=0.02)
+    result = cluster(**wanted)
+    assert result["actions"] == ["update_cluster_version"]
+
+
+def test_a_version_that_eks_finds_not_ready_can_be_forced(cluster: t.Callable[..., Result], account: Account) -> None:
+    account.create_cluster()
+    account.sandbox.knobs(cluster_insights={"example": "ERROR"})
+    result = cluster(version="1.34")
+    assert result["failed"]
+    assert result["error"]["code"] == "InvalidStateException"
+    assert "force_version_update: true would override the checks of EKS" in result["msg"]
+    assert "ListInsights" in result["msg"]
+    assert cluster(version="1.34", force_version_update=True)["cluster"]["version"] == "1.34"
+
+
+def test_a_cluster_that_is_being_deleted_is_not_changed(cluster: t.Callable[..., Result], account: Account) -> None:
+    account.create_cluster()
+    account.sandbox.knobs(cluster_seconds=60)
+    account.eks.delete_cluster(name="example")
+    account.sandbox.clear_calls()
+    for check_mode in (True, False):
+        result = cluster(version="1.34", check_mode=check_mode)
+        assert result["failed"]
+        assert "example is DELETING" in result["msg"]
+        assert "state=absent" in result["msg"]
+    assert account.writes() == []
+
+
+def test_a_protected_cluster_that_has_failed_can_be_deleted(cluster: t.Callable[..., Result], account: Account) -> None:
+    wanted = {"name": "broken", "role_arn": CLUSTER_ROLE, "subnet_ids": account.subnet_ids}
+    account.sandbox.knobs(cluster_outcomes={"broken": "FAILED"}, cluster_issues={"broken": "IamRoleNotFound"})
+    assert "is FAILED (IamRoleNotFound:" in cluster(**wanted, deletion_protection=True)["msg"]
+    result = cluster(name="broken", state="absent")
+    assert result["actions"] == ["delete_cluster"]
+    assert result["cluster"] is None
 
 
 def test_a_time_out_says_what_was_reached_and_the_next_run_goes_on(
@@ -372,7 +800,35 @@ def test_info_returns_a_list_always(run_module: RunModule, account: Account) -> 
     assert one["tags"] == {"CamelCase": "kept"}
     assert one["certificate_authority"].startswith("-----BEGIN CERTIFICATE-----")
     assert account.sandbox.calls() == {"eks:DescribeCluster": 2}
+    account.sandbox.clear_calls()
     assert [found["name"] for found in run_module("eks_cluster_info")["clusters"]] == ["one", "two"]
+    assert account.sandbox.calls() == {"eks:ListClusters": 1, "eks:DescribeCluster": 2}
+
+
+def test_info_looks_at_many_clusters_at_the_same_time(run_module: RunModule, account: Account) -> None:
+    names = [f"cluster-{number}" for number in range(8)]
+    for name in names:
+        account.create_cluster(name)
+    account.sandbox.knobs(latencies={"DescribeCluster": 0.5})
+    began = time.monotonic()
+    assert [found["name"] for found in run_module("eks_cluster_info")["clusters"]] == names
+    assert time.monotonic() - began < 0.5 * len(names) / 2
+
+
+def test_info_tells_whether_pods_can_have_pod_identity(
+    run_module: RunModule, sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {"name": "old", "arn": "arn", "status": "ACTIVE", "version": "1.27", "platformVersion": "eks.5"}
+    with scripted_eks({"GET /clusters/old": {"cluster": found}}) as (endpoint, _handler):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        [old] = run_module("eks_cluster_info", name="old")["clusters"]
+    assert old["pod_identity"] == {
+        "supported": False,
+        "reason": "Kubernetes 1.27 has EKS Pod Identity from platform version eks.8 on, and this cluster has eks.5.",
+        "agent": None,
+    }
+    assert old["auto_mode"] is False
+    assert old["oidc_issuer"] is None
 
 
 def test_info_and_module_return_the_same_object(run_module: RunModule, account: Account) -> None:

@@ -146,8 +146,8 @@ def finding(description: str) -> t.Callable[[t.Callable[P, R]], t.Callable[P, R 
     return t.cast("t.Callable[[t.Callable[P, R]], t.Callable[P, R | None]]", handler)
 
 
-def require_parameter(client: EKSClient, operation: str, parameter: str, option: str, since: str) -> None:
-    """Raise :class:`AnsibleEKSError` unless the installed botocore knows a parameter of an operation.
+def parameter_problems(client: EKSClient, operation: str, parameter: str, option: str, since: str) -> t.Iterator[str]:
+    """Say so when the installed botocore does not know a parameter of an operation.
 
     To be asked only when ``option`` is used, so that old versions of botocore serve everybody else.
 
@@ -159,10 +159,15 @@ def require_parameter(client: EKSClient, operation: str, parameter: str, option:
     for name in parameter.split("."):
         shape = None if shape is None else shape.members.get(name)
     if shape is None:
-        raise AnsibleEKSError(
+        yield (
             f"{option} needs botocore {since} or newer, but {botocore.__version__} is installed: "
             f"its {operation} has no {parameter}."
         )
+
+
+def require_parameter(client: EKSClient, operation: str, parameter: str, option: str, since: str) -> None:
+    """Raise :class:`AnsibleEKSError` for what :func:`parameter_problems` finds."""
+    refuse(parameter_problems(client, operation, parameter, option, since))
 
 
 # --- plans ------------------------------------------------------------------------------------------------------------

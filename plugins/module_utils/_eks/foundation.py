@@ -18,9 +18,9 @@ from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto
 from ansible_collections.amazon.aws.plugins.module_utils.transformation import boto3_resource_to_ansible_dict
 
 from . import cluster
-from . import nodegroup
 from .common import calling
 from .common import refuse
+from .nodegroup import observing as nodegroup
 from .validation import cluster_name_problems
 
 if t.TYPE_CHECKING:
@@ -92,7 +92,7 @@ def look_up(clients: Clients, spec: FoundationSpec, concurrency: int) -> Found:
     :raises AnsibleEKSError: when the name cannot be one, or a call fails.
     """
     refuse(cluster_name_problems(spec.cluster_name))
-    found = cluster.observe(clients.eks, spec.cluster_name)
+    found = next(iter(cluster.look_up(clients.eks, spec.cluster_name)), None)
     foreign = found is not None and found["tags"].get(OWN_TAG) != spec.cluster_name
     if foreign:
         return {"cluster": found, "foreign": True, **{part: [] for part in PARTS}}

@@ -46,6 +46,7 @@ PROPAGATION_CODE = "ResourcePropagationDelayException"
 #: From an update call it means that another update of the same resource is in progress. From a create call it means
 #: that the thing exists, and from a delete call that others still depend on it: there a retry would only hide it.
 IN_USE_CODE = "ResourceInUseException"
+UPDATES = ("Update", "AssociateEncryption")
 
 #: How often a call is sent at most that meets a server error or a lost connection.
 MOST_ATTEMPTS = 5
@@ -134,7 +135,7 @@ def seconds_before_retry(
     if code == PROPAGATION_CODE or (http.status_code >= SERVER_ERROR and http.status_code != NOT_IMPLEMENTED):
         return backoff(context, MOST_ATTEMPTS)
     limiter.passed()
-    if code == IN_USE_CODE and operation.name.startswith("Update"):
+    if code == IN_USE_CODE and operation.name.startswith(UPDATES):
         return backoff(context, MOST_UPDATE_ATTEMPTS)
     return None
 

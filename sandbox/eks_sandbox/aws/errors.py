@@ -49,6 +49,11 @@ def invalid_request(message: str, **members: str) -> ServiceError:
     return ServiceError("InvalidRequestException", message, members)
 
 
+def invalid_state(message: str, **members: str) -> ServiceError:
+    """InvalidStateException of EKS, 400: what the resource holds is not ready for the request."""
+    return ServiceError("InvalidStateException", message, members)
+
+
 def limit_exceeded(message: str, **members: str) -> ServiceError:
     """ResourceLimitExceededException of EKS, 400."""
     return ServiceError("ResourceLimitExceededException", message, members)

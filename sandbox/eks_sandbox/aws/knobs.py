@@ -221,6 +221,10 @@ class Knobs:
     #: Name -> how its next creation, update or deletion ends, and the code of the health issue that goes with it.
     cluster_outcomes: t.Annotated[Texts, _map(_text, _cluster_outcome)] = dataclasses.field(default_factory=dict)
     cluster_issues: t.Annotated[Texts, _map(_text, _code("ClusterIssueCode"))] = dataclasses.field(default_factory=dict)
+    #: Name -> what its checks before an update of the version have found; ERROR stops one that is not forced.
+    cluster_insights: t.Annotated[Texts, _map(_text, _code("InsightStatusValue"))] = dataclasses.field(
+        default_factory=dict
+    )
     nodegroup_outcomes: t.Annotated[Texts, _map(_text, _nodegroup_outcome)] = dataclasses.field(default_factory=dict)
     nodegroup_issues: t.Annotated[Texts, _map(_text, _code("NodegroupIssueCode"))] = dataclasses.field(
         default_factory=dict

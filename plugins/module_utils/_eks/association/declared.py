@@ -179,7 +179,4 @@ def feature_problems(client: EKSClient, specs: c.Sequence[AssociationSpec]) -> c
     """Options that are used and that the installed botocore does not know, with the version that does."""
     for name, since in FEATURES.items():
         if any(getattr(spec, name) is not None for spec in specs):
-            try:
-                common.require_parameter(client, "CreatePodIdentityAssociation", UPDATABLE[name], name, since)
-            except common.AnsibleEKSError as error:
-                yield str(error)
+            yield from common.parameter_problems(client, "CreatePodIdentityAssociation", UPDATABLE[name], name, since)

@@ -32,6 +32,7 @@ from eks_sandbox.aws.eks.update import succeeds
 from eks_sandbox.aws.errors import in_use
 from eks_sandbox.aws.errors import invalid_parameter
 from eks_sandbox.aws.errors import invalid_request
+from eks_sandbox.aws.errors import invalid_state
 from eks_sandbox.aws.errors import limit_exceeded
 from eks_sandbox.aws.identities import Identities
 from eks_sandbox.interfaces import ClusterSpec
@@ -40,6 +41,8 @@ from eks_sandbox.interfaces import ClusterSpec
 CLUSTERS_PER_REGION = 100
 #: Minor versions that nodes may be behind the control plane.
 NODE_SKEW = 3
+#: States in which deletion protection does not hold (https://docs.aws.amazon.com/eks/latest/userguide/deletion-protection.html).
+UNPROTECTED = ("CREATING", "FAILED", "DELETING")
 PLATFORM_VERSION = "eks.9"
 
 log = logging.getLogger(__name__)
@@ -117,6 +120,12 @@ async def update_cluster_version(context: Context, parameters: Shape) -> Shape:
         message = f"Unsupported Kubernetes minor version update from {cluster.shape['version']} to {version}"
         raise invalid_parameter(message, clusterName=cluster.spec.name)
     _check_skew(cluster, version)
+    if context.state.knobs.cluster_insights.get(cluster.spec.name) == "ERROR" and not parameters.get("force"):
+        raise invalid_state(
+            "Upgrade readiness issues detected. Call the EKS ListInsights API to view upgrade blocking issues detected "
+            "by EKS. Pass the force flag to override upgrade readiness errors and proceed with upgrade.",
+            clusterName=cluster.spec.name,
+        )
     change = cluster_config.Change("VersionUpdate", {"Version": version}, {"version": version})
     return _begin_update(context.state, cluster, change)
 
@@ -141,7 +150,7 @@ async def delete_cluster(context: Context, parameters: Shape) -> Shape:
     name = cluster.spec.name
     if cluster.nodegroups:
         raise in_use("Cluster has nodegroups attached", clusterName=name, nodegroupName=next(iter(cluster.nodegroups)))
-    if cluster.shape["deletionProtection"]:
+    if cluster.shape["deletionProtection"] and cluster.shape["status"] not in UNPROTECTED:
         raise invalid_request(f"Cluster {name} has deletion protection enabled.", clusterName=name)
     if cluster.shape["status"] in ("CREATING", "UPDATING"):
         raise in_use(f"Cluster {name} is in {cluster.shape['status']} state.", clusterName=name)

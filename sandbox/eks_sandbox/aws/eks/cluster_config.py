@@ -147,7 +147,7 @@ def _auto_mode(parameters: Shape, before: Shape, mode: str) -> Shape:
 
     https://docs.aws.amazon.com/eks/latest/userguide/automode-get-started-cli.html
     """
-    compute = {**before.get("computeConfig", {"enabled": False}), **(parameters.get("computeConfig") or {})}
+    compute = _compute(before.get("computeConfig", {"enabled": False}), parameters.get("computeConfig") or {})
     balancing = (parameters.get("kubernetesNetworkConfig") or {}).get("elasticLoadBalancing") or before.get(
         "kubernetesNetworkConfig", {}
     ).get("elasticLoadBalancing", {"enabled": False})
@@ -176,6 +176,22 @@ def _auto_mode(parameters: Shape, before: Shape, mode: str) -> Shape:
         "kubernetesNetworkConfig": {"elasticLoadBalancing": balancing},
         "storageConfig": {"blockStorage": storage},
     }
+
+
+def _compute(before: Shape, given: Shape) -> Shape:
+    """The computing of Auto Mode; its role is that of nodes which run, so it goes only with them.
+
+    https://docs.aws.amazon.com/eks/latest/APIReference/API_ComputeConfigRequest.html
+    """
+    after = {**before, **given}
+    if not after.get("enabled"):
+        return {"enabled": False}
+    if given.get("nodePools") == [] and not given.get("nodeRoleArn"):
+        after.pop("nodeRoleArn", None)
+    roles = before.get("nodeRoleArn"), after.get("nodeRoleArn")
+    if before.get("enabled") and all(roles) and roles[0] != roles[1]:
+        raise invalid_parameter("Compute Config nodeRoleArn cannot be changed while EKS Auto Mode is enabled.")
+    return after
 
 
 def _logging(given: Shape) -> Shape:
