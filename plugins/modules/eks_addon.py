@@ -13,6 +13,9 @@ description:
   - Creates, updates and deletes an Amazon EKS add-on, such as C(eks-pod-identity-agent).
   - Options that are not set leave that part of the add-on as it is; what the add-on has is sent again with every
     update, so that nothing is lost by an update of something else.
+  - What EKS would refuse is found before the first call that writes, in check mode too. A configuration that is to be
+    written is checked against the add-on's own JSON schema, which needs the Python package C(jsonschema), and service
+    accounts that are to get a role against those that the add-on has.
   - An add-on whose creation or last update failed (C(CREATE_FAILED), C(UPDATE_FAILED)) is updated to what is declared,
     even if nothing differs, because that makes EKS try again. It is never deleted for that; where EKS refuses the
     update, the task fails, and deleting it with O(preserve=true) and creating it anew is the way out that keeps its
@@ -44,25 +47,61 @@ options:
       - An exact version such as V(v1.3.8-eksbuild.2). The task fails when it does not exist or does not fit the
         cluster's Kubernetes version, and names the nearest ones that do. An older version than the one installed is
         installed as asked, with a warning.
+      - The first numbers of a version, such as V(v1.3) or V(v1.3.8), mean the newest one that begins with them and fits
+        (since 0.2.0). An installed one that is newer and begins with them stays, with a warning.
       - V(default) is the version that AWS recommends for the cluster's Kubernetes version, V(latest) the newest one.
         An installed version that is newer than that stays, with a warning.
-      - When not set, a new add-on gets the default version and an installed one keeps its version.
+      - V(keep) (since 0.2.0), or the option not set, gives a new add-on the default version and leaves the version of
+        an installed one alone.
     type: str
   configuration:
     description:
-      - Configuration values of the add-on; it replaces the whole configuration. What is allowed in it is shown by
-        C(aws eks describe-addon-configuration).
+      - Configuration values of the add-on; it replaces the whole configuration. What is allowed in it is returned by
+        M(podidentity.eks.eks_addon_info).
       - Compared as data, so a configuration that was written as YAML or in another order is not a difference.
       - An empty mapping removes all configuration values.
     type: dict
   service_account_role_arn:
     description:
       - ARN of an IAM role for the add-on's service account (IRSA).
+      - An empty string takes the role away (since 0.2.0).
     type: str
+  pod_identity_associations:
+    description:
+      - The EKS Pod Identity associations that the add-on owns, one for each service account that gets a role. They live
+        and end with the add-on, and changing them makes EKS restart its pods.
+      - The list replaces all associations of the add-on; an empty list removes them. When not set they are left alone.
+      - Which service accounts an add-on has, and which policies AWS recommends for their roles, is returned by
+        M(podidentity.eks.eks_addon_info).
+      - EKS hands no association over to an add-on. One that somebody else made for the same service account has to be
+        deleted first; the task fails and names it.
+    type: list
+    elements: dict
+    version_added: 0.2.0
+    suboptions:
+      service_account:
+        description:
+          - Name of the service account, in the add-on's namespace.
+        type: str
+        required: true
+      role_arn:
+        description:
+          - ARN of the IAM role. Its trust policy must allow C(pods.eks.amazonaws.com) to call C(sts:AssumeRole) and
+            C(sts:TagSession). A role that EKS does not see yet is waited for, up to two minutes.
+        type: str
+        required: true
+  namespace:
+    description:
+      - Kubernetes namespace of the add-on's software. EKS sets it at creation only, so the task fails when the add-on
+        is installed in another one.
+      - When not set, a new add-on goes to the namespace that is its default.
+    type: str
+    version_added: 0.2.0
   resolve_conflicts:
     description:
       - What EKS does with fields of the add-on's Kubernetes objects that somebody else has changed.
-      - It matters only in a call that creates or updates; EKS's own default is V(none).
+      - It matters only in a call that creates or updates; EKS's own default is V(none). A creation has nothing to
+        preserve, so V(preserve) is V(none) there.
     type: str
     choices: [none, overwrite, preserve]
   preserve:
@@ -79,6 +118,7 @@ extends_documentation_fragment:
   - podidentity.eks.attributes
   - podidentity.eks.wait
 seealso:
+  - module: podidentity.eks.eks_addon_info
   - module: podidentity.eks.eks_cluster
   - name: Amazon EKS add-ons
     description: What add-ons are and which there are, in the EKS user guide.
@@ -86,7 +126,8 @@ seealso:
 """
 
 EXAMPLES = r"""
-# Needs: the EKS cluster "example" with a node group.
+# Needs: the EKS cluster "example" with a node group, and the IAM role "app" in its account 111122223333, whose trust
+# policy allows pods.eks.amazonaws.com to call sts:AssumeRole and sts:TagSession.
 
 - name: Install the EKS Pod Identity Agent at the version that AWS recommends
   podidentity.eks.eks_addon:
@@ -108,11 +149,11 @@ EXAMPLES = r"""
           cpu: 10m
     resolve_conflicts: overwrite
 
-- name: Update it to the newest version for the cluster
+- name: Update it to the newest version 1.3 for the cluster
   podidentity.eks.eks_addon:
     cluster_name: example
     name: eks-pod-identity-agent
-    version: latest
+    version: v1.3
 
 - name: Remove the configuration, whatever the version
   podidentity.eks.eks_addon:
@@ -120,11 +161,29 @@ EXAMPLES = r"""
     name: eks-pod-identity-agent
     configuration: {}
 
-- name: Delete it
+- name: Install a driver that needs permissions, with a role for its service account
   podidentity.eks.eks_addon:
     cluster_name: example
-    name: eks-pod-identity-agent
+    name: aws-ebs-csi-driver
+    version: keep
+    pod_identity_associations:
+      - service_account: ebs-csi-controller-sa
+        role_arn: arn:aws:iam::111122223333:role/app
+
+- name: Take the role away from it
+  podidentity.eks.eks_addon:
+    cluster_name: example
+    name: aws-ebs-csi-driver
+    pod_identity_associations: []
+
+- name: Delete both
+  podidentity.eks.eks_addon:
+    cluster_name: example
+    name: "{{ item }}"
     state: absent
+  loop:
+    - aws-ebs-csi-driver
+    - eks-pod-identity-agent
 """
 
 RETURN = r"""
@@ -181,15 +240,39 @@ addon:
       description: Configuration values of the add-on.
       type: dict
       sample: {"resources": {"requests": {"cpu": "10m"}}}
+    namespace:
+      description: Namespace of its software, null where botocore is too old to tell.
+      type: str
+      sample: kube-system
     service_account_role_arn:
       description: ARN of the IAM role of its service account, null when there is none.
       type: str
       sample: arn:aws:iam::111122223333:role/vpc-cni
     pod_identity_associations:
-      description: ARNs of the EKS Pod Identity associations that belong to the add-on.
+      description: The EKS Pod Identity associations that belong to the add-on, sorted by service account.
       type: list
-      elements: str
-      sample: []
+      elements: dict
+      contains:
+        association_id:
+          description: ID of the association.
+          type: str
+          sample: a-abcdefghijklmnop1
+        association_arn:
+          description: ARN of the association.
+          type: str
+          sample: arn:aws:eks:eu-west-1:111122223333:podidentityassociation/example/a-abcdefghijklmnop1
+        service_account:
+          description:
+            - Name of the service account.
+            - Null when O(pod_identity_associations) is not set, because it takes a call for each association.
+          type: str
+          sample: ebs-csi-controller-sa
+        role_arn:
+          description:
+            - ARN of its role.
+            - Null when O(pod_identity_associations) is not set, because it takes a call for each association.
+          type: str
+          sample: arn:aws:iam::111122223333:role/ebs-csi-driver
     tags:
       description: Tags of the add-on.
       type: dict
@@ -204,9 +287,9 @@ addon:
       sample: "2026-11-23T10:15:30+00:00"
 """
 
-from ansible_collections.podidentity.eks.plugins.module_utils._eks import addon
 from ansible_collections.podidentity.eks.plugins.module_utils._eks import argspec
 from ansible_collections.podidentity.eks.plugins.module_utils._eks import common
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.addon import ensuring
 
 OPTIONS: argspec.ArgumentSpec = {
     "cluster_name": {"type": "str", "required": True},
@@ -214,6 +297,15 @@ OPTIONS: argspec.ArgumentSpec = {
     "version": {"type": "str"},
     "configuration": {"type": "dict"},
     "service_account_role_arn": {"type": "str"},
+    "pod_identity_associations": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "service_account": {"type": "str", "required": True},
+            "role_arn": {"type": "str", "required": True},
+        },
+    },
+    "namespace": {"type": "str"},
     "resolve_conflicts": {"type": "str", "choices": ["none", "overwrite", "preserve"]},
     "preserve": {"type": "bool", "default": False},
 }
@@ -225,12 +317,12 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        spec = addon.spec_from(module.params)
+        spec = ensuring.spec_from(module.params)
         patience = argspec.patience(module.params)
-        change, current, warning = addon.ensure(module.eks_client(), spec, patience, module.check_mode)
+        change, current, warnings = ensuring.ensure(module.eks_client(), spec, patience, module.check_mode)
     except common.AnsibleEKSError as error:
         module.fail_json_aws_error(error)
-    if warning:
+    for warning in warnings:
         module.warn(warning)
     module.exit_with(change, addon=current)
 

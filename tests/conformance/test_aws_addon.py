@@ -54,7 +54,20 @@ def number(version: dict[str, t.Any]) -> tuple[int, ...]:
     return (*(int(part) for part in numbers.split(".")), int(build))
 
 
-@pytest.mark.parametrize("name", [AGENT, "vpc-cni", "coredns", "kube-proxy"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        AGENT,
+        "vpc-cni",
+        "coredns",
+        "kube-proxy",
+        "aws-ebs-csi-driver",
+        "aws-efs-csi-driver",
+        "snapshot-controller",
+        "metrics-server",
+        "amazon-cloudwatch-observability",
+    ],
+)
 def test_the_catalogue_is_sorted_and_has_one_default_for_each_kubernetes(account: Account, name: str) -> None:
     found = versions(account, name)
     assert found == sorted(found, key=number, reverse=True)
@@ -151,6 +164,61 @@ def test_a_configuration_is_checked_against_the_schema(ground: Account, values: 
     with refused("InvalidParameterException", "ConfigurationValue provided in request is not", words, status=400):
         ground.eks.create_addon(**NAMES, configurationValues=values)
     assert ground.eks.list_addons(clusterName="one")["addons"] == []
+
+
+POLICIES = {
+    "vpc-cni": ("kube-system", "aws-node", ["AmazonEKS_CNI_Policy"]),
+    "aws-ebs-csi-driver": ("kube-system", "ebs-csi-controller-sa", ["service-role/AmazonEBSCSIDriverPolicy"]),
+    "aws-efs-csi-driver": ("kube-system", "efs-csi-controller-sa", ["service-role/AmazonEFSCSIDriverPolicy"]),
+    "amazon-cloudwatch-observability": (
+        "amazon-cloudwatch",
+        "cloudwatch-agent",
+        ["CloudWatchAgentServerPolicy", "AWSXrayWriteOnlyAccess"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_recommended_policies_exist_and_associations_are_in_the_namespace_of_the_add_on(
+    ground: Account, name: str
+) -> None:
+    namespace, service_account, policies = POLICIES[name]
+    arns = [f"arn:aws:iam::aws:policy/{policy}" for policy in policies]
+    answer = ground.eks.describe_addon_configuration(addonName=name, addonVersion=default(ground, name))
+    assert answer["podIdentityConfiguration"] == [
+        {"serviceAccount": service_account, "recommendedManagedPolicies": arns}
+    ]
+    [info] = ground.eks.describe_addon_versions(addonName=name)["addons"]
+    assert info["defaultNamespace"] == namespace
+    assert all(version["requiresIamPermissions"] for version in info["addonVersions"])
+    role = ground.pod_role()
+    for arn in arns:
+        ground.iam.attach_role_policy(RoleName=role.rsplit("/", 1)[-1], PolicyArn=arn)
+    ground.eks.create_addon(clusterName="one", addonName=name, **own(role, service_account))
+    [made] = ground.eks.list_pod_identity_associations(clusterName="one")["associations"]
+    assert (made["namespace"], made["serviceAccount"]) == (namespace, service_account)
+
+
+def test_schemas_are_of_different_dialects_and_numbers_have_a_minimum(ground: Account) -> None:
+    answer = ground.eks.describe_addon_configuration(
+        addonName="aws-ebs-csi-driver", addonVersion=default(ground, "aws-ebs-csi-driver")
+    )
+    assert json.loads(answer["configurationSchema"])["$schema"] == "https://json-schema.org/draft/2019-09/schema"
+    words = "$.controller.replicaCount: must have a minimum value of 1"
+    with refused("InvalidParameterException", words, status=400):
+        ground.eks.create_addon(
+            clusterName="one", addonName="aws-ebs-csi-driver", configurationValues='{"controller": {"replicaCount": 0}}'
+        )
+
+
+def test_an_update_without_a_service_account_role_takes_it_away(ground: Account) -> None:
+    role = ground.role("irsa", "eks.amazonaws.com")
+    ground.eks.create_addon(**CNI, serviceAccountRoleArn=role)
+    assert wait_for(lambda: ground.describe_addon("vpc-cni"), "ACTIVE")["serviceAccountRoleArn"] == role
+    ground.eks.update_addon(**CNI, serviceAccountRoleArn=role)
+    assert wait_for(lambda: ground.describe_addon("vpc-cni"), "ACTIVE")["serviceAccountRoleArn"] == role
+    ground.eks.update_addon(**CNI)
+    assert "serviceAccountRoleArn" not in wait_for(lambda: ground.describe_addon("vpc-cni"), "ACTIVE")
 
 
 def test_an_update_is_followed_by_its_id_and_keeps_what_it_does_not_name(ground: Account) -> None:
@@ -324,7 +392,8 @@ def test_the_catalogue_can_be_filtered_and_says_what_an_add_on_needs(account: Ac
     assert info["defaultNamespace"] == "kube-system"
     assert all(version["addonVersion"].startswith("v1.33.") for version in info["addonVersions"])
     needs = {info["addonName"]: info["addonVersions"][0]["requiresIamPermissions"] for info in describe()["addons"]}
-    assert needs == {AGENT: False, "vpc-cni": True, "coredns": False, "kube-proxy": False}
+    assert {name for name, needed in needs.items() if needed} == set(POLICIES)
+    assert {info["addonName"] for info in describe(owners=["community"])["addons"]} == {"metrics-server"}
     configuration = account.eks.describe_addon_configuration(
         addonName="vpc-cni", addonVersion=default(account, "vpc-cni")
     )
@@ -332,7 +401,7 @@ def test_the_catalogue_can_be_filtered_and_says_what_an_add_on_needs(account: Ac
     assert identity["serviceAccount"] == "aws-node"
     assert identity["recommendedManagedPolicies"] == ["arn:aws:iam::aws:policy/AmazonEKS_CNI_Policy"]
     pages = account.eks.get_paginator("describe_addon_versions").paginate(PaginationConfig={"PageSize": 3})
-    assert [len(page["addons"]) for page in pages] == [3, 1]
+    assert [len(page["addons"]) for page in pages] == [3, 3, 3]
 
 
 def test_an_update_takes_over_no_association_either(ground: Account) -> None:

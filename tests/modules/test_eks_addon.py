@@ -6,16 +6,22 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 import typing as t
 
 import pytest
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.addon import ensuring
+from iam_roles import make_role
 from meddler import Meddler
 
 MODULE = "eks_addon"
 DESCRIBE, CLUSTER, VERSIONS = "eks:DescribeAddon", "eks:DescribeCluster", "eks:DescribeAddonVersions"
 CREATE, UPDATE, DELETE = "eks:CreateAddon", "eks:UpdateAddon", "eks:DeleteAddon"
-DESCRIBE_UPDATE = "eks:DescribeUpdate"
+DESCRIBE_UPDATE, SCHEMA = "eks:DescribeUpdate", "eks:DescribeAddonConfiguration"
+DESCRIBE_ASSOCIATION, ASSOCIATIONS = "eks:DescribePodIdentityAssociation", "eks:ListPodIdentityAssociations"
 AGENT: dict[str, t.Any] = {"cluster_name": "example", "name": "eks-pod-identity-agent"}
+CLOUDWATCH: dict[str, t.Any] = {"cluster_name": "example", "name": "amazon-cloudwatch-observability"}
+DRIVER: dict[str, t.Any] = {"cluster_name": "example", "name": "aws-ebs-csi-driver"}
 OLD, DEFAULT, LATEST = "v1.0.0-eksbuild.1", "v1.3.9-eksbuild.3", "v1.3.10-eksbuild.3"
 CONFIGURATION = {"resources": {"requests": {"cpu": "10m"}}, "podAnnotations": {"team": "a"}}
 
@@ -107,7 +113,7 @@ def test_check_mode_predicts_the_addon_and_writes_nothing(run: Run, example: Acc
     assert (addon["version"], addon["configuration"], addon["tags"]) == (LATEST, CONFIGURATION, {"team": "a"})
     assert (addon["status"], addon["arn"]) == ("ACTIVE", None)
     assert result["diff"] == {"before": {}, "after": addon}
-    assert result["calls"] == [DESCRIBE, CLUSTER, VERSIONS]
+    assert result["calls"] == [DESCRIBE, CLUSTER, VERSIONS, SCHEMA]
     assert stored(example) == {}
 
 
@@ -117,7 +123,7 @@ def test_an_addon_is_created_as_predicted_and_active(run: Run, example: Account)
     result = run(**declared)
     assert result["changed"]
     assert result["actions"] == ["create_addon"]
-    assert result["steps"] == [DESCRIBE, CLUSTER, VERSIONS, CREATE, DESCRIBE]
+    assert result["steps"] == [DESCRIBE, CLUSTER, VERSIONS, SCHEMA, CREATE, DESCRIBE]
     real = stored(example)
     assert (real["status"], real["addonVersion"]) == ("ACTIVE", OLD)
     assert real["tags"] == {"team": "a", "Cost-Center": "42"}
@@ -144,7 +150,7 @@ def test_a_second_run_changes_nothing_and_takes_one_call(run: Run) -> None:
         assert again["calls"] == [DESCRIBE]
 
 
-@pytest.mark.parametrize("version", ["default", "latest"])
+@pytest.mark.parametrize("version", ["default", "latest", "v1.3", "v1.3.9"])
 def test_a_version_that_is_asked_for_by_what_it_is_takes_three_calls(run: Run, version: str) -> None:
     run(**AGENT, version=version)
     again = run(**AGENT, version=version)
@@ -179,10 +185,10 @@ def test_version_and_configuration_are_updated_in_one_call_as_predicted(run: Run
     before = others_create(example)
     declared = {**AGENT, "version": "default", "configuration": CONFIGURATION, "resolve_conflicts": "overwrite"}
     predicted = run(check=True, **declared)
-    assert predicted["calls"] == [DESCRIBE, CLUSTER, VERSIONS]
+    assert predicted["calls"] == [DESCRIBE, CLUSTER, VERSIONS, SCHEMA]
     assert stored(example) == before
     result = run(**declared)
-    assert result["steps"] == [DESCRIBE, CLUSTER, VERSIONS, UPDATE, DESCRIBE_UPDATE, DESCRIBE]
+    assert result["steps"] == [DESCRIBE, CLUSTER, VERSIONS, SCHEMA, UPDATE, DESCRIBE_UPDATE, DESCRIBE]
     assert result["diff"] == predicted["diff"]
     assert (result["diff"]["before"]["version"], result["diff"]["after"]["version"]) == (OLD, DEFAULT)
     assert result["addon"] == {**predicted["addon"], "modified_at": result["addon"]["modified_at"]}
@@ -238,6 +244,59 @@ def test_an_older_version_that_is_asked_for_is_installed_and_warned_about(run: R
     result = run(**AGENT, version=OLD)
     assert result["addon"]["version"] == stored(example)["addonVersion"] == OLD
     assert f"goes back from version {LATEST} to the older {OLD}" in json.dumps(result["warnings"])
+
+
+def test_the_first_numbers_of_a_version_mean_the_newest_that_begins_with_them(run: Run, example: Account) -> None:
+    assert run(**AGENT, version="v1.0")["addon"]["version"] == OLD
+    updated = run(**AGENT, version="v1.3")
+    assert (updated["actions"], updated["addon"]["version"]) == (["update_addon"], LATEST)
+    kept = run(**AGENT, version="v1.3.9")
+    assert (kept["changed"], kept["addon"]["version"]) == (True, DEFAULT), "it is another one that is asked for"
+    assert f"goes back from version {LATEST} to the older {DEFAULT}" in json.dumps(kept["warnings"])
+    assert "does not exist" in run(**AGENT, version="v1.4")["msg"]
+    assert stored(example)["addonVersion"] == DEFAULT
+
+
+def test_keep_installs_the_default_version_and_never_asks_again(run: Run, example: Account) -> None:
+    assert run(**AGENT, version="keep")["addon"]["version"] == DEFAULT
+    assert run(**AGENT, version="keep")["calls"] == [DESCRIBE]
+    run(**AGENT, version=OLD)
+    assert run(**AGENT, version="keep")["addon"]["version"] == OLD
+    assert stored(example)["addonVersion"] == OLD
+
+
+def test_an_empty_role_of_the_service_account_takes_it_away(run: Run, example: Account) -> None:
+    role = "arn:aws:iam::111122223333:role/app"
+    others_create(example, serviceAccountRoleArn=role)
+    predicted = run(check=True, **AGENT, service_account_role_arn="")
+    result = run(**AGENT, service_account_role_arn="")
+    assert result["diff"] == predicted["diff"]
+    assert result["diff"]["before"]["service_account_role_arn"] == role
+    assert result["addon"]["service_account_role_arn"] is None
+    assert "serviceAccountRoleArn" not in stored(example)
+    assert run(**AGENT, service_account_role_arn="")["calls"] == [DESCRIBE]
+
+
+def test_a_namespace_is_for_a_new_addon_only(run: Run, example: Account) -> None:
+    declared = {**CLOUDWATCH, "namespace": "watching"}
+    assert run(check=True, **declared)["addon"]["namespace"] == "watching"
+    assert run(**declared)["addon"]["namespace"] == "watching"
+    assert run(**declared)["calls"] == [DESCRIBE]
+    assert run(**CLOUDWATCH)["calls"] == [DESCRIBE]
+    for check in (False, True):
+        moved = run(check=check, **{**CLOUDWATCH, "namespace": "elsewhere"})
+        assert '"watching" and cannot become "elsewhere"' in moved["msg"]
+        assert moved["calls"] == [DESCRIBE]
+
+
+def test_the_namespace_that_is_an_addons_default_is_predicted(run: Run) -> None:
+    assert run(check=True, **CLOUDWATCH)["addon"]["namespace"] == "amazon-cloudwatch"
+    assert run(**CLOUDWATCH)["addon"]["namespace"] == "amazon-cloudwatch"
+
+
+def test_a_new_addon_has_nothing_to_preserve(run: Run) -> None:
+    assert run(**AGENT, resolve_conflicts="preserve")["actions"] == ["create_addon"]
+    assert run(**AGENT, resolve_conflicts="preserve")["changed"] is False
 
 
 def test_without_waiting_the_task_ends_when_eks_has_accepted(run: Run, example: Account) -> None:
@@ -338,10 +397,12 @@ def test_everything_that_cannot_be_right_is_said_at_once_before_any_call(run: Ru
         name="agent/x",
         version="newest",
         service_account_role_arn="role",
+        namespace="Kube_System",
+        pod_identity_associations=[{"service_account": "A", "role_arn": "arn:aws:iam::111122223333:role/app"}],
         tags={"aws:team": "a"},
     )
     assert result["calls"] == []
-    named = ["cluster_name", "name", "version", "service_account_role_arn", "tags"]
+    named = ["cluster_name", "name", "version", "namespace", "service_account_role_arn", "service_account", "tags"]
     assert [line.split()[0] for line in result["msg"].splitlines()] == named
 
 
@@ -376,11 +437,191 @@ def test_a_cluster_that_does_not_exist_is_one_sentence(run: Run) -> None:
     assert result["calls"] == [DESCRIBE, CLUSTER]
 
 
-def test_a_configuration_that_the_addon_does_not_know_says_which(run: Run, example: Account) -> None:
+# --- the configuration beside its schema ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_all_that_the_schema_does_not_allow_is_said_before_a_write(run: Run, example: Account, check: bool) -> None:
     before = others_create(example)
-    result = run(**AGENT, configuration={"colour": "blue"})
-    assert "colour" in result["msg"]
+    wrong = {"colour": "blue", "tolerations": "all", "agent": {"additionalArg": {}}}
+    result = run(check=check, **AGENT, configuration=wrong)
+    assert result["msg"].splitlines() == [
+        f"configuration.colour of add-on eks-pod-identity-agent of cluster example in version {OLD} is no option of "
+        "it: known there are affinity, agent, init, nodeSelector, podAnnotations, priorityClassName, resources, "
+        "tolerations, updateStrategy.",
+        f"configuration.agent.additionalArg of add-on eks-pod-identity-agent of cluster example in version {OLD} is no "
+        "option of it: did you mean additionalArgs?",
+        f"configuration.tolerations of add-on eks-pod-identity-agent of cluster example in version {OLD} is "
+        '"all": it must be a list or null.',
+    ]
+    assert result["calls"] == [DESCRIBE, SCHEMA]
     assert stored(example) == before
+
+
+def test_a_schema_of_another_dialect_is_read_and_a_new_addon_is_not_made(run: Run, example: Account) -> None:
+    result = run(**DRIVER, configuration={"controller": {"replicaCount": 0}})
+    assert "configuration.controller.replicaCount of add-on aws-ebs-csi-driver" in result["msg"]
+    assert "less than the minimum of 1" in result["msg"]
+    assert result["calls"] == [DESCRIBE, CLUSTER, VERSIONS, SCHEMA]
+    assert example.eks.list_addons(clusterName="example")["addons"] == ["coredns"]
+
+
+def test_what_an_update_writes_again_is_checked_for_the_new_version(run: Run, example: Account) -> None:
+    values = json.dumps({"podLabels": {"team": "a"}})
+    before = others_create(example, addonVersion=LATEST, configurationValues=values)
+    result = run(**AGENT, version=OLD)
+    assert (
+        f"configuration.podLabels of add-on eks-pod-identity-agent of cluster example in version {OLD}"
+        in (result["msg"])
+    )
+    assert stored(example) == before
+
+
+def test_the_missing_library_is_named_and_only_who_writes_a_configuration_needs_it(
+    run: Run, example: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "jsonschema", None)
+    result = run(**AGENT, configuration=CONFIGURATION)
+    assert "Failed to import the required Python library (jsonschema)" in result["msg"]
+    assert stored(example) == {}
+    assert run(**AGENT)["addon"]["status"] == "ACTIVE"
+
+
+# --- associations that the add-on owns --------------------------------------------------------------------------------
+
+ACCOUNT = "ebs-csi-controller-sa"
+ROLE, OTHER_ROLE = (f"arn:aws:iam::111122223333:role/{name}" for name in ("app", "other"))
+
+
+def own(role: str = ROLE, service_account: str = ACCOUNT) -> list[dict[str, str]]:
+    """The option for one service account."""
+    return [{"service_account": service_account, "role_arn": role}]
+
+
+def associations(account: Account) -> dict[str, str]:
+    """Service account -> role of all associations of the cluster."""
+    listed = account.eks.list_pod_identity_associations(clusterName="example")["associations"]
+    ids = [one["associationId"] for one in listed]
+    look = account.eks.describe_pod_identity_association
+    found = [look(clusterName="example", associationId=each)["association"] for each in ids]
+    return {one["serviceAccount"]: one["roleArn"] for one in found}
+
+
+@pytest.fixture
+def other_role(clients: dict[str, t.Any], example: Account) -> None:
+    make_role(clients["iam"], "other", "pods.eks.amazonaws.com")
+
+
+def test_an_addon_is_created_with_its_association_as_predicted(run: Run, example: Account) -> None:
+    predicted = run(check=True, **DRIVER, pod_identity_associations=own())
+    assert predicted["calls"] == [DESCRIBE, CLUSTER, VERSIONS, SCHEMA, ASSOCIATIONS]
+    nothing_known = {"association_id": None, "association_arn": None}
+    assert predicted["addon"]["pod_identity_associations"] == [{**nothing_known, **own()[0]}]
+    assert associations(example) == {}
+    result = run(**DRIVER, pod_identity_associations=own())
+    assert result["steps"] == [*predicted["calls"], CREATE, DESCRIBE, DESCRIBE_ASSOCIATION]
+    [made] = result["addon"]["pod_identity_associations"]
+    assert made | own()[0] == made
+    assert made["association_arn"].endswith(made["association_id"])
+    assert associations(example) == {ACCOUNT: ROLE}
+
+
+def test_an_unchanged_association_takes_one_call_more_and_only_when_it_is_declared(run: Run, example: Account) -> None:
+    made = run(**DRIVER, pod_identity_associations=own())["addon"]["pod_identity_associations"]
+    again = run(**DRIVER, pod_identity_associations=own())
+    assert (again["changed"], again["calls"]) == (False, [DESCRIBE, DESCRIBE_ASSOCIATION])
+    assert again["addon"]["pod_identity_associations"] == made
+    left = run(**DRIVER, version="keep")
+    assert (left["changed"], left["calls"]) == (False, [DESCRIBE])
+    assert left["addon"]["pod_identity_associations"] == [{**made[0], "service_account": None, "role_arn": None}]
+    assert associations(example) == {ACCOUNT: ROLE}
+
+
+def test_a_role_is_changed_and_taken_away_as_predicted(run: Run, example: Account, other_role: None) -> None:
+    run(**DRIVER, pod_identity_associations=own())
+    for wanted, roles, looks in ((own(OTHER_ROLE), {ACCOUNT: OTHER_ROLE}, [SCHEMA]), ([], {}, [])):
+        predicted = run(check=True, **DRIVER, pod_identity_associations=wanted)
+        assert predicted["actions"] == ["update_addon"]
+        result = run(**DRIVER, pod_identity_associations=wanted)
+        assert result["steps"][:4] == [DESCRIBE, DESCRIBE_ASSOCIATION, *looks, UPDATE, DESCRIBE_UPDATE][:4]
+        assert result["diff"] == predicted["diff"]
+        assert associations(example) == roles
+    assert run(**DRIVER, pod_identity_associations=[])["calls"] == [DESCRIBE]
+
+
+def test_an_update_of_something_else_does_not_name_the_associations(run: Run, example: Account) -> None:
+    run(**DRIVER, version="v1.39", pod_identity_associations=own())
+    run(**DRIVER, version="latest", pod_identity_associations=own())
+    [update] = example.eks.list_updates(name="example", addonName=DRIVER["name"])["updateIds"]
+    told = example.eks.describe_update(name="example", addonName=DRIVER["name"], updateId=update)["update"]
+    assert "PodIdentityAssociations" not in [parameter["type"] for parameter in told["params"]]
+    assert associations(example) == {ACCOUNT: ROLE}
+
+
+def test_an_association_that_vanished_is_made_again(run: Run, example: Account) -> None:
+    [made] = run(**DRIVER, pod_identity_associations=own())["addon"]["pod_identity_associations"]
+    example.eks.delete_pod_identity_association(clusterName="example", associationId=made["association_id"])
+    assert run(**DRIVER, pod_identity_associations=own())["actions"] == ["update_addon"]
+    assert associations(example) == {ACCOUNT: ROLE}
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_service_accounts_that_the_addon_does_not_have_are_refused_with_those_that_it_has(
+    run: Run, example: Account, check: bool
+) -> None:
+    result = run(check=check, **DRIVER, pod_identity_associations=own(service_account="driver"))
+    assert '"driver" in pod_identity_associations' in result["msg"]
+    assert f"{ACCOUNT} can have an association" in result["msg"]
+    without = run(check=check, **AGENT, pod_identity_associations=own())
+    assert "takes no EKS Pod Identity association" in without["msg"]
+    assert CREATE not in [*result["calls"], *without["calls"]]
+    assert associations(example) == {}
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_an_association_of_somebody_else_is_named_and_left(run: Run, example: Account, check: bool) -> None:
+    names = {"clusterName": "example", "namespace": "kube-system", "serviceAccount": ACCOUNT}
+    theirs = example.eks.create_pod_identity_association(**names, roleArn=ROLE)["association"]["associationId"]
+    for _state in ("new", "installed"):
+        result = run(check=check, **DRIVER, pod_identity_associations=own())
+        assert (
+            f"kube-system/{ACCOUNT} has the association {theirs} already, which belongs to no add-on" in (result["msg"])
+        )
+        assert "eks_pod_identity_association with state=absent" in result["msg"]
+        assert not {CREATE, UPDATE} & set(result["calls"])
+        run(**DRIVER)
+    assert associations(example) == {ACCOUNT: ROLE}
+
+
+def test_an_association_that_others_make_meanwhile_is_named_too(run: Run, example: Account, meddler: Meddler) -> None:
+    names = {"clusterName": "example", "namespace": "kube-system", "serviceAccount": ACCOUNT}
+    make = functools.partial(example.eks.create_pod_identity_association, **names, roleArn=ROLE)
+    meddler.after("GET", "/pod-identity-associations", make)
+    result = run(endpoint_url=meddler.endpoint, **DRIVER, pod_identity_associations=own())
+    assert "already, which belongs to no add-on" in result["msg"]
+    assert result["error"]["code"] == "ResourceInUseException"
+
+
+def test_a_role_that_eks_does_not_see_yet_is_waited_for(
+    run: Run, example: Account, clients: dict[str, t.Any], meddler: Meddler
+) -> None:
+    example.sandbox.knobs(iam_propagation_seconds=0.5)
+    # A moment before the add-on is created.
+    make = functools.partial(make_role, clients["iam"], "other", "pods.eks.amazonaws.com")
+    meddler.after("GET", "/pod-identity-associations", make)
+    result = run(endpoint_url=meddler.endpoint, **DRIVER, pod_identity_associations=own(OTHER_ROLE))
+    assert result["calls"].count(CREATE) > 1
+    assert associations(example) == {ACCOUNT: OTHER_ROLE}
+
+
+def test_a_role_that_never_comes_is_told_with_what_it_needs(
+    run: Run, example: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ensuring, "PROPAGATION_TIMEOUT", 0.2)
+    result = run(**DRIVER, pod_identity_associations=own(OTHER_ROLE))
+    assert f"after 0.2 seconds: {OTHER_ROLE} must exist" in result["msg"]
+    assert result["error"]["code"] == "InvalidParameterException"
+    assert associations(example) == {}
 
 
 # --- failure states ---------------------------------------------------------------------------------------------------

@@ -5,13 +5,22 @@
 from __future__ import annotations
 
 import json
+import sys
 import typing as t
 
 import pytest
 import yaml
-from ansible_collections.podidentity.eks.plugins.module_utils._eks import addon as subject
-from ansible_collections.podidentity.eks.plugins.module_utils._eks.addon import AddonSpec
-from ansible_collections.podidentity.eks.plugins.module_utils._eks.addon import Offer
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.addon import declared
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.addon import ensuring
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.addon import examining
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.addon import planning
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.addon import results
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.addon import schema
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.addon import versions
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.addon.calls import Configuration
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.addon.declared import AddonSpec
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.addon.versions import Offer
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.association.objects import Association
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.common import AnsibleEKSError
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.common import Change
 from hypothesis import given
@@ -30,6 +39,9 @@ OFFERS = [
     for number, version in enumerate(VERSIONS)
 ]
 FITTING = [offer for offer in OFFERS if "1.34" in offer.fits]
+#: Service account -> role.
+IDENTITIES = st.dictionaries(st.sampled_from(["controller", "node"]), st.sampled_from(ROLES))
+PREFIX = "arn:aws:eks:eu-west-1:111122223333:podidentityassociation/example/a-"
 TAGS = st.dictionaries(st.sampled_from(["team", "cost"]), st.sampled_from(["x", "y"]))
 
 
@@ -52,6 +64,7 @@ def addons(draw: st.DrawFn) -> dict[str, t.Any]:
         "tags": draw(TAGS),
         **draw(st.sampled_from([{}, {"configurationValues": as_json}, {"configurationValues": as_yaml}])),
         **draw(st.sampled_from([{}, {"serviceAccountRoleArn": ROLES[0]}])),
+        "identities": draw(IDENTITIES),
     }
 
 
@@ -60,12 +73,24 @@ def specs(draw: st.DrawFn) -> AddonSpec:
     return a_spec(
         present=draw(st.sampled_from([True, True, True, False])),
         configuration=draw(st.none() | st.sampled_from(CONFIGURATIONS)),
-        service_account_role_arn=draw(st.none() | st.sampled_from(ROLES)),
+        service_account_role_arn=draw(st.none() | st.sampled_from([*ROLES, ""])),
+        pod_identity_associations=draw(st.none() | IDENTITIES.map(declared_identities)),
+        namespace=draw(st.sampled_from([None, "kube-system"])),
         resolve_conflicts=draw(st.sampled_from([None, "none", "overwrite", "preserve"])),
         preserve=draw(st.booleans()),
         tags=draw(st.none() | TAGS),
         purge_tags=draw(st.booleans()),
     )
+
+
+def declared_identities(roles: dict[str, str]) -> list[dict[str, str]]:
+    return [{"service_account": account, "role_arn": role} for account, role in roles.items()]
+
+
+def identities_of(parameters: dict[str, t.Any], before: dict[str, str]) -> dict[str, str]:
+    """What an update makes of an add-on's associations: not named, they stay, and named, they replace all."""
+    named = parameters.pop("podIdentityAssociations", None)
+    return before if named is None else {one["serviceAccount"]: one["roleArn"] for one in named}
 
 
 def carried_out(addon: dict[str, t.Any] | None, change: Change) -> dict[str, t.Any] | None:
@@ -74,14 +99,20 @@ def carried_out(addon: dict[str, t.Any] | None, change: Change) -> dict[str, t.A
         parameters = {key: value for key, value in call.parameters.items() if key != "resolveConflicts"}
         if call.operation == "create_addon":
             assert addon is None, "EKS would answer 409"
-            addon = {**parameters, "addonArn": ARN, "status": "ACTIVE"}
+            assert call.parameters.get("resolveConflicts") != "PRESERVE", "EKS would refuse it"
+            identities = identities_of(parameters, {})
+            addon = {**parameters, "identities": identities, "addonArn": ARN, "status": "ACTIVE"}
         elif call.operation == "delete_addon":
             assert addon is not None
             addon = None
         elif call.operation == "update_addon":
             assert addon is not None
-            kept: dict[str, t.Any] = {key: addon[key] for key in ("addonArn", "tags") if key in addon}
-            addon = {**kept, **parameters, "status": "ACTIVE"}
+            assert parameters.get("serviceAccountRoleArn") != "", "botocore would refuse it"
+            kept: dict[str, t.Any] = {
+                key: addon[key] for key in ("addonArn", "tags", "namespaceConfig") if key in addon
+            }
+            identities = identities_of(parameters, addon["identities"])
+            addon = {**kept, **parameters, "identities": identities, "status": "ACTIVE"}
         else:
             assert addon is not None
             addon = {**addon, "tags": tagged(addon.get("tags", {}), call.operation, parameters)}
@@ -97,41 +128,68 @@ def tagged(tags: dict[str, str], operation: str, parameters: dict[str, t.Any]) -
 
 
 def visible(addon: dict[str, t.Any] | None) -> dict[str, t.Any] | None:
-    return None if addon is None else subject.normalized(addon)
+    if addon is None:
+        return None
+    described = [
+        Association(
+            cluster_name="example",
+            namespace="kube-system",
+            service_account=account,
+            association_arn=f"{PREFIX}{account}",
+            role_arn=role,
+        )
+        for account, role in addon["identities"].items()
+    ]
+    return results.normalized(
+        {**addon, "podIdentityAssociations": [one.association_arn for one in described]}, described
+    )
+
+
+def roles_of(addon: dict[str, t.Any]) -> dict[str, str]:
+    return {one["service_account"]: one["role_arn"] for one in addon["pod_identity_associations"]}
+
+
+ROLE = "service_account_role_arn"
 
 
 @given(st.none() | addons(), specs(), st.none() | st.sampled_from(VERSIONS))
 def test_carrying_out_a_plan_reaches_what_is_declared_and_a_second_plan_is_empty(
     before: dict[str, t.Any] | None, spec: AddonSpec, version: str | None
 ) -> None:
-    change = subject.plan(visible(before), spec, version)
+    change = planning.plan(visible(before), spec, version)
     after = carried_out(before, change)
     if not spec.present:
         assert after is None
         return
-    assert after is not None
-    shown = subject.normalized(after)
+    shown = visible(after)
+    assert shown is not None
     wanted = {
         "version": version,
         "configuration": spec.configuration,
         "service_account_role_arn": spec.service_account_role_arn,
     }
-    left = visible(before) or dict.fromkeys(wanted) | {"configuration": {}}
-    assert {key: shown[key] for key in wanted} == {
-        key: left[key] if value is None else value for key, value in wanted.items()
-    }
+    left = visible(before) or dict.fromkeys(wanted) | {"configuration": {}, "pod_identity_associations": []}
+    expected = {key: left[key] if value is None else value for key, value in wanted.items()}
+    assert {key: shown[key] for key in wanted} == {**expected, "service_account_role_arn": expected[ROLE] or None}
+    identities = spec.pod_identity_associations
+    assert roles_of(shown) == (
+        roles_of(left) if identities is None else {one["service_account"]: one["role_arn"] for one in identities}
+    )
     assert spec.tags is None or spec.tags.items() <= shown["tags"].items()
-    assert not subject.plan(shown, spec, version).changed
+    assert not planning.plan(shown, spec, version).changed
 
 
 @given(st.none() | addons(), specs(), st.none() | st.sampled_from(VERSIONS))
 def test_a_plan_predicts_what_there_will_be_and_has_no_call_too_many(
     before: dict[str, t.Any] | None, spec: AddonSpec, version: str | None
 ) -> None:
-    change = subject.plan(visible(before), spec, version)
+    change = planning.plan(visible(before), spec, version)
     real = visible(carried_out(before, change))
     if real and before is None:
         real["arn"] = None
+    for one in real["pod_identity_associations"] if real else ():
+        if one["service_account"] not in (before or {}).get("identities", {}):
+            one["association_id"] = one["association_arn"] = None
     assert change.after == real
     operations = [call.operation for call in change.actions]
     assert len(operations) == len(set(operations))
@@ -142,25 +200,25 @@ def test_a_plan_predicts_what_there_will_be_and_has_no_call_too_many(
 def test_a_configuration_written_as_yaml_in_another_order_is_no_difference() -> None:
     text = "resources:\n  limits: {memory: 64Mi, cpu: 50m}\nreplicas: 2\n"
     declared = {"replicas": 2, "resources": {"limits": {"cpu": "50m", "memory": "64Mi"}}}
-    before = subject.normalized(
+    before = results.normalized(
         {"clusterName": "e", "addonName": "a", "status": "ACTIVE", "addonArn": ARN, "configurationValues": text}
     )
-    assert not subject.plan(before, a_spec(configuration=declared)).changed
+    assert not planning.plan(before, a_spec(configuration=declared)).changed
 
 
 def test_an_addon_whose_creation_failed_is_updated_even_if_nothing_differs() -> None:
-    before = subject.normalized({"clusterName": "e", "addonName": "a", "status": "CREATE_FAILED", "addonArn": ARN})
-    change = subject.plan(before, a_spec())
+    before = results.normalized({"clusterName": "e", "addonName": "a", "status": "CREATE_FAILED", "addonArn": ARN})
+    change = planning.plan(before, a_spec())
     assert [call.operation for call in change.actions] == ["update_addon"]
 
 
 def test_a_deletion_in_progress_is_not_ordered_again() -> None:
-    before = subject.normalized({"clusterName": "e", "addonName": "a", "status": "DELETING", "addonArn": ARN})
-    assert not subject.plan(before, a_spec(present=False)).changed
+    before = results.normalized({"clusterName": "e", "addonName": "a", "status": "DELETING", "addonArn": ARN})
+    assert not planning.plan(before, a_spec(present=False)).changed
 
 
 def test_versions_are_sorted_by_their_numbers() -> None:
-    assert sorted(reversed(VERSIONS), key=subject.version_key) == VERSIONS
+    assert sorted(reversed(VERSIONS), key=versions.version_key) == VERSIONS
 
 
 @pytest.mark.parametrize(
@@ -175,23 +233,39 @@ def test_versions_are_sorted_by_their_numbers() -> None:
         ("latest", "v2.0.0-eksbuild.1", "v2.0.0-eksbuild.1", True),
         (VERSIONS[3], VERSIONS[1], VERSIONS[3], False),
         (VERSIONS[1], VERSIONS[3], VERSIONS[1], True),
+        ("keep", None, VERSIONS[2], False),
+        ("v1.2", None, VERSIONS[3], False),
+        ("v1.2.9", None, VERSIONS[1], False),
+        ("v1", VERSIONS[1], VERSIONS[4], False),
+        ("v1.2", VERSIONS[1], VERSIONS[3], False),
+        ("v1.2", "v1.2.11-eksbuild.1", "v1.2.11-eksbuild.1", True),
+        ("v1.2", VERSIONS[4], VERSIONS[3], True),
     ],
 )
 def test_a_version_is_chosen_and_no_downgrade_is_silent(
     declared: str | None, installed: str | None, chosen: str, warns: bool
 ) -> None:
-    choice = subject.choose(a_spec(version=declared), FITTING, "1.34", installed)
+    choice = versions.choose(a_spec(version=declared), FITTING, "1.34", installed)
     assert choice.version == chosen
     assert bool(choice.warning) == warns
 
 
-@given(st.sampled_from([None, "default", "latest"]), st.sampled_from([None, *VERSIONS]), st.permutations(FITTING))
+@pytest.mark.parametrize(("version", "declared", "meant"), [("v1.30.0", "v1.3", False), ("v1.3-x", "v1.3", True)])
+def test_the_first_numbers_of_a_version_are_whole_numbers(version: str, declared: str, meant: bool) -> None:
+    assert versions.is_meant(version, declared) is meant
+
+
+@given(
+    st.sampled_from([None, "default", "latest", "keep", "v1"]),
+    st.sampled_from([None, *VERSIONS]),
+    st.permutations(FITTING),
+)
 def test_default_and_latest_never_lead_to_an_older_version(
     declared: str | None, installed: str | None, offers: list[Offer]
 ) -> None:
-    choice = subject.choose(a_spec(version=declared), offers, "1.34", installed)
+    choice = versions.choose(a_spec(version=declared), offers, "1.34", installed)
     assert choice.version is not None
-    assert installed is None or subject.version_key(choice.version) >= subject.version_key(installed)
+    assert installed is None or versions.version_key(choice.version) >= versions.version_key(installed)
 
 
 @pytest.mark.parametrize(
@@ -200,16 +274,19 @@ def test_default_and_latest_never_lead_to_an_older_version(
         ("v1.2.11-eksbuild.1", ["does not exist", *VERSIONS[1:], f"default means {VERSIONS[2]}"]),
         ("v9.0.0-eksbuild.1", ["does not exist", VERSIONS[4], f"latest means {VERSIONS[4]}"]),
         (VERSIONS[0], ["does not fit Kubernetes 1.34 (it fits 1.33)", VERSIONS[1]]),
+        ("v1.0", ["does not fit Kubernetes 1.34 (it fits 1.33)", VERSIONS[1]]),
+        ("v1.3", ["does not exist", VERSIONS[3], VERSIONS[4]]),
     ],
 )
 def test_a_version_that_cannot_be_is_one_sentence_with_the_nearest_that_can(version: str, says: list[str]) -> None:
-    (problem,) = subject.version_problems(a_spec(version=version), FITTING, OFFERS, "1.34")
+    (problem,) = versions.version_problems(a_spec(version=version), FITTING, OFFERS, "1.34")
     assert [part for part in says if part not in problem] == []
     assert problem.endswith(".")
 
 
-def test_a_version_that_fits_is_no_problem() -> None:
-    assert list(subject.version_problems(a_spec(version=VERSIONS[3]), FITTING, OFFERS, "1.34")) == []
+@pytest.mark.parametrize("version", [VERSIONS[3], "v1.2"])
+def test_a_version_that_fits_is_no_problem(version: str) -> None:
+    assert list(versions.version_problems(a_spec(version=version), FITTING, OFFERS, "1.34")) == []
 
 
 @pytest.mark.parametrize(
@@ -221,15 +298,152 @@ def test_a_version_that_fits_is_no_problem() -> None:
         ({"version": "newest"}, "version"),
         ({"version": ""}, "version"),
         ({"service_account_role_arn": "role"}, "service_account_role_arn"),
+        ({"namespace": "Kube_System"}, "namespace"),
+        ({"pod_identity_associations": declared_identities({"Controller": ROLES[0]})}, '"Controller"'),
+        ({"pod_identity_associations": declared_identities({"controller": "role"})}, "service account controller"),
+        ({"pod_identity_associations": declared_identities({"node": ROLES[0]}) * 2}, '"node" is 2 times'),
         ({"tags": {"aws:x": "y"}}, "reserved"),
     ],
 )
 def test_what_cannot_be_right_is_one_sentence(changes: dict[str, t.Any], says: str) -> None:
-    (problem,) = subject.problems(a_spec(**changes))
+    (problem,) = declared.problems(a_spec(**changes))
     assert says in problem
     assert problem.endswith(".")
 
 
 def test_a_configuration_that_is_no_mapping_is_an_error_of_ours_not_a_traceback() -> None:
     with pytest.raises(AnsibleEKSError, match="mapping"):
-        subject.configuration_of({"addonName": "agent", "configurationValues": "just text"})
+        results.configuration_of({"addonName": "agent", "configurationValues": "just text"})
+
+
+# --- what EKS would refuse --------------------------------------------------------------------------------------------
+
+SCHEMA: dict[str, t.Any] = {
+    "$schema": "http://json-schema.org/draft-06/schema#",
+    "$ref": "#/definitions/Driver",
+    "definitions": {
+        "Driver": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["controller"],
+            "properties": {
+                "controller": {"$ref": "#/definitions/Controller"},
+                "mode": {"enum": ["fast", "slow"]},
+                "tolerations": {"type": ["array", "null"]},
+                "size": {"anyOf": [{"type": "integer", "minimum": 1}, {"enum": ["auto"]}]},
+            },
+        },
+        "Controller": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {"replicaCount": {"type": "integer", "minimum": 1}},
+        },
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("configuration", "says"),
+    [
+        ({"controller": {"replicaCount": 2}, "tolerations": None, "size": 3}, []),
+        ({}, ["configuration of X lacks controller: set what is required."]),
+        (
+            {"controller": {"replicas": 2}},
+            ["configuration.controller.replicas of X is no option of it: did you mean replicaCount?"],
+        ),
+        (
+            {"controller": {}, "colour": "blue"},
+            ["configuration.colour of X is no option of it: known there are controller, mode, size, tolerations."],
+        ),
+        (
+            {"controller": [], "mode": "Fast", "tolerations": {}},
+            [
+                "configuration.controller of X is a list: it must be a mapping.",
+                'configuration.mode of X is "Fast": it must be one of "fast", "slow".',
+                "configuration.tolerations of X is a mapping: it must be a list or null.",
+            ],
+        ),
+        (
+            {"controller": {"replicaCount": "2"}},
+            ['configuration.controller.replicaCount of X is "2": it must be a whole number.'],
+        ),
+        (
+            {"controller": {"replicaCount": 0}},
+            ["configuration.controller.replicaCount of X cannot be right: 0 is less than the minimum of 1."],
+        ),
+    ],
+)
+def test_what_a_schema_does_not_allow_is_said_at_once_with_its_path(
+    configuration: dict[str, t.Any], says: list[str]
+) -> None:
+    assert schema.problems(configuration, SCHEMA, "X") == says
+
+
+def test_of_several_forms_the_nearest_is_told() -> None:
+    (problem,) = schema.problems({"controller": {}, "size": 0}, SCHEMA, "X")
+    assert problem.startswith("configuration.size of X ")
+
+
+@pytest.mark.parametrize(("dialect", "count"), [("http://json-schema.org/draft-04/schema#", 1), (None, 0)])
+def test_the_dialect_is_the_one_that_the_schema_names(dialect: str | None, count: int) -> None:
+    """Draft 4 has no const and draft 2020-12 no boolean exclusiveMaximum."""
+    document = {"properties": {"a": {"maximum": 1, "exclusiveMaximum": True}}}
+    if dialect is None:
+        document = {"properties": {"a": {"maximum": 1}}}
+    found = schema.problems({"a": 1}, {**document, **({"$schema": dialect} if dialect else {})}, "X")
+    assert len(found) == count
+
+
+@pytest.mark.parametrize(
+    "broken", [{"type": "colour"}, {"$ref": "#/definitions/none"}, {"patternProperties": {"(": {}}}, {"required": 1}]
+)
+def test_a_schema_that_cannot_be_read_is_no_fault_of_the_configuration(broken: dict[str, t.Any]) -> None:
+    with pytest.raises(ValueError, match="X cannot be read"):
+        schema.problems({"a": 1}, broken, "X")
+
+
+def test_the_missing_library_is_named_as_ansible_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jsonschema", None)
+    with pytest.raises(AnsibleEKSError, match=r"Failed to import the required Python library \(jsonschema\)"):
+        schema.problems({}, SCHEMA, "X")
+
+
+@pytest.mark.parametrize(
+    ("accounts", "says"),
+    [
+        ({"controller": []}, []),
+        ({"node": [], "webhook": []}, ['"controller"', "node, webhook can have"]),
+        ({}, ["name controller", "version v1 of it takes no"]),
+    ],
+)
+def test_service_accounts_that_cannot_have_a_role_are_named_with_those_that_can(
+    accounts: dict[str, list[str]], says: list[str]
+) -> None:
+    spec = a_spec(pod_identity_associations=declared_identities({"controller": ROLES[0]}))
+    found = examining.unsupported(spec, Configuration(version="v1", schema=None, service_accounts=accounts))
+    assert len(found) == bool(says)
+    assert [part for part in says if part not in found[0]] == []
+
+
+@pytest.mark.parametrize(
+    ("owner", "says"),
+    [
+        (None, ["belongs to no add-on", "delete it (eks_pod_identity_association with state=absent)"]),
+        (ARN.replace("agent", "other"), ["belongs to add-on other", "take it out of that add-on's"]),
+    ],
+)
+def test_an_association_in_the_way_says_whose_it_is_and_what_to_do(owner: str | None, says: list[str]) -> None:
+    association = Association(
+        cluster_name="example", namespace="n", service_account="s", association_id="a-1", owner_arn=owner
+    )
+    sentence = examining.in_the_way(a_spec(), association)
+    assert [part for part in ["n/s has the association a-1 already", *says] if part not in sentence] == []
+
+
+def test_a_namespace_cannot_change() -> None:
+    before = results.normalized(
+        {"clusterName": "e", "addonName": "a", "status": "ACTIVE", "namespaceConfig": {"namespace": "old"}}
+    )
+    spec = a_spec(namespace="new")
+    (problem,) = ensuring.obstacles(before, spec, Change(before, before), check_mode=True)
+    assert '"old" and cannot become "new"' in problem

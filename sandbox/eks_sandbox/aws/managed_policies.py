@@ -18,7 +18,85 @@ def _allow(sid: str, actions: t.Sequence[str], resource: str | list[str] = "*", 
     return {"Sid": sid, **statement} if sid else statement
 
 
-#: Name of the policy -> (description, statements).
+def _if(operator: str, key: str, value: str) -> dict[str, t.Any]:
+    """A condition as the last argument of :func:`_allow` wants it."""
+    return {"Condition": {operator: {key: value}}}
+
+
+_VOLUMES, _SNAPSHOTS, _INSTANCES = (f"arn:aws:ec2:*:*:{kind}/*" for kind in ("volume", "snapshot", "instance"))
+_EBS_TAG, _EFS_TAG = "ebs.csi.aws.com/cluster", "efs.csi.aws.com/cluster"
+_EBS_CSI = [
+    _allow(
+        "",
+        [
+            "ec2:DescribeAvailabilityZones",
+            "ec2:DescribeInstances",
+            "ec2:DescribeSnapshots",
+            "ec2:DescribeTags",
+            "ec2:DescribeVolumes",
+            "ec2:DescribeVolumesModifications",
+            "ec2:DescribeVolumeStatus",
+        ],
+    ),
+    _allow("", ["ec2:CreateSnapshot", "ec2:ModifyVolume"], _VOLUMES),
+    _allow("", ["ec2:AttachVolume", "ec2:DetachVolume"], [_VOLUMES, _INSTANCES]),
+    _allow("", ["ec2:CreateVolume", "ec2:EnableFastSnapshotRestores"], _SNAPSHOTS),
+    _allow(
+        "",
+        ["ec2:CreateTags"],
+        [_VOLUMES, _SNAPSHOTS],
+        Condition={"StringEquals": {"ec2:CreateAction": ["CreateVolume", "CreateSnapshot"]}},
+    ),
+    _allow("", ["ec2:DeleteTags"], [_VOLUMES, _SNAPSHOTS]),
+    _allow("", ["ec2:CreateVolume"], _VOLUMES, **_if("StringLike", f"aws:RequestTag/{_EBS_TAG}", "true")),
+    _allow("", ["ec2:CreateVolume"], _VOLUMES, **_if("StringLike", "aws:RequestTag/CSIVolumeName", "*")),
+    _allow("", ["ec2:DeleteVolume"], _VOLUMES, **_if("StringLike", f"ec2:ResourceTag/{_EBS_TAG}", "true")),
+    _allow("", ["ec2:DeleteVolume"], _VOLUMES, **_if("StringLike", "ec2:ResourceTag/CSIVolumeName", "*")),
+    _allow(
+        "",
+        ["ec2:DeleteVolume"],
+        _VOLUMES,
+        **_if("StringLike", "ec2:ResourceTag/kubernetes.io/created-for/pvc/name", "*"),
+    ),
+    _allow("", ["ec2:CreateSnapshot"], _SNAPSHOTS, **_if("StringLike", "aws:RequestTag/CSIVolumeSnapshotName", "*")),
+    _allow("", ["ec2:CreateSnapshot"], _SNAPSHOTS, **_if("StringLike", f"aws:RequestTag/{_EBS_TAG}", "true")),
+    _allow("", ["ec2:DeleteSnapshot"], _SNAPSHOTS, **_if("StringLike", "ec2:ResourceTag/CSIVolumeSnapshotName", "*")),
+    _allow("", ["ec2:DeleteSnapshot"], _SNAPSHOTS, **_if("StringLike", f"ec2:ResourceTag/{_EBS_TAG}", "true")),
+]
+_EFS_REQUEST_TAG = {"Null": {f"aws:RequestTag/{_EFS_TAG}": "false"}}
+_EFS_ONLY_TAG = {"ForAllValues:StringEquals": {"aws:TagKeys": _EFS_TAG}}
+_EFS_CSI = [
+    _allow(
+        "AllowDescribe",
+        [
+            "elasticfilesystem:DescribeAccessPoints",
+            "elasticfilesystem:DescribeFileSystems",
+            "elasticfilesystem:DescribeMountTargets",
+            "ec2:DescribeAvailabilityZones",
+        ],
+    ),
+    _allow(
+        "AllowCreateAccessPoint",
+        ["elasticfilesystem:CreateAccessPoint"],
+        Condition={**_EFS_REQUEST_TAG, **_EFS_ONLY_TAG},
+    ),
+    _allow(
+        "AllowTagNewAccessPoints",
+        ["elasticfilesystem:TagResource"],
+        Condition={
+            "StringEquals": {"elasticfilesystem:CreateAction": "CreateAccessPoint"},
+            **_EFS_REQUEST_TAG,
+            **_EFS_ONLY_TAG,
+        },
+    ),
+    _allow(
+        "AllowDeleteAccessPoint",
+        ["elasticfilesystem:DeleteAccessPoint"],
+        Condition={"Null": {f"aws:ResourceTag/{_EFS_TAG}": "false"}},
+    ),
+]
+
+#: Name of the policy, with its path -> (description, statements).
 POLICIES: dict[str, tuple[str, list[dict[str, t.Any]]]] = {
     "AmazonEKSWorkerNodeMinimalPolicy": (
         "This policy allows Amazon EKS worker nodes to connect to Amazon EKS Clusters.",
@@ -88,6 +166,30 @@ POLICIES: dict[str, tuple[str, list[dict[str, t.Any]]]] = {
                     "sqs:ListQueues",
                     "sqs:ListMessageMoveTasks",
                     "sqs:ListQueueTags",
+                ],
+            )
+        ],
+    ),
+    "service-role/AmazonEBSCSIDriverPolicy": (
+        "IAM Policy that allows the CSI driver service account to make calls to related services such as EC2 on your "
+        "behalf.",
+        _EBS_CSI,
+    ),
+    "service-role/AmazonEFSCSIDriverPolicy": (
+        "Provides management access to EFS resources and read access to EC2",
+        _EFS_CSI,
+    ),
+    "AWSXrayWriteOnlyAccess": (
+        "AWS X-Ray write only managed policy",
+        [
+            _allow(
+                "",
+                [
+                    "xray:PutTraceSegments",
+                    "xray:PutTelemetryRecords",
+                    "xray:GetSamplingRules",
+                    "xray:GetSamplingTargets",
+                    "xray:GetSamplingStatisticSummaries",
                 ],
             )
         ],

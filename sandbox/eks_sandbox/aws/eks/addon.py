@@ -35,8 +35,6 @@ from eks_sandbox.aws.errors import in_use
 from eks_sandbox.aws.errors import invalid_parameter
 from eks_sandbox.aws.errors import not_found
 
-DEFAULT_NAMESPACE = "kube-system"
-
 _resource = child_resource("addon", "addonName")
 
 
@@ -113,7 +111,11 @@ async def list_addons(context: Context, parameters: Shape) -> Shape:
 
 @operation("UpdateAddon", _resource)
 async def update_addon(context: Context, parameters: Shape) -> Shape:
-    """Change version, configuration, role or associations; what is not given stays."""
+    """Change version, configuration, role or associations; what is not given stays, but for the role.
+
+    An update without a role takes the role away (https://github.com/hashicorp/terraform-provider-aws/pull/19403,
+    https://github.com/hashicorp/terraform-provider-aws/issues/30645).
+    """
     cluster = context.cluster(parameters["clusterName"])
     addon = cluster.addon(parameters["addonName"])
     if addon.shape["status"] in ("CREATING", "UPDATING", "DELETING"):
@@ -131,10 +133,9 @@ async def update_addon(context: Context, parameters: Shape) -> Shape:
         addon_associations.check(offer, version, parameters["podIdentityAssociations"])
         arns = addon_associations.own(context, cluster, addon, parameters["podIdentityAssociations"])
         addon.shape["podIdentityAssociations"] = arns
-    changed = {"addonVersion": version}
-    for member in ("serviceAccountRoleArn", "configurationValues"):
-        if parameters.get(member) is not None:
-            changed[member] = parameters[member]
+    changed = {"addonVersion": version, "serviceAccountRoleArn": parameters.get("serviceAccountRoleArn")}
+    if parameters.get("configurationValues") is not None:
+        changed["configurationValues"] = parameters["configurationValues"]
     addon.shape.update(status="UPDATING", modifiedAt=now())
     manifests = _manifests(cluster, addon, version, configuration)
     update = _new_update(cluster, addon, {**parameters, "addonVersion": version})
@@ -171,7 +172,7 @@ def _new_update(cluster: Cluster, addon: Addon, parameters: Shape) -> Update:
 
 def _shape(cluster: Cluster, parameters: Shape, version: str) -> Shape:
     name = parameters["addonName"]
-    namespace = parameters.get("namespaceConfig", {}).get("namespace", DEFAULT_NAMESPACE)
+    namespace = parameters.get("namespaceConfig", {}).get("namespace", catalogue.offer(name).namespace)
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", namespace):
         raise invalid_parameter(f"Namespace {namespace} is not a valid Kubernetes namespace", addonName=name)
     return {
@@ -187,7 +188,7 @@ def _shape(cluster: Cluster, parameters: Shape, version: str) -> Shape:
         "tags": new_tags(parameters),
         "configurationValues": parameters.get("configurationValues"),
         "publisher": "eks",
-        "owner": "aws",
+        "owner": catalogue.offer(name).owner,
         "namespaceConfig": {"namespace": namespace},
     }
 
@@ -217,7 +218,7 @@ def _configuration(offer: catalogue.Offer, version: str, values: str | None) -> 
 
 
 def _check_service_account_role(context: Context, role_arn: str | None) -> None:
-    if not role_arn:
+    if role_arn is None:
         return
     try:
         context.pass_role(role_arn, "eks.amazonaws.com")

@@ -3,8 +3,10 @@
 """The add-ons that EKS offers here, with their versions and configuration schemas.
 
 Versions of the agent and what each brought: facts 3.2 and the add-on's chart in
-https://github.com/aws/eks-pod-identity-agent. The add-ons besides the agent are listed so that callers find what a
-cluster usually has; installing them puts nothing into the sandbox's cluster.
+https://github.com/aws/eks-pod-identity-agent. Service accounts and recommended policies of the others:
+https://docs.aws.amazon.com/eks/latest/userguide/retreive-iam-info.html and the add-ons' own pages. The add-ons besides
+the agent are listed so that callers find what a cluster usually has; installing them puts nothing into the sandbox's
+cluster.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from eks_sandbox.aws.eks.state import Shape
 from eks_sandbox.aws.errors import invalid_parameter
 
 AGENT = "eks-pod-identity-agent"
-_SCHEMA = "http://json-schema.org/draft-06/schema#"
+#: The dialects of JSON schema that add-ons are described in.
+_DRAFT_6 = "http://json-schema.org/draft-06/schema#"
+_DRAFT_2019 = "https://json-schema.org/draft/2019-09/schema"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +38,9 @@ class Offer:
     definitions: t.Callable[[str], Shape]
     #: Service account -> managed policies that EKS recommends for it.
     service_accounts: t.Mapping[str, t.Sequence[str]] = dataclasses.field(default_factory=dict)
+    owner: str = "aws"
+    namespace: str = "kube-system"
+    dialect: str = _DRAFT_6
 
     def default_version(self, kubernetes: str) -> str:
         """The version that CreateAddon takes when none is given."""
@@ -50,8 +57,8 @@ class Offer:
             "addonName": self.name,
             "type": self.kind,
             "publisher": "eks",
-            "owner": "aws",
-            "defaultNamespace": "kube-system",
+            "owner": self.owner,
+            "defaultNamespace": self.namespace,
             "addonVersions": [
                 self._describe_version(version, fits)
                 for version, fits in self.versions.items()
@@ -64,7 +71,7 @@ class Offer:
         title = "".join(word.capitalize() for word in self.name.split("-"))
         return {
             "$ref": f"#/definitions/{title}",
-            "$schema": _SCHEMA,
+            "$schema": self.dialect,
             "definitions": {title: {"additionalProperties": False, "type": "object"}, **self.definitions(version)},
         }
 
@@ -174,6 +181,19 @@ def _latest_and_default(latest: t.Mapping[str, str], default: t.Mapping[str, str
     return offered
 
 
+def _deployment(title: str, part: str, **properties: Shape) -> t.Callable[[str], Shape]:
+    """Definitions of an add-on with a part of its own, such as a controller with replicas."""
+    replicas = {"type": "integer", "minimum": 1}
+    return _fixed(title, **{part: _object({**_POD_SETTINGS, "replicaCount": replicas}), **properties})
+
+
+def _same(*offered: str) -> tuple[dict[str, t.Sequence[str]], dict[str, str]]:
+    """Versions that fit every Kubernetes version, newest first, with the second one as the default."""
+    return dict.fromkeys(offered, _ALL), dict.fromkeys(_ALL, offered[1])
+
+
+_AWS_POLICY = "arn:aws:iam::aws:policy/"
+_CLOUDWATCH_POLICIES = ("CloudWatchAgentServerPolicy", "AWSXrayWriteOnlyAccess")
 _KUBE_PROXY = _per_version("v{}.3-eksbuild.2")
 _KUBE_PROXY_DEFAULT = _per_version("v{}.0-eksbuild.2")
 
@@ -208,7 +228,7 @@ OFFERS = {
             {"v1.20.4-eksbuild.2": _ALL, "v1.20.4-eksbuild.1": _ALL, "v1.19.6-eksbuild.7": _ALL},
             dict.fromkeys(_ALL, "v1.20.4-eksbuild.1"),
             _fixed("VpcCni", env=_TEXT_MAP, enableNetworkPolicy={"type": "string", "format": "boolean"}),
-            {"aws-node": ["arn:aws:iam::aws:policy/AmazonEKS_CNI_Policy"]},
+            {"aws-node": [f"{_AWS_POLICY}AmazonEKS_CNI_Policy"]},
         ),
         Offer(
             "coredns",
@@ -223,6 +243,51 @@ OFFERS = {
             _latest_and_default(_KUBE_PROXY, _KUBE_PROXY_DEFAULT),
             _KUBE_PROXY_DEFAULT,
             _fixed("KubeProxy", mode={"type": "string", "enum": ["iptables", "ipvs", "nftables"]}),
+        ),
+        Offer(
+            "aws-ebs-csi-driver",
+            "storage",
+            *_same("v1.48.0-eksbuild.2", "v1.48.0-eksbuild.1", "v1.39.0-eksbuild.1"),
+            _deployment(
+                "AwsEbsCsiDriver",
+                "controller",
+                node=_object(_POD_SETTINGS),
+                defaultStorageClass=_object({"enabled": {"type": "boolean"}}),
+            ),
+            {"ebs-csi-controller-sa": [f"{_AWS_POLICY}service-role/AmazonEBSCSIDriverPolicy"]},
+            dialect=_DRAFT_2019,
+        ),
+        Offer(
+            "aws-efs-csi-driver",
+            "storage",
+            *_same("v2.1.13-eksbuild.1", "v2.1.11-eksbuild.1", "v2.0.5-eksbuild.1"),
+            _deployment("AwsEfsCsiDriver", "controller", node=_object(_POD_SETTINGS)),
+            {"efs-csi-controller-sa": [f"{_AWS_POLICY}service-role/AmazonEFSCSIDriverPolicy"]},
+        ),
+        Offer(
+            "snapshot-controller",
+            "storage",
+            *_same("v8.3.0-eksbuild.1", "v8.2.0-eksbuild.1"),
+            _fixed("SnapshotController", replicaCount={"type": "integer", "minimum": 1}),
+        ),
+        Offer(
+            "metrics-server",
+            "observability",
+            *_same("v0.8.0-eksbuild.2", "v0.7.2-eksbuild.4"),
+            _fixed("MetricsServer", replicas={"type": "integer", "minimum": 1}),
+            owner="community",
+        ),
+        Offer(
+            "amazon-cloudwatch-observability",
+            "observability",
+            *_same("v4.4.0-eksbuild.1", "v4.3.1-eksbuild.1", "v3.1.0-eksbuild.1"),
+            _fixed(
+                "AmazonCloudwatchObservability",
+                agent=_object({"config": {"type": "object"}}),
+                containerLogs=_object({"enabled": {"type": "boolean"}}),
+            ),
+            {"cloudwatch-agent": [f"{_AWS_POLICY}{name}" for name in _CLOUDWATCH_POLICIES]},
+            namespace="amazon-cloudwatch",
         ),
     )
 }

@@ -71,6 +71,11 @@ def _enum(_root: Shape, schema: Shape, value: t.Any, path: str) -> list[str]:
     return [f"{path}: does not have a value in the enumeration [{', '.join(map(str, schema['enum']))}]"]
 
 
+def _minimum(_root: Shape, schema: Shape, value: t.Any, path: str) -> list[str]:
+    too_small = _is_type("number", value) and value < schema["minimum"]
+    return [f"{path}: must have a minimum value of {schema['minimum']}"] if too_small else []
+
+
 def _required(_root: Shape, schema: Shape, value: t.Any, path: str) -> list[str]:
     missing = [name for name in schema["required"] if name not in value] if isinstance(value, dict) else []
     return [f"{path}.{name}: is missing but it is required" for name in missing]
@@ -86,6 +91,7 @@ _KEYWORDS: dict[str, Keyword] = {
     "additionalProperties": _additional_properties,
     "items": _items,
     "enum": _enum,
+    "minimum": _minimum,
     "required": _required,
     "not": _not,
 }
