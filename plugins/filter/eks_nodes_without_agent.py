@@ -13,8 +13,9 @@ author:
 description:
   - Compares nodes with the pods of the agent's daemon set, as role P(podidentity.eks.agent#role) does it before it
     calls the agent ready. Nothing is called.
-  - Nodes that need no agent are passed over. These are Windows nodes, Fargate, EKS Auto Mode (which has it built in),
-    hybrid nodes (which have a daemon set of their own), and nodes that are not ready, on which nothing can start.
+  - Nodes that need no agent are passed over, unless O(explain) is set. These are Windows nodes, Fargate, EKS Auto Mode
+    (which has it built in), hybrid nodes (which have a daemon set of their own), and nodes that are not ready, on which
+    nothing can start.
 positional: _input, pods
 options:
   _input:
@@ -27,6 +28,15 @@ options:
     type: list
     elements: dict
     required: true
+  version:
+    description: Version of the installed add-on, such as V(v1.3.9-eksbuild.3). With it reasons name what is too old.
+    type: str
+    version_added: 0.2.0
+  explain:
+    description: Whether nodes that need no agent are returned too, each with the reason.
+    type: bool
+    default: false
+    version_added: 0.2.0
 """
 
 EXAMPLES = r"""
@@ -70,41 +80,69 @@ _value:
       description: The node's name.
       type: str
     reason:
-      description: What is wrong there, such as C(has no agent pod).
+      description: What is wrong there, such as C(has no agent pod), or why nothing is needed.
       type: str
+    needed:
+      description: Whether the agent is needed there.
+      type: bool
 """
 
+import re
 import typing as t
 
 Resource = t.Mapping[str, t.Any]
 
 COMPUTE_TYPE = "eks.amazonaws.com/compute-type"
 #: The affinity of the agent's daemon set leaves these out.
-WITHOUT_AGENT = frozenset({"fargate", "hybrid", "auto"})
+WITHOUT_AGENT = {
+    "auto": "is of EKS Auto Mode, which has the agent built in",
+    "fargate": "is of Fargate, which has no EKS Pod Identity",
+    "hybrid": "is a hybrid node, which has a daemon set of its own",
+}
+#: Before it the daemon set tolerated no taint (https://github.com/aws/containers-roadmap/issues/2261).
+FIRST_ON_TAINTED_NODES = (1, 2, 0)
 
 
-def eks_nodes_without_agent(nodes: t.Sequence[Resource], pods: t.Sequence[Resource]) -> list[dict[str, str]]:
+def eks_nodes_without_agent(
+    nodes: t.Sequence[Resource], pods: t.Sequence[Resource], version: str | None = None, explain: bool = False
+) -> list[dict[str, t.Any]]:
     """The filter; see its documentation above."""
     by_node: dict[str, list[Resource]] = {}
     for pod in pods:
         by_node.setdefault(pod.get("spec", {}).get("nodeName", ""), []).append(pod)
-    lacking = []
-    for node in filter(needs_agent, nodes):
+    told = []
+    for node in nodes:
         found = by_node.get(node["metadata"]["name"], [])
-        if not any(is_ready(pod) for pod in found):
-            reason = trouble(found[0]) if found else "has no agent pod"
-            lacking.append({"node": node["metadata"]["name"], "reason": reason})
-    return lacking
+        needless = why_no_agent(node)
+        if needless and explain:
+            told.append({"node": node["metadata"]["name"], "reason": needless, "needed": False})
+        elif not needless and not any(is_ready(pod) for pod in found):
+            reason = trouble(found[0]) if found else why_no_pod(node, version)
+            told.append({"node": node["metadata"]["name"], "reason": reason, "needed": True})
+    return told
 
 
-def needs_agent(node: Resource) -> bool:
-    """Whether the agent's daemon set is meant for a node, and the node is able to run it now."""
+def why_no_agent(node: Resource) -> str:
+    """Why the agent's daemon set is not meant for a node, or cannot run there now; empty for every other node."""
     labels = node["metadata"].get("labels") or {}
-    return (
-        labels.get("kubernetes.io/os", "linux") == "linux"
-        and labels.get(COMPUTE_TYPE) not in WITHOUT_AGENT
-        and is_ready(node)
-    )
+    if labels.get("kubernetes.io/os", "linux") != "linux":
+        return "does not run Linux, so it has no EKS Pod Identity"
+    if labels.get(COMPUTE_TYPE) in WITHOUT_AGENT:
+        return WITHOUT_AGENT[labels[COMPUTE_TYPE]]
+    return "" if is_ready(node) else "is not ready, so nothing can start there"
+
+
+def why_no_pod(node: Resource, version: str | None) -> str:
+    """Why there is no pod of the agent on a node that needs one, as far as the node itself tells."""
+    taints = node.get("spec", {}).get("taints") or []
+    hard = [f"{taint['key']}:{taint['effect']}" for taint in taints if taint["effect"] != "PreferNoSchedule"]
+    if not hard:
+        return "has no agent pod"
+    named = f"has no agent pod: of its taints {', '.join(hard)} "
+    numbers = tuple(int(number) for number in re.findall(r"[0-9]+", (version or "").split("-", 1)[0]))
+    if numbers and numbers < FIRST_ON_TAINTED_NODES:
+        return f"{named}version {version} of the add-on tolerates none, v1.2.0 and later ones tolerate all"
+    return f"{named}the tolerations in the add-on's configuration must allow all"
 
 
 def is_ready(resource: Resource) -> bool:

@@ -32,11 +32,10 @@ class ClusterSpec:
 
 @dataclasses.dataclass(frozen=True)
 class NodeSpec:
-    """One EC2 instance of a managed node group."""
+    """One EC2 instance, of a managed node group or of EKS Auto Mode."""
 
-    #: The node's name, as EKS gives it: ``ip-10-0-1-17.eu-west-1.compute.internal``.
+    #: The node's name, as EKS gives it: ``ip-10-0-1-17.eu-west-1.compute.internal``, in Auto Mode the instance's id.
     name: str
-    nodegroup: str
     instance_id: str
     instance_type: str
     zone: str
@@ -44,6 +43,8 @@ class NodeSpec:
     labels: t.Mapping[str, str]
     #: Kubernetes form: ``{"key": ..., "value": ..., "effect": "NoSchedule"}``.
     taints: t.Sequence[t.Mapping[str, str]] = ()
+    #: Whether the Pod Identity Agent is a part of the machine, as in Auto Mode.
+    has_agent: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +108,10 @@ class ClusterRuntime(t.Protocol):
 
     async def set_nodes(self, nodes: t.Sequence[NodeSpec]) -> None:
         """Make exactly these nodes exist: new ones join (Ready within a second), missing ones leave with their pods."""
+        ...
+
+    async def wanted_nodes(self, offers: t.Sequence[NodeSpec]) -> list[NodeSpec]:
+        """Which of these nodes, that could be had, pods wait for that the scheduler can put nowhere."""
         ...
 
     async def apply(self, manifests: t.Sequence[dict[str, t.Any]], *, force: bool = True) -> None:

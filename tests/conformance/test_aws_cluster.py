@@ -353,6 +353,28 @@ def test_public_addresses_must_be_public(account: Account, cidr: str) -> None:
         create(account, resourcesVpcConfig=vpc)
 
 
+def test_the_role_of_auto_mode_s_nodes_must_exist_and_trust_ec2(account: Account) -> None:
+    compute = {"enabled": True, "nodePools": ["system"]}
+    good = {**AUTO, "accessConfig": {"authenticationMode": "API"}, "bootstrapSelfManagedAddons": False}
+    good["roleArn"] = account.role(*AUTO_ROLE)
+    with refused("InvalidParameterException", "ec2.amazonaws.com", status=400):
+        create(account, **{**good, "computeConfig": {**compute, "nodeRoleArn": account.pod_role()}})
+    missing = "arn:aws:iam::111122223333:role/missing"
+    with refused("InvalidParameterException", "missing cannot be found", status=400):
+        create(account, **{**good, "computeConfig": {**compute, "nodeRoleArn": missing}})
+
+
+def test_a_cluster_can_be_of_an_old_platform(account: Account) -> None:
+    account.sandbox.knobs(cluster_platforms={"one": "1.28/eks.3"})
+    cluster = create(account)
+    assert (cluster["version"], cluster["platformVersion"]) == ("1.28", "eks.3")
+    wait_for(lambda: account.eks.describe_cluster(name="one")["cluster"], "ACTIVE")
+    with refused("InvalidParameterException", "Addon version specified is not supported"):
+        account.eks.create_addon(clusterName="one", addonName="eks-pod-identity-agent")
+    with refused("InvalidParameterException", "from 1.28 to 1.29"):
+        account.eks.update_cluster_version(name="one", version="1.29")
+
+
 @pytest.mark.parametrize("cidr", ["8.8.0.0/16", "10.0.0.0/8", "10.0.0.0/25", "172.31.0.0/16", "nonsense"])
 def test_service_addresses_are_a_private_block_outside_the_vpc(account: Account, cidr: str) -> None:
     with refused("InvalidParameterException", cidr, status=400):

@@ -30,6 +30,9 @@ class PaperCluster:
     async def set_nodes(self, nodes: t.Sequence[t.Any]) -> None:
         self._nodes = list(nodes)
 
+    async def wanted_nodes(self, _offers: t.Sequence[t.Any]) -> list[t.Any]:
+        return []
+
     async def apply(self, manifests: t.Sequence[dict[str, t.Any]], *, force: bool = True) -> None:  # noqa: ARG002
         self._objects |= {_key(manifest) for manifest in manifests}
 

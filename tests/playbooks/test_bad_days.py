@@ -50,8 +50,8 @@ WRONG_WORKLOADS = [
     },
 ]
 WRONG_DECLARATION = [
-    'Host eks-pod-identity-boto3 has the agent_version "1.3": give default, latest, or an exact version such as '
-    "v1.0.0-eksbuild.1.",
+    'Host eks-pod-identity-boto3 has the agent_version "1.3": give default, latest, keep, the first '
+    "numbers of a version such as v1.3, or an exact one such as v1.3.9-eksbuild.3.",
     f'Workload Default/s3-access-sa has the namespace "Default": {NAMESPACE_RULE}',
     f'Workload default/s3_access has the service_account "s3_access": {SERVICE_ACCOUNT_RULE}',
     'Workload default/reports has role.arn "arn:aws:iam::1111:role/reports": give an IAM role\'s ARN in full, such as '

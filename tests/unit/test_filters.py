@@ -20,9 +20,10 @@ Mapping = dict[str, t.Any]
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n"
 
 
-def node(name: str, ready: str = "True", labels: dict[str, str] | None = None) -> Mapping:
+def node(name: str, ready: str = "True", labels: dict[str, str] | None = None, *taints: Mapping) -> Mapping:
     return {
         "metadata": {"name": name, "labels": labels or {}},
+        "spec": {"taints": list(taints)} if taints else {},
         "status": {"conditions": [{"type": "Ready", "status": ready}]},
     }
 
@@ -41,7 +42,28 @@ def test_nodes_with_a_ready_agent_are_well() -> None:
 
 
 def test_a_node_without_an_agent_pod_is_named() -> None:
-    assert eks_nodes_without_agent([node("a"), node("b")], [pod("a")]) == [{"node": "b", "reason": "has no agent pod"}]
+    lacking = [{"node": "b", "reason": "has no agent pod", "needed": True}]
+    assert eks_nodes_without_agent([node("a"), node("b")], [pod("a")]) == lacking
+
+
+@pytest.mark.parametrize(
+    ("version", "why"),
+    [
+        (
+            "v1.1.0-eksbuild.1",
+            "version v1.1.0-eksbuild.1 of the add-on tolerates none, v1.2.0 and later ones tolerate all",
+        ),
+        ("v1.2.0-eksbuild.1", "the tolerations in the add-on's configuration must allow all"),
+        ("v1.10.0-eksbuild.1", "the tolerations in the add-on's configuration must allow all"),
+        (None, "the tolerations in the add-on's configuration must allow all"),
+    ],
+)
+def test_taints_that_keep_the_agent_away_are_named(version: str | None, why: str) -> None:
+    taints = [{"key": "gpu", "effect": "NoSchedule"}, {"key": "slow", "effect": "PreferNoSchedule"}]
+    (lacking,) = eks_nodes_without_agent([node("a", "True", {}, *taints)], [], version)
+    assert lacking["reason"] == f"has no agent pod: of its taints gpu:NoSchedule {why}"
+    (lacking,) = eks_nodes_without_agent([node("a", "True", {}, taints[1])], [], version)
+    assert lacking["reason"] == "has no agent pod"
 
 
 def test_why_an_agent_is_not_ready_is_told() -> None:
@@ -56,9 +78,19 @@ def test_nodes_that_need_no_agent_are_passed_over() -> None:
         node("w", labels={"kubernetes.io/os": "windows"}),
         node("f", labels={compute_type: "fargate"}),
         node("g", labels={compute_type: "auto"}),
+        node("h", labels={compute_type: "hybrid"}),
         node("down", ready="Unknown"),
     ]
     assert eks_nodes_without_agent(nodes, []) == []
+    told = eks_nodes_without_agent([*nodes, node("a")], [], explain=True)
+    assert {one["node"]: one["reason"] for one in told if not one["needed"]} == {
+        "w": "does not run Linux, so it has no EKS Pod Identity",
+        "f": "is of Fargate, which has no EKS Pod Identity",
+        "g": "is of EKS Auto Mode, which has the agent built in",
+        "h": "is a hybrid node, which has a daemon set of its own",
+        "down": "is not ready, so nothing can start there",
+    }
+    assert [one["node"] for one in told if one["needed"]] == ["a"]
 
 
 def test_a_certificate_is_written_for_this_run_only(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import functools
+import re
 import typing as t
 
 from eks_sandbox.aws.model import service_model
@@ -70,6 +71,12 @@ def _yes_or_no(name: str, value: t.Any) -> bool:
     if not isinstance(value, bool):
         raise WrongKnob(f"{name} must be true or false.")
     return value
+
+
+def _platform(name: str, value: t.Any) -> str:
+    if not re.fullmatch(r"1\.\d{2}/eks\.\d+", _text(name, value)):
+        raise WrongKnob(f"{name} must be a Kubernetes and a platform version, such as 1.28/eks.3.")
+    return str(value)
 
 
 def _choice(choices: t.Sequence[str], name: str, value: t.Any) -> str:
@@ -218,6 +225,8 @@ class Knobs:
     addon_seconds: Number = 0.5
     #: How long an add-on stays CREATING before it is DEGRADED for want of a node; with nodes, ten times as long.
     addon_patience_seconds: Number = 2.0
+    #: Name -> Kubernetes and platform version of a cluster that is old already, such as ``1.28/eks.3``.
+    cluster_platforms: t.Annotated[Texts, _map(_text, _platform)] = dataclasses.field(default_factory=dict)
     #: Name -> how its next creation, update or deletion ends, and the code of the health issue that goes with it.
     cluster_outcomes: t.Annotated[Texts, _map(_text, _cluster_outcome)] = dataclasses.field(default_factory=dict)
     cluster_issues: t.Annotated[Texts, _map(_text, _code("ClusterIssueCode"))] = dataclasses.field(default_factory=dict)

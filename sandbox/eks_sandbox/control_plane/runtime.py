@@ -23,6 +23,7 @@ from eks_sandbox.interfaces import ClusterSpec
 from eks_sandbox.interfaces import NodeSpec
 from eks_sandbox.node import client as api
 from eks_sandbox.node import controllers
+from eks_sandbox.node import provisioning
 from eks_sandbox.node import webhook
 from eks_sandbox.node.applications import Reviews
 from eks_sandbox.node.authenticator import Authenticator
@@ -34,6 +35,7 @@ from eks_sandbox.node.controller import Informers
 from eks_sandbox.node.images import Images
 from eks_sandbox.node.kubelet import Kubelet
 from eks_sandbox.node.machine import Machine
+from eks_sandbox.node.registration import Registration
 from eks_sandbox.node.scheduler import Scheduler
 
 ADMISSION_PATH, AUTHENTICATION_PATH = "/mutate", "/authenticate"
@@ -188,6 +190,16 @@ class Runtime:
         leaving = [self._kubelets.pop(name) for name in list(self._kubelets) if name not in wanted]
         joining = [node for name, node in wanted.items() if name not in self._kubelets]
         await asyncio.gather(*(self._leave(kubelet) for kubelet in leaving), *(self._join(node) for node in joining))
+
+    async def wanted_nodes(self, offers: t.Sequence[NodeSpec]) -> list[NodeSpec]:
+        """Which of these nodes, that could be had, pods wait for that the scheduler can put nowhere."""
+        pods = await self._admin.select(api.PODS, fieldSelector="spec.nodeName=,status.phase=Pending")
+        if not pods:
+            return []
+        by_name = {node.name: node for node in offers}
+        objects = [Registration(node, self._cluster.version, self._cluster.pod_mode, 0).ready() for node in offers]
+        names = provisioning.wanted(pods, await self._admin.select(api.NODES), objects)
+        return [by_name[name] for name in names]
 
     async def apply(self, manifests: t.Sequence[dict[str, t.Any]], *, force: bool = True) -> None:
         """Create or update these objects, as the owner of an add-on (EKS) does.

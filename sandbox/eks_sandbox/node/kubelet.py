@@ -17,6 +17,7 @@ from eks_sandbox.control_plane.objects import identity
 from eks_sandbox.control_plane.objects import is_finished
 from eks_sandbox.control_plane.serving import Server
 from eks_sandbox.interfaces import NodeSpec
+from eks_sandbox.node import built_in_agent
 from eks_sandbox.node.client import NODES
 from eks_sandbox.node.client import PODS
 from eks_sandbox.node.client import Client
@@ -28,6 +29,7 @@ from eks_sandbox.node.kubelet_server import KubeletServer
 from eks_sandbox.node.machine import ADDRESS
 from eks_sandbox.node.machine import Machine
 from eks_sandbox.node.pods import PodWorker
+from eks_sandbox.node.processes import Process
 from eks_sandbox.node.registration import Registration
 
 log = logging.getLogger(__name__)
@@ -62,6 +64,7 @@ class Kubelet:
         self._informer = Informer(client, PODS, fieldSelector=f"spec.nodeName={self.node.name}")
         self._informer.listen(self._observe)
         self._tasks: list[asyncio.Task[None]] = []
+        self._agent: Process | None = None
 
     @property
     def node(self) -> NodeSpec:
@@ -71,6 +74,8 @@ class Kubelet:
     async def start(self) -> None:
         """Serve logs and exec, join the cluster, follow the pods."""
         self._server.start()
+        if self.node.has_agent:
+            self._agent = await built_in_agent.start(self._machine, self._images, self._directory)
         await self._register()
         following = (self._informer.run(), self._machine.refresh(), self._beat())
         self._tasks = [asyncio.create_task(work) for work in following]
@@ -81,6 +86,8 @@ class Kubelet:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(worker.stop() for worker in self._workers.values()))
+        if self._agent is not None:
+            await self._agent.stop(0)
         await self._server.stop()
         self._machine.close()
         await self._client.close()

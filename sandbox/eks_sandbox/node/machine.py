@@ -55,7 +55,7 @@ class Machine:
 
     def __init__(self, node: NodeSpec, cluster: ClusterSpec, aws: AwsSide, directory: pathlib.Path) -> None:
         self.node = node
-        self._cluster = cluster
+        self.cluster = cluster
         self._aws = aws
         self._agent = ReservedPort()
         self._agent_probe = ReservedPort()
@@ -70,7 +70,7 @@ class Machine:
     @property
     def pod_mode(self) -> str:
         """``namespaces`` or ``processes``."""
-        return self._cluster.pod_mode
+        return self.cluster.pod_mode
 
     def translated_addresses(self) -> dict[str, str]:
         """What the agent's addresses are for a process in this machine's network."""
@@ -130,11 +130,20 @@ class Machine:
         if image.is_agent:
             self._write_credentials()
             variables |= {
-                "AWS_REGION": self._cluster.region,
+                "AWS_REGION": self.cluster.region,
                 "AWS_SHARED_CREDENTIALS_FILE": str(self._credentials_file),
                 "AWS_EC2_METADATA_DISABLED": "true",
             }
         return variables
+
+    async def has_agent(self) -> bool:
+        """Whether an agent answers now."""
+        try:
+            _, writer = await asyncio.open_connection(ADDRESS, self._agent.number)
+        except OSError:
+            return False
+        writer.close()
+        return True
 
     async def refresh(self) -> None:
         """Keep the node role's credentials fresh, until cancelled."""
@@ -145,7 +154,7 @@ class Machine:
 
     def _write_credentials(self) -> None:
         try:
-            session = self._aws.node_credentials(self.node, self._cluster)
+            session = self._aws.node_credentials(self.node, self.cluster)
         except LookupError as error:
             # Without its role the node goes on, and the agent says that it has no credentials.
             log.warning("%s", error)

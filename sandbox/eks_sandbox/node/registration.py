@@ -38,7 +38,6 @@ class Registration:
             "beta.kubernetes.io/arch": self._architecture,
             "beta.kubernetes.io/instance-type": spec.instance_type,
             "beta.kubernetes.io/os": "linux",
-            "eks.amazonaws.com/nodegroup": spec.nodegroup,
             "failure-domain.beta.kubernetes.io/region": region,
             "failure-domain.beta.kubernetes.io/zone": spec.zone,
             "kubernetes.io/arch": self._architecture,
@@ -57,6 +56,10 @@ class Registration:
             "metadata": {"name": spec.name, "labels": labels},
             "spec": {"providerID": provider, **({"taints": taints} if taints else {})},
         }
+
+    def ready(self) -> Object:
+        """The Node as it will be once it runs."""
+        return {**self.node(), "status": self.status(())}
 
     def status(self, images: t.Iterable[str]) -> Object:
         """The status now; ``images`` are those that the node has."""

@@ -200,21 +200,22 @@ def _cluster(context: Context, parameters: Shape) -> Cluster:
 
 def add_administrator(cluster: Cluster, principal: str) -> None:
     """The entry that bootstrapClusterCreatorAdminPermissions makes."""
-    entry = _new_entry(cluster, principal, "STANDARD", [], None)
-    policy = f"{_POLICY_ARN}AmazonEKSClusterAdminPolicy"
-    scope = {"type": "cluster", "namespaces": []}
-    entry.policies[policy] = {
-        "policyArn": policy,
-        "accessScope": scope,
-        "associatedAt": now(),
-        "modifiedAt": now(),
-    }
+    _associate(_new_entry(cluster, principal, "STANDARD", [], None), "AmazonEKSClusterAdminPolicy")
 
 
 def add_node_role(cluster: Cluster, role_arn: str) -> None:
     """The entry that a managed node group makes for its role, unless there is one."""
     if has_access_entries(cluster) and role_arn not in cluster.access_entries:
         _new_entry(cluster, role_arn, "EC2_LINUX", [], None)
+
+
+def add_auto_node_role(cluster: Cluster, role_arn: str) -> None:
+    """The entry that Auto Mode makes for the role of its nodes, unless there is one.
+
+    https://docs.aws.amazon.com/eks/latest/userguide/auto-learn-iam.html
+    """
+    if role_arn not in cluster.access_entries:
+        _associate(_new_entry(cluster, role_arn, "EC2", [], None), "AmazonEKSAutoNodePolicy")
 
 
 def principal_of(caller_arn: str) -> str:
@@ -244,6 +245,12 @@ def identity(cluster: Cluster, caller_arn: str, principal_id: t.Callable[[str], 
         groups.append(ADMINISTRATOR_GROUP)
     username = entry.shape["username"].replace("{{SessionName}}", caller_arn.rsplit("/", 1)[-1])
     return Identity(username, (*groups, "system:authenticated"))
+
+
+def _associate(entry: AccessEntry, policy: str) -> None:
+    """Give an entry that EKS makes a policy for the whole cluster."""
+    arn, scope = f"{_POLICY_ARN}{policy}", {"type": "cluster", "namespaces": []}
+    entry.policies[arn] = {"policyArn": arn, "accessScope": scope, "associatedAt": now(), "modifiedAt": now()}
 
 
 def _new_entry(cluster: Cluster, principal: str, kind: str, groups: list[str], username: str | None) -> AccessEntry:

@@ -44,7 +44,7 @@ class Offer:
 
     def default_version(self, kubernetes: str) -> str:
         """The version that CreateAddon takes when none is given."""
-        return self.defaults[kubernetes]
+        return self.defaults.get(kubernetes, "")
 
     def check_version(self, version: str, kubernetes: str) -> None:
         """Refuse a version that does not exist or does not fit the cluster."""

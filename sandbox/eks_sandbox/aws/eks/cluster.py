@@ -14,8 +14,10 @@ import shutil
 
 from eks_sandbox.aws import trust
 from eks_sandbox.aws.eks import access_entry
+from eks_sandbox.aws.eks import auto_mode
 from eks_sandbox.aws.eks import cluster_config
 from eks_sandbox.aws.eks import network
+from eks_sandbox.aws.eks import nodegroup_config
 from eks_sandbox.aws.eks import versions
 from eks_sandbox.aws.eks.operations import Context
 from eks_sandbox.aws.eks.operations import any_resource
@@ -63,7 +65,10 @@ async def create_cluster(context: Context, parameters: Shape) -> Shape:
     _check_cluster_role(context, parameters["roleArn"], _role_actions(parameters))
     vpc, subnets = await network.vpc_config(state.ministack, context.caller, parameters["resourcesVpcConfig"])
     settings = cluster_config.new_settings(context, parameters, [subnet["CidrBlock"] for subnet in subnets])
-    settings["tags"] = new_tags(parameters)
+    _check_auto_node_role(context, settings)
+    # No cluster of an old version can be made, but somebody may have one.
+    version, _, platform = state.knobs.cluster_platforms.get(name, f"{version}/{PLATFORM_VERSION}").partition("/")
+    settings |= {"tags": new_tags(parameters), "platformVersion": platform}
     spec = _spec(context, name, version)
     vpc["clusterSecurityGroupId"] = await network.create_cluster_security_group(state.ministack, spec, vpc["vpcId"])
     bootstraps = parameters.get("accessConfig", {}).get("bootstrapClusterCreatorAdminPermissions", True)
@@ -73,6 +78,7 @@ async def create_cluster(context: Context, parameters: Shape) -> Shape:
     state.clusters[spec.arn] = cluster
     if bootstraps and access_entry.has_access_entries(cluster):
         access_entry.add_administrator(cluster, access_entry.principal_of(context.caller.arn))
+    auto_mode.admit_nodes(cluster)
     state.later(_start(state, cluster))
     return {"cluster": cluster.shape}
 
@@ -107,6 +113,7 @@ async def update_cluster_config(context: Context, parameters: Shape) -> Shape:
     change = await cluster_config.change(context, cluster, parameters)
     if change.kind == "AutoModeUpdate" and change.members["computeConfig"]["enabled"]:
         _check_cluster_role(context, cluster.shape["roleArn"], _role_actions(parameters))
+        _check_auto_node_role(context, change.members)
     return _begin_update(context.state, cluster, change)
 
 
@@ -197,6 +204,7 @@ async def _start(state: State, cluster: Cluster) -> None:
     authority = base64.b64encode(runtime.certificate_authority.encode()).decode()
     cluster.shape.update(status="ACTIVE", endpoint=runtime.endpoint, certificateAuthority={"data": authority})
     state.clusters_changed()
+    state.later(auto_mode.follow(state, cluster))
 
 
 def _make_fresh(directory: pathlib.Path) -> None:
@@ -208,6 +216,7 @@ def _make_fresh(directory: pathlib.Path) -> None:
 
 async def _delete(state: State, cluster: Cluster) -> None:
     wait = asyncio.create_task(asyncio.sleep(state.knobs.cluster_seconds))
+    await auto_mode.end(state, cluster)
     await state.stop_cluster(cluster)
     await wait
     group = cluster.shape["resourcesVpcConfig"]["clusterSecurityGroupId"]
@@ -225,6 +234,7 @@ def _begin_update(state: State, cluster: Cluster, change: cluster_config.Change)
         await asyncio.sleep(state.knobs.cluster_seconds)
         if succeeds(update, state.knobs):
             cluster.shape.update(change.members)
+            auto_mode.admit_nodes(cluster)
             update.shape["status"] = "Successful"
         cluster.shape["status"] = "ACTIVE"
 
@@ -248,6 +258,12 @@ def _role_actions(parameters: Shape) -> list[str]:
     """What the role of a cluster must let EKS do; with Auto Mode EKS tags its sessions."""
     auto_mode = (parameters.get("computeConfig") or {}).get("enabled", False)
     return ["sts:AssumeRole", *(["sts:TagSession"] if auto_mode else [])]
+
+
+def _check_auto_node_role(context: Context, settings: Shape) -> None:
+    role_arn = settings["computeConfig"].get("nodeRoleArn")
+    if role_arn:
+        nodegroup_config.check_node_role(context, role_arn)
 
 
 def _check_cluster_role(context: Context, role_arn: str, actions: list[str]) -> None:
@@ -288,7 +304,6 @@ def _shape(spec: ClusterSpec, parameters: Shape, vpc: Shape, settings: Shape) ->
         "identity": {"oidc": {"issuer": spec.issuer}},
         "status": "CREATING",
         "certificateAuthority": {},
-        "platformVersion": PLATFORM_VERSION,
         "health": {"issues": []},
         **settings,
     }

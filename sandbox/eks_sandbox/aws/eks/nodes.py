@@ -48,7 +48,7 @@ def _node(cluster: Cluster, nodegroup: Nodegroup, name: str, zone: str, instance
         for taint in shape["taints"]
     ]
     role = shape["nodeRole"]
-    return NodeSpec(name, shape["nodegroupName"], instance_id, instance_type, zone, role, labels, taints)
+    return NodeSpec(name, instance_id, instance_type, zone, role, labels, taints)
 
 
 def _free_name(cluster: Cluster, subnet: Shape, taken: set[str]) -> str:

@@ -97,12 +97,14 @@ class Cluster:
     #: By principal ARN.
     access_entries: dict[str, AccessEntry] = dataclasses.field(default_factory=dict)
     updates: dict[str, Update] = dataclasses.field(default_factory=dict)
+    #: Those that EKS Auto Mode has made.
+    auto_nodes: list[NodeSpec] = dataclasses.field(default_factory=list)
     runtime: ClusterRuntime | None = None
 
     @property
     def nodes(self) -> list[NodeSpec]:
-        """All nodes of all node groups."""
-        return [node for nodegroup in self.nodegroups.values() for node in nodegroup.nodes]
+        """All nodes of all node groups, and those of Auto Mode."""
+        return [*(node for nodegroup in self.nodegroups.values() for node in nodegroup.nodes), *self.auto_nodes]
 
     def nodegroup(self, name: str) -> Nodegroup:
         """The node group of this name; raises ResourceNotFoundException."""

@@ -21,9 +21,8 @@ VERSIONS = {
 
 def successor(version: str) -> str | None:
     """The next minor version, the only one that a cluster may be updated to."""
-    known = list(VERSIONS)
-    position = known.index(version) + 1
-    return known[position] if position < len(known) else None
+    following = f"1.{minor(version) + 1}"
+    return following if following in VERSIONS else None
 
 
 def minor(version: str) -> int:
