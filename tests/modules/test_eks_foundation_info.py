@@ -61,50 +61,57 @@ def test_of_a_cluster_of_somebody_elses_only_itself_is_looked_at(
     assert found["calls"] == ["eks:DescribeCluster"]
 
 
-def test_everything_of_ours_is_found_by_its_tag(
-    look: t.Callable[..., Result], account: Account, clients: dict[str, t.Any]
-) -> None:
-    ec2 = clients["ec2"]
-    account.sandbox.knobs(nat_gateway_seconds=0)
-    account.create_cluster(tags=OWN)
-    account.create_nodegroup()
+#: All that the role compares: one describe for each kind, two for node groups.
+CALLS = [
+    "ec2:DescribeAddresses",
+    "ec2:DescribeInternetGateways",
+    "ec2:DescribeLaunchTemplates",
+    "ec2:DescribeNatGateways",
+    "ec2:DescribeRouteTables",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeVpcs",
+    "eks:DescribeCluster",
+    "eks:DescribeNodegroup",
+    "eks:ListNodegroups",
+]
+
+
+def make_network(account: Account, ec2: t.Any) -> dict[str, list[str]]:
+    """A network of ours; returns the ids that are to be found, by kind. A second NAT gateway fails: same address."""
     gateway = ec2.create_internet_gateway(TagSpecifications=tagged("internet-gateway"))["InternetGateway"]
     ec2.attach_internet_gateway(InternetGatewayId=gateway["InternetGatewayId"], VpcId=account.vpc_id)
     ec2.create_tags(Resources=[account.vpc_id, account.subnet_ids[0], account.security_group_ids[0]], Tags=EC2_TAGS)
-    ec2.create_route_table(VpcId=account.vpc_id, TagSpecifications=tagged("route-table"))
+    table = ec2.create_route_table(VpcId=account.vpc_id, TagSpecifications=tagged("route-table"))["RouteTable"]
     address = ec2.allocate_address(Domain="vpc", TagSpecifications=tagged("elastic-ip"))["AllocationId"]
-    gateways = [
-        ec2.create_nat_gateway(
-            SubnetId=account.subnet_ids[0], AllocationId=address, TagSpecifications=tagged("natgateway")
-        )["NatGateway"]["NatGatewayId"]
-        for _each in range(2)
-    ]
+    place = {"SubnetId": account.subnet_ids[0], "AllocationId": address}
+    gateways = [ec2.create_nat_gateway(**place, TagSpecifications=tagged("natgateway")) for _each in range(2)]
+    return {
+        "vpcs": [account.vpc_id],
+        "subnets": account.subnet_ids[:1],
+        "security_groups": account.security_group_ids[:1],
+        "internet_gateways": [gateway["InternetGatewayId"]],
+        "route_tables": [table["RouteTableId"]],
+        "addresses": [address],
+        "nat_gateways": [gateways[0]["NatGateway"]["NatGatewayId"]],
+    }
+
+
+def test_everything_of_ours_is_found_by_its_tag(
+    look: t.Callable[..., Result], account: Account, clients: dict[str, t.Any]
+) -> None:
+    account.sandbox.knobs(nat_gateway_seconds=0)
+    account.create_cluster(tags=OWN)
+    account.create_nodegroup()
+    made = make_network(account, clients["ec2"])
     found = look()
     assert found["foreign"] is False
     assert [each["nodegroup_name"] for each in found["nodegroups"]] == ["general"]
-    assert [each["vpc_id"] for each in found["vpcs"]] == [account.vpc_id]
-    assert [each["subnet_id"] for each in found["subnets"]] == account.subnet_ids[:1]
-    assert [each["group_id"] for each in found["security_groups"]] == account.security_group_ids[:1]
-    assert [each["internet_gateway_id"] for each in found["internet_gateways"]] == [gateway["InternetGatewayId"]]
-    assert [each["allocation_id"] for each in found["addresses"]] == [address]
-    assert len(found["route_tables"]) == 1
-    # The second one has failed, since the address is taken.
-    assert [each["nat_gateway_id"] for each in found["nat_gateways"]] == gateways[:1]
+    keys = {"security_groups": "group_id", "addresses": "allocation_id"}
+    ids = {part: [each[keys.get(part, f"{part.removesuffix('s')}_id")] for each in found[part]] for part in made}
+    assert ids == made
     assert found["subnets"][0]["tags"] == OWN
-    # All that the role compares: one describe for each kind, two for node groups.
-    assert found["calls"] == [
-        "ec2:DescribeAddresses",
-        "ec2:DescribeInternetGateways",
-        "ec2:DescribeLaunchTemplates",
-        "ec2:DescribeNatGateways",
-        "ec2:DescribeRouteTables",
-        "ec2:DescribeSecurityGroups",
-        "ec2:DescribeSubnets",
-        "ec2:DescribeVpcs",
-        "eks:DescribeCluster",
-        "eks:DescribeNodegroup",
-        "eks:ListNodegroups",
-    ]
+    assert found["calls"] == CALLS
 
 
 def test_what_somebody_else_has_under_our_names_is_found(
