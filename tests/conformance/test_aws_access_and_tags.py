@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 import typing as t
 
 import pytest
@@ -45,8 +47,17 @@ def test_the_creator_stays_outside_when_asked(account: Account) -> None:
 
 def test_a_cluster_with_the_config_map_only_has_no_access_entries(account: Account) -> None:
     account.cluster("one", mode="CONFIG_MAP")
-    with refused("InvalidRequestException", "authentication mode must be set to one of", status=400):
-        account.eks.create_access_entry(clusterName="one", principalArn=ADMINISTRATOR)
+    entry = {"clusterName": "one", "principalArn": ADMINISTRATOR}
+    calls: list[t.Callable[[], object]] = [
+        lambda: account.eks.create_access_entry(**entry),
+        lambda: account.eks.describe_access_entry(**entry),
+        lambda: account.eks.list_access_entries(clusterName="one"),
+        lambda: account.eks.list_associated_access_policies(**entry),
+        lambda: account.eks.delete_access_entry(**entry),
+    ]
+    for call in calls:
+        with refused("InvalidRequestException", "authentication mode must be set to one of", status=400):
+            call()
 
 
 def test_an_access_entry_lives(account: Account, names: dict[str, str]) -> None:
@@ -71,6 +82,7 @@ def test_an_access_entry_lives(account: Account, names: dict[str, str]) -> None:
         ({"principalArn": "nobody"}, "invalid principal"),
         ({"kubernetesGroups": ["system:masters"]}, "cannot start with system:"),
         ({"username": "system:node"}, "must not begin with system:"),
+        ({"username": "anna{{SessionName}}"}, "colon before {{SessionName}}"),
         ({"principalArn": "arn:aws:iam::111122223333:role/aws-service-role/a.amazonaws.com/a"}, "invalid principal"),
         ({"type": "EC2_LINUX", "kubernetesGroups": ["a"]}, "cannot be set for an access entry of type EC2_LINUX"),
     ],
@@ -164,8 +176,45 @@ def test_an_entry_for_nodes_has_their_group_and_cannot_be_changed(
 ) -> None:
     entry = account.eks.create_access_entry(**names, type=kind)["accessEntry"]
     assert (entry["type"], entry["kubernetesGroups"]) == (kind, ["system:nodes"])
-    with refused("InvalidRequestException", kind, status=400):
+    session = "{{SessionName}}" if kind in ("FARGATE_LINUX", "HYBRID_LINUX") else "{{EC2PrivateDNSName}}"
+    assert entry["username"] == f"system:node:{session}"
+    with refused("InvalidParameterException", 'a type of "STANDARD"', status=400):
         account.eks.update_access_entry(**names, kubernetesGroups=["a"])
+
+
+def test_of_the_entries_for_nodes_only_those_of_auto_mode_have_policies(
+    account: Account, names: dict[str, str]
+) -> None:
+    policy = {"policyArn": f"{POLICY}AmazonEKSAutoNodePolicy", "accessScope": SCOPE}
+    account.eks.create_access_entry(**names, type="EC2_LINUX")
+    with refused("InvalidParameterException", 'a type of "STANDARD"', status=400):
+        account.eks.associate_access_policy(**names, **policy)
+    account.eks.delete_access_entry(**names)
+    account.eks.create_access_entry(**names, type="EC2")
+    account.eks.associate_access_policy(**names, **policy)
+    listed = account.eks.list_associated_access_policies(**names)["associatedAccessPolicies"]
+    assert [each["policyArn"] for each in listed] == [policy["policyArn"]]
+
+
+def test_an_entry_for_nodes_is_for_a_role_of_the_clusters_account(account: Account, names: dict[str, str]) -> None:
+    keys = account.sandbox.add_account("444455556666")["444455556666"]
+    trust = account.iam.get_role(RoleName="people")["Role"]["AssumeRolePolicyDocument"]
+    iam = account.sandbox.client("iam", **keys)
+    foreign = iam.create_role(RoleName="people", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    user = account.iam.create_user(UserName="anna")["User"]["Arn"]
+    for principal in (user, foreign):
+        with refused("InvalidParameterException", "must be an IAM role in the cluster's account", status=400):
+            account.eks.create_access_entry(clusterName="one", principalArn=principal, type="EC2_LINUX")
+    account.eks.create_access_entry(clusterName="one", principalArn=foreign)
+
+
+def test_a_new_role_is_seen_late_when_iam_takes_its_time(account: Account, names: dict[str, str]) -> None:
+    account.sandbox.knobs(iam_propagation_seconds=0.5)
+    young = {"clusterName": "one", "principalArn": account.role("young", "ec2.amazonaws.com")}
+    with refused("InvalidParameterException", "invalid principal", status=400):
+        account.eks.create_access_entry(**young)
+    time.sleep(0.6)
+    account.eks.create_access_entry(**young)
 
 
 def test_an_entry_is_not_made_for_a_service_linked_role(account: Account, names: dict[str, str]) -> None:

@@ -514,7 +514,11 @@ def test_an_entry_is_for_the_principal_that_it_was_made_for(world: World) -> Non
     assert status(account, eks_token(account, keys=keys)) == 200
     account.iam.delete_access_key(UserName=name, AccessKeyId=keys["aws_access_key_id"])
     account.iam.delete_user(UserName=name)
-    assert status(account, eks_token(account, seconds=58, keys=account.user(name))) == 401
+    keys = account.user(name)
+    assert status(account, eks_token(account, seconds=58, keys=keys)) == 401
+    account.eks.delete_access_entry(clusterName="one", principalArn=principal)
+    let_in(account, principal)
+    assert status(account, eks_token(account, seconds=57, keys=keys)) == 200
 
 
 def test_a_role_session_comes_in_by_its_role(world: World) -> None:

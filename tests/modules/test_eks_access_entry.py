@@ -100,6 +100,11 @@ def make_anew(iam: t.Any, name: str = "people") -> None:
     make_role(iam, name, "ec2.amazonaws.com")
 
 
+def warnings(result: Result) -> list[str]:
+    """What the module warns of, after what others of this process have warned of."""
+    return [warning["event"]["msg"] for warning in result.get("warnings", [])]
+
+
 # --- what is declared -------------------------------------------------------------------------------------------------
 
 
@@ -291,6 +296,8 @@ def test_creation_tags_mark_what_is_created_here_and_never_what_others_made(run:
 
 def test_delete_and_delete_again(run: Run, people: Account) -> None:
     others_create(people, {"AmazonEKSViewPolicy": []})
+    others = f"arn:aws:iam::{ACCOUNT}:user/sandbox-admin"
+    people.eks.create_access_entry(clusterName=CLUSTER, principalArn=others)
     predicted = run(MODULE, check=True, **KEY, state="absent")
     assert (predicted["actions"], predicted["access_entry"]) == (["delete_access_entry"], None)
     assert stored(people)
@@ -303,7 +310,7 @@ def test_delete_and_delete_again(run: Run, people: Account) -> None:
     assert not again["changed"]
     assert again["calls"] == [DESCRIBE]
     left = people.eks.list_access_entries(clusterName=CLUSTER)["accessEntries"]
-    assert left == [f"arn:aws:iam::{ACCOUNT}:user/sandbox-admin"]
+    assert left == [others]
 
 
 def test_absent_is_reached_without_cluster_or_principal(run: Run, people: Account, clients: Clients) -> None:
@@ -390,7 +397,7 @@ def test_an_entry_of_a_role_that_was_made_anew_is_replaced_with_all_that_it_had(
     assert (result["changed"], result["stale"]) == (True, True)
     assert result["actions"] == predicted["actions"]
     assert result["calls"] == [DESCRIBE, LOOK, LIST, DELETE, CREATE, ASSOCIATE, ASSOCIATE]
-    [warning] = result["warnings"]
+    warning = warnings(result)[-1]
     assert "lets nobody in, since it was made for another role of the same name" in warning
     assert result["diff"]["before"]["stale"] is True
     assert "stale" not in result["diff"]["after"]
@@ -399,7 +406,7 @@ def test_an_entry_of_a_role_that_was_made_anew_is_replaced_with_all_that_it_had(
     assert {key: after[key] for key in entry} == entry
     assert policies(people) == {"AmazonEKSViewPolicy": [], "AmazonEKSEditPolicy": ["team-a"]}
     again = run(MODULE, **KEY)
-    assert (again["changed"], again["stale"], again.get("warnings", [])) == (False, False, [])
+    assert (again["changed"], again["stale"], warnings(again)) == (False, False, warnings(result))
 
 
 def test_a_stale_entry_can_become_another_type(run: Run, people: Account, clients: Clients) -> None:
@@ -417,7 +424,7 @@ def test_a_stale_entry_stays_when_nobody_looks(run: Run, people: Account, client
     for settings in ({"check_principal": False}, limited_caller(people, deny="iam:GetRole")):
         result = run(MODULE, **KEY, **settings)
         assert (result["failed"], result["changed"], result["stale"]) == (False, False, False)
-    [warning] = result["warnings"]
+    warning = warnings(result)[-1]
     assert "was not looked at, since IAM did not answer: " in warning
     assert "iam:GetRole" in warning
 
@@ -429,7 +436,7 @@ def test_a_principal_of_another_account_is_not_looked_at(run: Run, people: Accou
     for changed in (True, False):
         result = run(MODULE, cluster_name=CLUSTER, principal_arn=role)
         assert (result["failed"], result["changed"]) == (False, changed)
-        [warning] = result["warnings"]
+        warning = warnings(result)[-1]
         assert warning.endswith(f"was not looked at, since it is in the account {other}.")
         assert LOOK not in result["calls"]
     nodes = run(MODULE, cluster_name=CLUSTER, principal_arn=role.replace("people", "nodes"), type="EC2_LINUX")
@@ -442,13 +449,16 @@ def test_who_may_not_look_at_clusters_can_still_let_people_in(run: Run, people: 
     assert result["calls"] == [*BEFORE_CREATION, CREATE]
 
 
-def test_a_principal_that_iam_has_not_spread_yet_is_waited_for(run: Run, people: Account, clients: Clients) -> None:
-    people.sandbox.knobs(iam_propagation_seconds=1)
+def test_a_principal_that_iam_has_not_spread_yet_is_waited_for(
+    run: Run, people: Account, clients: Clients, meddler: Meddler
+) -> None:
+    people.sandbox.knobs(iam_propagation_seconds=600)
     make_role(clients["iam"], "young", "ec2.amazonaws.com")
-    result = run(MODULE, cluster_name=CLUSTER, principal_arn=f"arn:aws:iam::{ACCOUNT}:role/young")
+    meddler.after("POST", f"{ENTRIES}$", lambda: people.sandbox.knobs(iam_propagation_seconds=0))
+    young = f"arn:aws:iam::{ACCOUNT}:role/young"
+    result = run(MODULE, endpoint_url=meddler.endpoint, cluster_name=CLUSTER, principal_arn=young)
     assert result["changed"]
-    assert set(result["calls"][3:]) == {CREATE}
-    assert len(result["calls"]) > 4
+    assert result["calls"] == [*BEFORE_CREATION, CREATE, CREATE]
 
 
 def test_a_principal_that_never_comes_fails_with_what_to_do(run: Run, people: Account) -> None:

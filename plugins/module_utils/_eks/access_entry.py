@@ -582,7 +582,7 @@ def ensure(task: Task) -> Outcome:
     spec, done = task.spec, list[Action]()
     refuse(problems(spec))
     first: tuple[Observed, Change] | None = None
-    for races in range(MOST_RACES):
+    for tries, pause in enumerate(intervals(), start=1):
         seen = observe(task.client, spec, task.iam)
         change = plan(seen.entry, spec, stale=seen.stale, account=seen.account)
         refuse(unknown_policies(task.client, spec, change))
@@ -592,12 +592,13 @@ def ensure(task: Task) -> Outcome:
         try:
             entry = _carry_out(task, change, done)
         except AnsibleEKSError as error:
-            if races + 1 < MOST_RACES and error_of(error)[0] in (IN_USE_CODE, *NOT_FOUND_CODES):
+            if tries < MOST_RACES and error_of(error)[0] in (IN_USE_CODE, *NOT_FOUND_CODES):
+                time.sleep(pause)
                 continue
             raise _with_loss(error, spec, change, done) from error
         whole = Change(first[1].before, entry, tuple(done))
         return Outcome(change=whole, entry=entry, stale=first[0].stale, warnings=first[0].warnings)
-    raise AssertionError("the last race is raised")
+    raise AssertionError("intervals() never ends")
 
 
 def _carry_out(task: Task, change: Change, done: list[Action]) -> Entry | None:
