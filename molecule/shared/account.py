@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a scenario finds in the account, made by plain boto3 and the Kubernetes client, as anybody could have made it.
 
-Usage: account.py CLUSTER "cluster role service_account association agent" (those that are to be there, in this order).
+Usage: account.py CLUSTER "cluster role service_account association agent addon" (those that are to be there, in this
+order).
 """
 
 from __future__ import annotations
@@ -70,13 +71,11 @@ def associate(cluster_name: str, role_arn: str) -> None:
     )
 
 
-def install_agent(cluster_name: str) -> None:
-    """The add-on, running on every node."""
-    eks = boto3.client("eks")
-    eks.create_addon(clusterName=cluster_name, addonName="eks-pod-identity-agent")
-    eks.get_waiter("addon_active").wait(
-        clusterName=cluster_name, addonName="eks-pod-identity-agent", WaiterConfig={"Delay": 1}
-    )
+def install(cluster_name: str, name: str, **parameters: str) -> None:
+    """An add-on; the agent runs on every node then."""
+    eks, names = boto3.client("eks"), {"clusterName": cluster_name, "addonName": name}
+    eks.create_addon(**names, **parameters)
+    eks.get_waiter("addon_active").wait(**names, WaiterConfig={"Delay": 1})
 
 
 def main() -> None:
@@ -91,7 +90,9 @@ def main() -> None:
     if "association" in wanted:
         associate(cluster_name, role_arn)
     if "agent" in wanted:
-        install_agent(cluster_name)
+        install(cluster_name, "eks-pod-identity-agent")
+    if "addon" in wanted:
+        install(cluster_name, "snapshot-controller", addonVersion="v8.2.0-eksbuild.1")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ if t.TYPE_CHECKING:
     from .declared import Addon
     from .declared import AddonSpec
 
+#: States in which EKS works on the add-on and refuses to update or create it (409).
+BUSY = frozenset({"CREATING", "UPDATING", "DELETING"})
 #: States that an update ends.
 REPAIRED_BY_UPDATE = frozenset({"CREATE_FAILED", "UPDATE_FAILED"})
 

@@ -25,6 +25,7 @@ from ..waiters import carry_out
 from ..waiters import intervals
 from . import calls
 from . import versions
+from .comparing import BUSY
 from .comparing import REPAIRED_BY_UPDATE
 from .declared import AddonSpec
 from .declared import problems
@@ -42,8 +43,6 @@ if t.TYPE_CHECKING:
 
     from .declared import Addon
 
-#: States in which EKS works on the add-on and refuses to update or create it (409).
-BUSY = frozenset({"CREATING", "UPDATING", "DELETING"})
 ADDON_SETTLED = Wait(
     "add-on",
     "come to rest",
