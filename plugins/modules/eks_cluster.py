@@ -430,7 +430,7 @@ cluster:
         reason:
           description: Why, in one sentence.
           type: str
-          sample: Kubernetes 1.34 has EKS Pod Identity; nodes need the add-on eks-pod-identity-agent.
+          sample: This Kubernetes version has EKS Pod Identity; nodes need the add-on eks-pod-identity-agent.
         agent:
           description:
             - Where the agent on the nodes comes from. V(add-on) is C(eks-pod-identity-agent), V(built-in) is that of

@@ -124,24 +124,15 @@ clusters:
       sample: https://oidc.eks.eu-west-1.amazonaws.com/id/0123456789ABCDEF0123456789ABCDEF
       version_added: 0.2.0
     pod_identity:
-      description: Whether pods of the cluster can have EKS Pod Identity.
+      description:
+        - Whether pods of the cluster can have EKS Pod Identity, why, and where its agent comes from, as
+          RV(podidentity.eks.eks_cluster#module:cluster.pod_identity).
       type: dict
+      sample:
+        supported: true
+        reason: This Kubernetes version has EKS Pod Identity; nodes need the add-on eks-pod-identity-agent.
+        agent: add-on
       version_added: 0.2.0
-      contains:
-        supported:
-          description: Whether they can, as far as the cluster itself is concerned.
-          type: bool
-          sample: true
-        reason:
-          description: Why, in one sentence.
-          type: str
-          sample: Kubernetes 1.34 has EKS Pod Identity; nodes need the add-on eks-pod-identity-agent.
-        agent:
-          description:
-            - Where the agent on the nodes comes from. V(add-on) is C(eks-pod-identity-agent), V(built-in) is that of
-              the nodes of EKS Auto Mode. Null when EKS Pod Identity is not supported.
-          type: str
-          sample: add-on
     tags:
       description: Tags of the cluster.
       type: dict

@@ -122,39 +122,25 @@ def test_deletion_protection_holds_and_can_be_switched_off_on_the_way() -> None:
 
 
 def test_creation_sends_every_option_in_its_place() -> None:
-    change = cluster.plan(
-        None,
-        spec(
-            role_arn=ROLE,
-            subnet_ids=["subnet-a", "subnet-b"],
-            service_ipv4_cidr="10.100.0.0/16",
-            ip_family="ipv4",
-            authentication_mode="API",
-            auto_mode=AUTO,
-            logging=["audit"],
-            encryption_key_arn=KEY,
-            support_type="STANDARD",
-            zonal_shift=True,
-            deletion_protection=True,
-            tags={"a": "b"},
-            creation_tags={"made": "here", "a": "c"},
-        ),
+    wanted = spec(
+        role_arn=ROLE,
+        subnet_ids=["subnet-a", "subnet-b"],
+        service_ipv4_cidr="10.100.0.0/16",
+        ip_family="ipv4",
+        logging=["audit"],
+        encryption_key_arn=KEY,
+        support_type="STANDARD",
+        zonal_shift=True,
+        deletion_protection=True,
+        tags={"a": "b"},
+        creation_tags={"made": "here", "a": "c"},
     )
-    [action] = change.actions
-    on = {"enabled": True}
+    [action] = cluster.plan(None, wanted).actions
     assert action.parameters == {
         "name": "example",
         "roleArn": ROLE,
         "resourcesVpcConfig": {"subnetIds": ["subnet-a", "subnet-b"]},
-        "kubernetesNetworkConfig": {
-            "serviceIpv4Cidr": "10.100.0.0/16",
-            "ipFamily": "ipv4",
-            "elasticLoadBalancing": on,
-        },
-        "accessConfig": {"authenticationMode": "API"},
-        "computeConfig": {"enabled": True, "nodePools": ["general-purpose"], "nodeRoleArn": NODE_ROLE},
-        "storageConfig": {"blockStorage": on},
-        "bootstrapSelfManagedAddons": False,
+        "kubernetesNetworkConfig": {"serviceIpv4Cidr": "10.100.0.0/16", "ipFamily": "ipv4"},
         "logging": {
             "clusterLogging": [
                 {"types": ["audit"], "enabled": True},
@@ -163,9 +149,25 @@ def test_creation_sends_every_option_in_its_place() -> None:
         },
         "encryptionConfig": [{"resources": ["secrets"], "provider": {"keyArn": KEY}}],
         "upgradePolicy": {"supportType": "STANDARD"},
-        "zonalShiftConfig": on,
+        "zonalShiftConfig": {"enabled": True},
         "deletionProtection": True,
         "tags": {"made": "here", "a": "b"},
+    }
+
+
+def test_creation_with_auto_mode_leaves_out_what_auto_mode_replaces() -> None:
+    wanted = spec(role_arn=ROLE, subnet_ids=["subnet-a", "subnet-b"], authentication_mode="API", auto_mode=AUTO)
+    change = cluster.plan(None, wanted)
+    [action] = change.actions
+    assert action.parameters == {
+        "name": "example",
+        "roleArn": ROLE,
+        "resourcesVpcConfig": {"subnetIds": ["subnet-a", "subnet-b"]},
+        "accessConfig": {"authenticationMode": "API"},
+        "computeConfig": {"enabled": True, "nodePools": ["general-purpose"], "nodeRoleArn": NODE_ROLE},
+        "kubernetesNetworkConfig": {"elasticLoadBalancing": {"enabled": True}},
+        "storageConfig": {"blockStorage": {"enabled": True}},
+        "bootstrapSelfManagedAddons": False,
     }
     assert change.after is not None
     assert "bootstrap_self_managed_addons" not in change.after
@@ -627,7 +629,7 @@ def test_the_issuer_and_auto_mode_are_at_hand() -> None:
 def test_pod_identity_begins_with_a_platform_version(version: str, first: int) -> None:
     found = cluster.pod_identity({"version": version, "platform_version": f"eks.{first}"})
     assert (found["supported"], found["agent"]) == (True, "add-on")
-    assert f"Kubernetes {version} has EKS Pod Identity" in found["reason"]
+    assert "the add-on eks-pod-identity-agent" in found["reason"]
     before = cluster.pod_identity({"version": version, "platform_version": f"eks.{first - 1}"})
     if first == 1:
         assert before["supported"]

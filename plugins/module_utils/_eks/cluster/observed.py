@@ -115,10 +115,9 @@ def pod_identity(cluster: Cluster) -> dict[str, t.Any]:
             "reason": "The nodes of EKS Auto Mode have the agent built in; other nodes need the add-on.",
             "agent": "built-in",
         }
-    version = f"Kubernetes {cluster['version']}" if cluster.get("version") else "Every version for new clusters"
     return {
         "supported": True,
-        "reason": f"{version} has EKS Pod Identity; nodes need the add-on eks-pod-identity-agent.",
+        "reason": "This Kubernetes version has EKS Pod Identity; nodes need the add-on eks-pod-identity-agent.",
         "agent": "add-on",
     }
 

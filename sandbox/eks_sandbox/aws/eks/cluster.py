@@ -43,7 +43,8 @@ from eks_sandbox.interfaces import ClusterSpec
 CLUSTERS_PER_REGION = 100
 #: Minor versions that nodes may be behind the control plane.
 NODE_SKEW = 3
-#: States in which deletion protection does not hold (https://docs.aws.amazon.com/eks/latest/userguide/deletion-protection.html).
+#: States in which deletion protection does not hold:
+#: https://docs.aws.amazon.com/eks/latest/userguide/deletion-protection.html
 UNPROTECTED = ("CREATING", "FAILED", "DELETING")
 PLATFORM_VERSION = "eks.9"
 
