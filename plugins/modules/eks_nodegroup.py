@@ -66,6 +66,7 @@ options:
   instance_types:
     description:
       - EC2 instance types of the nodes. EKS's default is V(t3.medium), if the launch template names none.
+      - An empty list leaves it to the launch template also where O(replace) would take those of the old node group.
       - Cannot be changed afterwards without O(replace).
     type: list
     elements: str
@@ -494,7 +495,8 @@ replaced:
 from ansible_collections.podidentity.eks.plugins.module_utils._eks import argspec
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.common import AnsibleEKSError
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.common import AnsibleEKSModule
-from ansible_collections.podidentity.eks.plugins.module_utils._eks.nodegroup.declared import RIVALS
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.nodegroup.declared import REPAIR_RIVALS
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.nodegroup.declared import UPDATE_RIVALS
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.nodegroup.declared import spec_from
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.nodegroup.reconciling import ensure
 
@@ -554,13 +556,13 @@ OPTIONS: argspec.ArgumentSpec = {
     "update_config": {
         "type": "dict",
         "options": UPDATE_CONFIG,
-        "mutually_exclusive": RIVALS[2:],
+        "mutually_exclusive": UPDATE_RIVALS,
         "required_one_of": [tuple(UPDATE_CONFIG)],
     },
     "repair_config": {
         "type": "dict",
         "options": REPAIR_CONFIG,
-        "mutually_exclusive": RIVALS[:2],
+        "mutually_exclusive": REPAIR_RIVALS,
         "required_one_of": [tuple(REPAIR_CONFIG)],
     },
     "labels": {"type": "dict"},

@@ -107,7 +107,10 @@ class ClusterRuntime(t.Protocol):
         ...
 
     async def set_nodes(self, nodes: t.Sequence[NodeSpec]) -> None:
-        """Make exactly these nodes exist: new ones join (Ready within a second), missing ones leave with their pods."""
+        """Make exactly these nodes exist: new ones join (Ready within a second), missing ones leave with their pods.
+
+        Those that stay get the labels and taints that they have now.
+        """
         ...
 
     async def wanted_nodes(self, offers: t.Sequence[NodeSpec]) -> list[NodeSpec]:

@@ -20,6 +20,7 @@ from conformance.conftest import refused
 from conformance.conftest import wait_for
 from conformance.conftest import wait_until_gone
 from conformance.kubernetes_cluster import eventually
+from iam_roles import NODE_POLICIES
 from sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.client("boto3")
@@ -47,7 +48,8 @@ class World:
         self.account = account
         self.turn = 0
         self.node_role = self.role("node", NODE_TRUST)
-        account.iam.attach_role_policy(RoleName="node-0", PolicyArn=f"{POLICIES}AmazonEKSWorkerNodePolicy")
+        for policy in NODE_POLICIES:
+            account.iam.attach_role_policy(RoleName="node-0", PolicyArn=f"{POLICIES}{policy}")
         account.cluster("one")
         account.nodegroup(nodeRole=self.node_role)
         config = kubernetes.config.new_client_from_config(str(account.sandbox.kubeconfig))

@@ -13,6 +13,7 @@ from conformance.conftest import allow
 from conformance.conftest import refused
 from conformance.conftest import wait_for
 from conformance.conftest import wait_until_gone
+from iam_roles import NODE_POLICIES
 
 pytestmark = pytest.mark.client("boto3")
 
@@ -23,7 +24,7 @@ ROLE = "arn:aws:iam::111122223333:role/node-role"
 def ground(account: Account) -> Account:
     """An account with a cluster and a node role."""
     account.cluster("one")
-    account.role("node-role", "ec2.amazonaws.com", ("sts:AssumeRole",), "AmazonEKSWorkerNodePolicy")
+    account.role("node-role", "ec2.amazonaws.com", ("sts:AssumeRole",), *NODE_POLICIES)
     return account
 
 
@@ -92,11 +93,21 @@ def test_a_node_group_that_does_not_exist_is_not_found(ground: Account) -> None:
         ({"amiType": "AL2_x86_64"}, "InvalidParameterException", "AMI for this version 1.34 is not supported"),
         ({"amiType": "CUSTOM"}, "InvalidParameterException", "requires a launch template"),
         ({"version": "1.33"}, "InvalidParameterException", "must be the cluster's version 1.34"),
-        ({"releaseVersion": "1.34.1-20250101"}, "InvalidParameterException", "Allowed release version is 1.34."),
+        (
+            {"releaseVersion": "1.33.1-20251112"},
+            "InvalidParameterException",
+            "is not valid for kubernetes version 1.34",
+        ),
         ({"instanceTypes": ["large"]}, "InvalidParameterException", "instance types do not exist: [large]"),
         ({"labels": {"node-role.kubernetes.io/a": "b"}}, "InvalidParameterException", "reserved prefixes"),
         ({"labels": {"a": "not valid"}}, "InvalidParameterException", "must consist of alphanumeric"),
         ({"remoteAccess": {"ec2SshKey": "none"}}, "InvalidParameterException", "key pair 'none' does not exist"),
+        ({"remoteAccess": {"sourceSecurityGroups": ["sg-0dead"]}}, "InvalidParameterException", "'sg-0dead' does not"),
+        (
+            {"nodeRepairConfig": {"maxParallelNodesRepairedCount": 1, "maxParallelNodesRepairedPercentage": 10}},
+            "InvalidParameterException",
+            "Only one of maxParallelNodesRepairedCount",
+        ),
         (
             {"taints": [{"key": "a", "effect": "NO_SCHEDULE"}, {"key": "a", "effect": "NO_SCHEDULE", "value": "b"}]},
             "InvalidParameterException",
@@ -183,6 +194,85 @@ def test_the_version_of_the_launch_template_can_change_but_not_the_template(grou
     update = ground.eks.update_nodegroup_version(clusterName="one", nodegroupName="nodes", launchTemplate=wanted)
     assert update["update"]["type"] == "VersionUpdate"
     assert wait_for(ground.describe_nodegroup, "ACTIVE")["launchTemplate"]["version"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("policies", "message"),
+    [
+        ((), "Instances failed to join the kubernetes cluster"),
+        (("AmazonEKSWorkerNodePolicy",), "Unhealthy nodes in the kubernetes cluster"),
+        (("AmazonEKSWorkerNodePolicy", "AmazonEKS_CNI_Policy"), "Unhealthy nodes in the kubernetes cluster"),
+        (("AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly"), "Unhealthy nodes"),
+    ],
+)
+def test_nodes_whose_role_lacks_permissions_do_not_come_up(
+    ground: Account, policies: tuple[str, ...], message: str
+) -> None:
+    role = ground.role("poor", "ec2.amazonaws.com", ("sts:AssumeRole",), *policies)
+    ground.eks.create_nodegroup(clusterName="one", nodegroupName="nodes", subnets=ground.subnets(), nodeRole=role)
+    [issue] = wait_for(ground.describe_nodegroup, "CREATE_FAILED")["health"]["issues"]
+    assert (issue["code"], len(issue["resourceIds"])) == ("NodeCreationFailure", 2)
+    assert issue["message"].startswith(message)
+
+
+def test_a_group_without_nodes_does_not_show_what_its_role_lacks(ground: Account) -> None:
+    role = ground.role("poor", "ec2.amazonaws.com", ("sts:AssumeRole",))
+    assert ground.nodegroup(nodeRole=role, scalingConfig={"minSize": 0, "maxSize": 2, "desiredSize": 0})
+
+
+def test_the_network_plugin_may_have_an_identity_of_its_own(ground: Account) -> None:
+    policies = ("AmazonEKSWorkerNodeMinimalPolicy", "AmazonEC2ContainerRegistryPullOnly")
+    role = ground.role("lean", "ec2.amazonaws.com", ("sts:AssumeRole",), *policies)
+    ground.associate(ground.pod_role(), "aws-node", namespace="kube-system")
+    assert ground.nodegroup(nodeRole=role)["status"] == "ACTIVE"
+
+
+def test_an_image_goes_forward_within_its_kubernetes_version(ground: Account) -> None:
+    old, new = "1.34.1-20251112", "1.34.2-20260120"
+    assert ground.nodegroup(nodeRole=ROLE, releaseVersion=old)["releaseVersion"] == old
+    names = {"clusterName": "one", "nodegroupName": "nodes"}
+    ground.eks.update_nodegroup_version(**names, releaseVersion=new)
+    assert wait_for(ground.describe_nodegroup, "ACTIVE")["releaseVersion"] == new
+    with refused("InvalidParameterException", "cannot be rolled back", status=400):
+        ground.eks.update_nodegroup_version(**names, releaseVersion=old)
+    with refused("InvalidParameterException", "not valid for kubernetes version 1.34", status=400):
+        ground.eks.update_nodegroup_version(**names, releaseVersion="1.35.2-20260120")
+
+
+def test_nodes_follow_the_control_plane_and_never_lead_it(ground: Account) -> None:
+    ground.cluster("two", version="1.33")
+    ground.nodegroup("two", nodeRole=ROLE)
+    names = {"clusterName": "two", "nodegroupName": "nodes"}
+    with refused("InvalidParameterException", "must be the cluster's version 1.33", status=400):
+        ground.eks.update_nodegroup_version(**names, version="1.34")
+    ground.eks.update_cluster_version(name="two", version="1.34")
+    wait_for(lambda: ground.eks.describe_cluster(name="two")["cluster"], "ACTIVE")
+    assert ground.describe_nodegroup("two")["version"] == "1.33"
+    ground.eks.update_nodegroup_version(**names)
+    group = wait_for(lambda: ground.describe_nodegroup("two"), "ACTIVE")
+    assert (group["version"], group["releaseVersion"]) == ("1.34", "1.34.2-20260120")
+
+
+def test_force_overrides_pods_that_cannot_be_evicted_and_nothing_else(ground: Account) -> None:
+    ground.nodegroup(nodeRole=ROLE, releaseVersion="1.34.1-20251112")
+    names = {"clusterName": "one", "nodegroupName": "nodes"}
+
+    def outcome(error: str, **more: t.Any) -> str:
+        ground.sandbox.knobs(update_outcomes={"VersionUpdate": "Failed"}, update_errors={"VersionUpdate": error})
+        update = ground.eks.update_nodegroup_version(**names, **more)["update"]
+        follow = {"name": "one", "nodegroupName": "nodes", "updateId": update["id"]}
+        ended = wait_for(lambda: ground.eks.describe_update(**follow)["update"], "Failed", "Successful")
+        wait_for(ground.describe_nodegroup, "ACTIVE")
+        return str(ended["status"])
+
+    assert outcome("PodEvictionFailure") == "Failed"
+    assert outcome("NodeCreationFailure", force=True) == "Failed"
+    assert outcome("PodEvictionFailure", force=True) == "Successful"
+
+
+def test_the_strategy_of_updates_keeps_the_number_of_nodes(ground: Account) -> None:
+    group = ground.nodegroup(nodeRole=ROLE, updateConfig={"updateStrategy": "MINIMAL"})
+    assert group["updateConfig"] == {"maxUnavailable": 1, "updateStrategy": "MINIMAL"}
 
 
 def test_configuration_changes_go_through_updating(ground: Account) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from iam_roles import make_role
 from modules.conftest import NODE_ROLE
 from modules.conftest import Account
 from modules.conftest import Result
@@ -15,6 +16,21 @@ from modules.scripted_eks import scripted_eks
 from sandbox_process import SandboxProcess
 
 BATCH = {"key": "dedicated", "value": "batch", "effect": "NO_SCHEDULE"}
+#: The images that there are for the cluster's Kubernetes version.
+OLD_IMAGE, NEW_IMAGE = "1.33.1-20251112", "1.33.2-20260120"
+REPAIR = {
+    "enabled": True,
+    "max_unhealthy_node_threshold_count": 3,
+    "max_parallel_nodes_repaired_percentage": 50,
+    "node_repair_config_overrides": [
+        {
+            "node_monitoring_condition": "AcceleratedInstanceNotReady",
+            "node_unhealthy_reason": "NvidiaXID13Error",
+            "min_repair_wait_time_mins": 10,
+            "repair_action": "Reboot",
+        }
+    ],
+}
 NAMES = {"clusterName": "example", "nodegroupName": "general"}
 #: What an update changes beside what it was asked for.
 STAMPS = {"modifiedAt"}
@@ -48,7 +64,10 @@ def declaration(account: Account) -> dict[str, t.Any]:
         "capacity_type": "ON_DEMAND",
         "disk_size": 20,
         "scaling": {"min_size": 2, "desired_size": 3, "max_size": 4},
-        "update_config": {"max_unavailable": 3},
+        "version": "1.33",
+        "release_version": OLD_IMAGE,
+        "update_config": {"max_unavailable": 3, "update_strategy": "MINIMAL"},
+        "repair_config": REPAIR,
         "labels": {"pool": "general", "camelCase": "Value"},
         "taints": [BATCH],
         "tags": {"podidentity.eks/cluster": "example", "CamelCase": "kept"},
@@ -165,7 +184,7 @@ def test_update_changes_what_is_declared_and_leaves_the_rest(
     assert after["labels"] == {"pool": "batch", "new": "1"}
     assert after["taints"] == wanted["taints"]
     assert after["scalingConfig"] == {"minSize": 2, "maxSize": 6, "desiredSize": 3}
-    assert after["updateConfig"] == {"maxUnavailablePercentage": 50}
+    assert after["updateConfig"] == {"maxUnavailablePercentage": 50, "updateStrategy": "MINIMAL"}
     assert after["tags"] == {"CamelCase": "changed"}
     touched = {"labels", "taints", "scalingConfig", "updateConfig", "tags"} | STAMPS
     assert {key: value for key, value in after.items() if key not in touched} == {
@@ -233,6 +252,93 @@ def test_another_version_of_the_launch_template_replaces_the_nodes(
     assert refused["failed"]
     assert "launch_template.id" in refused["msg"]
     assert template_id in refused["msg"]
+
+
+def update_control_plane(account: Account, version: str) -> None:
+    account.eks.update_cluster_version(name="example", version=version)
+    account.until_active(lambda: account.eks.describe_cluster(name="example")["cluster"])
+    account.sandbox.clear_calls()
+
+
+def test_a_newer_image_is_an_update_within_the_kubernetes_version(
+    nodegroup: t.Callable[..., Result], cluster: Account
+) -> None:
+    nodegroup(**declaration(cluster))
+    update_control_plane(cluster, "1.34")
+    result = nodegroup(release_version=NEW_IMAGE)
+    assert cluster.writes() == ["UpdateNodegroupVersion"]
+    found = result["nodegroup"]
+    assert (found["version"], found["release_version"]) == ("1.33", NEW_IMAGE), "the control plane's stays its own"
+    assert not nodegroup(release_version=NEW_IMAGE)["changed"]
+    refused = nodegroup(release_version=OLD_IMAGE)
+    assert f"is {NEW_IMAGE} and cannot become {OLD_IMAGE}: it never goes backwards" in refused["msg"]
+
+
+def test_nodes_follow_the_control_plane_in_one_update_with_their_own_id(
+    nodegroup: t.Callable[..., Result], cluster: Account, clients: dict[str, t.Any]
+) -> None:
+    template_id = launch_template(cluster, clients)
+    wanted: dict[str, t.Any] = {"node_role_arn": NODE_ROLE, "subnet_ids": cluster.subnet_ids, "version": "1.33"}
+    nodegroup(**wanted, launch_template={"id": template_id, "version": 1})
+    early = nodegroup(version="1.34", check_mode=True)
+    assert early["failed"]
+    assert "its cluster has 1.33, and nodes are never newer" in early["msg"]
+    update_control_plane(cluster, "1.34")
+    assert not nodegroup(version="1.33")["changed"], "EKS allows nodes to be older"
+    assert cluster.sandbox.calls() == {"eks:DescribeNodegroup": 1}
+    both = {"version": "1.34", "launch_template": {"id": template_id, "version": 2}, "labels": {"a": "b"}}
+    predicted = nodegroup(**both, check_mode=True, diff=True)
+    assert predicted["diff"]["after"]["version"] == "1.34"
+    result = nodegroup(**both)
+    assert result["actions"] == predicted["actions"] == ["update_nodegroup_config", "update_nodegroup_version"]
+    found = result["nodegroup"]
+    assert (found["version"], found["release_version"]) == ("1.34", "1.34.2-20260120")
+    assert found["launch_template"]["version"] == "2"
+    assert len(cluster.eks.list_updates(name="example", nodegroupName="general")["updateIds"]) == 2
+    assert "never goes backwards" in nodegroup(version="1.33")["msg"]
+
+
+def test_another_launch_template_version_leaves_the_kubernetes_version_alone(
+    nodegroup: t.Callable[..., Result], cluster: Account, clients: dict[str, t.Any]
+) -> None:
+    template_id = launch_template(cluster, clients)
+    template = {"id": template_id, "version": 1}
+    nodegroup(node_role_arn=NODE_ROLE, subnet_ids=cluster.subnet_ids, launch_template=template)
+    update_control_plane(cluster, "1.34")
+    assert nodegroup(launch_template={"id": template_id, "version": 2})["nodegroup"]["version"] == "1.33"
+
+
+def test_a_new_group_gets_the_version_of_its_cluster_only(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
+    result = nodegroup(**{**declaration(cluster), "version": "1.32"}, check_mode=True)
+    assert result["failed"]
+    assert "cannot be 1.32: a new node group gets its cluster's version 1.33" in result["msg"]
+
+
+def test_pods_that_cannot_be_evicted_end_an_update_unless_it_is_forced(
+    nodegroup: t.Callable[..., Result], cluster: Account
+) -> None:
+    nodegroup(**declaration(cluster))
+    errors = {"VersionUpdate": "PodEvictionFailure"}
+    cluster.sandbox.knobs(update_outcomes={"VersionUpdate": "Failed"}, update_errors=errors)
+    failed = nodegroup(release_version=NEW_IMAGE)
+    assert failed["failed"]
+    assert "VersionUpdate of general to be done, but it is Failed (PodEvictionFailure: " in failed["msg"]
+    assert described(cluster)["releaseVersion"] == OLD_IMAGE
+    assert nodegroup(release_version=NEW_IMAGE, force_update=True)["nodegroup"]["release_version"] == NEW_IMAGE
+
+
+def test_repair_and_strategy_are_changed_and_the_rest_of_them_stays(
+    nodegroup: t.Callable[..., Result], cluster: Account
+) -> None:
+    nodegroup(**declaration(cluster))
+    result = nodegroup(
+        repair_config={"max_unhealthy_node_threshold_percentage": 20}, update_config={"update_strategy": "DEFAULT"}
+    )
+    assert result["actions"] == ["update_nodegroup_config"]
+    kept = {key: value for key, value in REPAIR.items() if key != "max_unhealthy_node_threshold_count"}
+    assert result["nodegroup"]["node_repair_config"] == {**kept, "max_unhealthy_node_threshold_percentage": 20}
+    assert result["nodegroup"]["update_config"] == {"max_unavailable": 3, "update_strategy": "DEFAULT"}
+    assert nodegroup(repair_config={"enabled": False})["nodegroup"]["node_repair_config"]["enabled"] is False
 
 
 @pytest.mark.parametrize(
@@ -310,6 +416,14 @@ def test_absent_in_a_cluster_that_does_not_exist_is_reached(
             {"update_config": {"max_unavailable": 1, "max_unavailable_percentage": 50}},
             ["max_unavailable|max_unavailable_percentage"],
         ),
+        (
+            {"repair_config": {"max_parallel_nodes_repaired_count": 1, "max_parallel_nodes_repaired_percentage": 5}},
+            ["max_parallel_nodes_repaired_count|max_parallel_nodes_repaired_percentage"],
+        ),
+        ({"repair_config": {}}, ["repair_config", "enabled"]),
+        ({"remote_access": {"ec2_ssh_key": "a"}, "launch_template": {"id": "lt-1"}}, ["remote_access", "template"]),
+        ({"subnet_ids": []}, ["subnet_ids", "empty"]),
+        ({"version": 1.3}, ["version", '"1.3"', "in quotes"]),
         ({"taints": [BATCH, BATCH]}, ["taints", "dedicated", "more than once"]),
         ({"taints": [{"key": "a", "effect": "NoSchedule"}]}, ["effect", "NO_SCHEDULE", "NoSchedule"]),
         ({"wait_timeout": -1}, ["wait_timeout", "-1"]),
@@ -374,6 +488,44 @@ def test_an_update_that_eks_gives_up_is_told_with_its_errors(
     assert result["failed"]
     assert "ConfigUpdate of general" in result["msg"]
     assert words in result["msg"]
+
+
+@pytest.mark.parametrize(
+    ("status", "issue", "words"),
+    [
+        ("CREATE_FAILED", "AsgInstanceLaunchFailures", "but it is CREATE_FAILED (AsgInstanceLaunchFailures: "),
+        ("DEGRADED", "InsufficientFreeAddresses", "but it is still DEGRADED (InsufficientFreeAddresses: "),
+    ],
+)
+def test_a_new_group_that_does_not_become_well_is_told_with_its_issues(
+    nodegroup: t.Callable[..., Result], cluster: Account, status: str, issue: str, words: str
+) -> None:
+    cluster.sandbox.knobs(nodegroup_outcomes={"general": status}, nodegroup_issues={"general": issue})
+    result = nodegroup(**declaration(cluster), wait_timeout=1)
+    assert result["failed"]
+    assert words in result["msg"]
+    assert "Nodes join" not in result["msg"], "the role is not to blame"
+
+
+def test_a_deletion_that_fails_is_told_and_can_be_tried_again(
+    nodegroup: t.Callable[..., Result], cluster: Account
+) -> None:
+    cluster.create_nodegroup()
+    cluster.sandbox.knobs(nodegroup_outcomes={"general": "DELETE_FAILED"})
+    result = nodegroup(state="absent")
+    assert "general of cluster example to be deleted, but it is DELETE_FAILED (" in result["msg"]
+    assert "is DELETE_FAILED" in nodegroup(labels={"a": "b"})["msg"]
+    cluster.sandbox.knobs(nodegroup_outcomes={})
+    assert nodegroup(state="absent")["nodegroup"] is None
+
+
+def test_nodes_that_do_not_join_are_told_with_what_their_role_needs(
+    nodegroup: t.Callable[..., Result], cluster: Account, clients: dict[str, t.Any]
+) -> None:
+    role = make_role(clients["iam"], "poor-node", "ec2.amazonaws.com", "AmazonEKSWorkerNodePolicy")
+    result = nodegroup(**{**declaration(cluster), "node_role_arn": role})
+    assert "NodeCreationFailure: Unhealthy nodes in the kubernetes cluster" in result["msg"]
+    assert f"Nodes join when their role {role} has AmazonEKSWorkerNodePolicy, AmazonEKS_CNI_Policy" in result["msg"]
 
 
 def test_an_update_in_progress_is_waited_for(nodegroup: t.Callable[..., Result], cluster: Account) -> None:

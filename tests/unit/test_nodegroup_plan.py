@@ -26,6 +26,8 @@ BEFORE: dict[str, t.Any] = {
     "nodegroup_name": "general",
     "nodegroup_arn": "arn:aws:eks:eu-west-1:111122223333:nodegroup/example/general/1",
     "status": "ACTIVE",
+    "version": "1.33",
+    "release_version": "1.33.1-20251112",
     "node_role": ROLE,
     "subnets": ["subnet-a", "subnet-b"],
     "instance_types": ["m5.large"],
@@ -177,6 +179,107 @@ def test_number_and_percentage_of_unavailable_nodes_exclude_each_other() -> None
     assert operations(BEFORE, spec(update_config={"max_unavailable": 1})) == []
 
 
+def test_the_strategy_is_kept_and_only_says_what_is_not_the_default() -> None:
+    assert operations(BEFORE, spec(update_config={"update_strategy": "DEFAULT"})) == []
+    assert update(update_config={"update_strategy": "MINIMAL"}) == {
+        "updateConfig": {"maxUnavailable": 1, "updateStrategy": "MINIMAL"}
+    }
+
+
+def test_repair_settings_are_merged_and_rivals_give_way() -> None:
+    assert operations(BEFORE, spec(repair_config={"enabled": False})) == []
+    assert update(repair_config={"enabled": True}) == {"nodeRepairConfig": {"enabled": True}}
+    before = {**BEFORE, "node_repair_config": {"enabled": True, "max_parallel_nodes_repaired_count": 2}}
+    [action] = planning.plan(before, spec(repair_config={"max_parallel_nodes_repaired_percentage": 50})).actions
+    assert action.parameters["nodeRepairConfig"] == {"enabled": True, "maxParallelNodesRepairedPercentage": 50}
+
+
+def test_the_order_of_repair_overrides_is_no_difference() -> None:
+    one, two = ({"node_unhealthy_reason": reason, "repair_action": "Reboot"} for reason in ("one", "two"))
+    before = {**BEFORE, "node_repair_config": {"enabled": True, "node_repair_config_overrides": [one, two]}}
+    assert operations(before, spec(repair_config={"node_repair_config_overrides": [two, one]})) == []
+
+
+def image(before: Nodegroup = BEFORE, cluster: str | None = "1.34", **fields: t.Any) -> dict[str, t.Any]:
+    """What UpdateNodegroupVersion, the one call of this plan, is told beside the names."""
+    [action] = planning.plan(before, spec(**fields), cluster).actions
+    assert action.operation == "update_nodegroup_version"
+    return {key: value for key, value in action.parameters.items() if key not in {"clusterName", "nodegroupName"}}
+
+
+def test_version_image_and_template_are_one_update() -> None:
+    template = {"id": "lt-1", "version": "2"}
+    wanted: dict[str, t.Any] = {"version": "1.34", "release_version": "1.34.2-20260120", "launch_template": template}
+    assert image(WITH_TEMPLATE, **wanted, force_update=True) == {
+        "version": "1.34",
+        "releaseVersion": "1.34.2-20260120",
+        "launchTemplate": template,
+        "force": True,
+    }
+
+
+def test_force_alone_updates_nothing() -> None:
+    assert operations(BEFORE, spec(force_update=True)) == []
+
+
+def test_an_update_for_another_reason_does_not_change_the_kubernetes_version() -> None:
+    """EKS would take the cluster's when none is said."""
+    assert image(WITH_TEMPLATE, launch_template={"id": "lt-1", "version": "2"})["version"] == "1.33"
+    assert image(release_version="1.33.2-20260120") == {"version": "1.33", "releaseVersion": "1.33.2-20260120"}
+
+
+def test_the_image_is_not_predicted_where_eks_chooses_it() -> None:
+    after = planning.plan(BEFORE, spec(version="1.34"), "1.34").after
+    assert after is not None
+    assert after["version"] == "1.34"
+    assert "release_version" not in after
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"version": "1.32"}, ["version", "1.33", "1.32", "never goes backwards"]),
+        ({"version": "1.35"}, ["version", "1.33", "1.35", "its cluster has 1.34", "update the cluster first"]),
+        ({"release_version": "1.33.1-20251001"}, ["release_version", "1.33.1-20251112", "never goes backwards"]),
+    ],
+)
+def test_a_version_goes_forward_as_far_as_the_control_plane(fields: dict[str, t.Any], words: list[str]) -> None:
+    with pytest.raises(AnsibleEKSError) as caught:
+        planning.plan(BEFORE, spec(**fields), "1.34")
+    assert all(word in str(caught.value) for word in words), caught.value
+
+
+def test_images_that_cannot_be_compared_are_for_eks_to_judge() -> None:
+    bottlerocket = {**BEFORE, "release_version": "1.20.0-fcf71a47"}
+    assert image(bottlerocket, release_version="1.19.0-77923e3c")["releaseVersion"] == "1.19.0-77923e3c"
+
+
+def test_an_image_of_the_launch_template_has_no_version_to_declare() -> None:
+    custom = {**WITH_TEMPLATE, "ami_type": "CUSTOM", "release_version": "ami-1"}
+    assert "release_version of" in refusal(custom, spec(release_version="1.33.2-20260120"))
+    assert image(custom, launch_template={"id": "lt-1", "version": "2"}) == {
+        "launchTemplate": {"id": "lt-1", "version": "2"}
+    }
+
+
+@pytest.mark.parametrize(
+    ("declared_access", "differs"),
+    [
+        ({"ec2_ssh_key": "mine"}, False),
+        ({"source_security_groups": ["sg-2", "sg-1"]}, False),
+        ({"ec2_ssh_key": "other"}, True),
+        ({"source_security_groups": ["sg-1"]}, True),
+    ],
+)
+def test_remote_access_is_set_at_creation_only(declared_access: dict[str, t.Any], differs: bool) -> None:
+    before = {**BEFORE, "remote_access": {"ec2_ssh_key": "mine", "source_security_groups": ["sg-1", "sg-2"]}}
+    if differs:
+        assert "remote_access." in refusal(before, spec(remote_access=declared_access))
+    else:
+        assert operations(before, spec(remote_access=declared_access)) == []
+    assert 'is not set and cannot become "mine"' in refusal(BEFORE, spec(remote_access={"ec2_ssh_key": "mine"}))
+
+
 def test_another_version_of_the_template_is_an_update_of_its_own() -> None:
     [action] = planning.plan(WITH_TEMPLATE, spec(launch_template={"name": "nodes", "version": "2"})).actions
     assert action.operation == "update_nodegroup_version"
@@ -228,6 +331,13 @@ def test_a_failed_node_group_is_refused_with_its_reasons_and_the_way_out() -> No
         ({"launch_template": {"id": "lt-1", "version": "$Latest"}}, ["launch_template.version", "$Latest", "number"]),
         ({"taints": [BATCH, {**BATCH, "value": "x"}]}, ["taints", "dedicated", "NO_SCHEDULE"]),
         ({"tags": {"": "x"}}, ["tags", '""']),
+        ({"version": "1.3"}, ["version", '"1.3"', "in quotes"]),
+        ({"scaling": {"max_size": 0}}, ["scaling.max_size", "0"]),
+        ({"update_config": {"max_unavailable_percentage": 101}}, ["update_config.max_unavailable_percentage", "100"]),
+        ({"repair_config": {"max_parallel_nodes_repaired_count": 0}}, ["repair_config.max_parallel", "1 or more"]),
+        ({"remote_access": {"ec2_ssh_key": "k"}, "launch_template": {"id": "lt-1"}}, ["remote_access", "template"]),
+        ({"taints": [{"key": f"k{n}", "effect": "NO_EXECUTE"} for n in range(51)]}, ["taints", "51", "50"]),
+        ({"taints": [settings.LEAVING]}, ["taints", "podidentity.eks/replaced"]),
     ],
 )
 def test_a_problem_is_one_sentence_with_option_and_value(fields: dict[str, t.Any], words: list[str]) -> None:

@@ -185,11 +185,16 @@ class Runtime:
         await asyncio.gather(*(client.close() for client in self._clients))
 
     async def set_nodes(self, nodes: t.Sequence[NodeSpec]) -> None:
-        """Make exactly these nodes exist: new ones join, missing ones leave with their pods."""
+        """Make exactly these nodes exist: new ones join, missing ones leave with their pods, others change."""
         wanted = {node.name: node for node in nodes}
         leaving = [self._kubelets.pop(name) for name in list(self._kubelets) if name not in wanted]
         joining = [node for name, node in wanted.items() if name not in self._kubelets]
-        await asyncio.gather(*(self._leave(kubelet) for kubelet in leaving), *(self._join(node) for node in joining))
+        changing = [(kubelet, wanted[name]) for name, kubelet in self._kubelets.items() if kubelet.node != wanted[name]]
+        await asyncio.gather(
+            *(self._leave(kubelet) for kubelet in leaving),
+            *(self._join(node) for node in joining),
+            *(self._change(kubelet, node) for kubelet, node in changing),
+        )
 
     async def wanted_nodes(self, offers: t.Sequence[NodeSpec]) -> list[NodeSpec]:
         """Which of these nodes, that could be had, pods wait for that the scheduler can put nowhere."""
@@ -277,6 +282,15 @@ class Runtime:
         )
         self._kubelets[node.name] = kubelet
         await kubelet.start()
+
+    async def _change(self, kubelet: Kubelet, after: NodeSpec) -> None:
+        """Give a node the labels and taints that its group has now; what others have put on it stays."""
+        before, kubelet.node = kubelet.node, after
+        found = await self._admin.request("GET", api.NODES.path("", after.name))
+        foreign = [taint for taint in found["spec"].get("taints", []) if taint not in list(before.taints)]
+        labels = {**dict.fromkeys(before.labels), **after.labels}
+        change = {"metadata": {"labels": labels}, "spec": {"taints": [*foreign, *map(dict, after.taints)] or None}}
+        await self._admin.patch(api.NODES, found, change)
 
     async def _leave(self, kubelet: Kubelet) -> None:
         await self._admin.delete(api.NODES, "", kubelet.node.name)

@@ -71,6 +71,10 @@ class Kubelet:
         """The instance that this is."""
         return self._machine.node
 
+    @node.setter
+    def node(self, node: NodeSpec) -> None:
+        self._machine.node = node
+
     async def start(self) -> None:
         """Serve logs and exec, join the cluster, follow the pods."""
         self._server.start()

@@ -28,11 +28,12 @@ VERSION = re.compile(r"1\.[1-9][0-9]")
 #: Limits of EKS (UpdateNodegroupConfig, ``taints``; CreateNodegroup, ``tags``).
 TAINTS_LIMIT = 50
 #: Pairs of settings of which EKS takes one at a time.
-RIVALS = (
+UPDATE_RIVALS = (("max_unavailable", "max_unavailable_percentage"),)
+REPAIR_RIVALS = (
     ("max_unhealthy_node_threshold_count", "max_unhealthy_node_threshold_percentage"),
     ("max_parallel_nodes_repaired_count", "max_parallel_nodes_repaired_percentage"),
-    ("max_unavailable", "max_unavailable_percentage"),
 )
+RIVALS = (*UPDATE_RIVALS, *REPAIR_RIVALS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -119,6 +120,8 @@ def problems(spec: NodegroupSpec) -> c.Iterator[str]:
         yield from role_arn_problems(spec.node_role_arn, "node_role_arn", str(spec))
     if spec.version is not None and not VERSION.fullmatch(spec.version):
         yield f'version {quoted(spec.version)} of {spec} is no Kubernetes version: give it in quotes, such as "1.34".'
+    if spec.subnet_ids is not None and not spec.subnet_ids:
+        yield f"subnet_ids of {spec} are empty: name one or more, or leave them out."
     yield from _launch_template_problems(spec)
     yield from scaling_problems(spec, spec.scaling or {})
     yield from _rival_problems(spec)

@@ -117,7 +117,7 @@ def _obstacles(before: Nodegroup, spec: NodegroupSpec, cluster_version: str | No
         )
     for option, old, new in differences(before, spec):
         yield (
-            f"{option} of {spec} is {_shown(old)} and cannot become {_shown(new)}: EKS sets it at creation only; "
+            f"{option} of {spec} is {shown(old)} and cannot become {shown(new)}: EKS sets it at creation only; "
             f"{WAY_OUT}"
         )
     yield from _version_obstacles(before, spec, cluster_version)
@@ -127,7 +127,8 @@ def _obstacles(before: Nodegroup, spec: NodegroupSpec, cluster_version: str | No
 def differences(before: Nodegroup, spec: NodegroupSpec) -> c.Iterator[tuple[str, t.Any, t.Any]]:
     """What is declared otherwise and can be set at creation only: option, old value, new value."""
     for option, key in FIXED.items():
-        yield from _difference(option, before.get(key), getattr(spec, option))
+        # No instance types means those of the launch template, which EKS does not tell.
+        yield from _difference(option, before.get(key), None if getattr(spec, option) == [] else getattr(spec, option))
     access = before.get("remote_access") or {}
     declared = spec.remote_access or {}
     yield from _difference("remote_access.ec2_ssh_key", access.get("ec2_ssh_key"), declared.get("ec2_ssh_key"))
@@ -258,7 +259,8 @@ def _unordered(value: t.Any) -> t.Any:
     return frozenset(value) if isinstance(value, list | tuple) else value
 
 
-def _shown(value: t.Any) -> str:
+def shown(value: t.Any) -> str:
+    """A value of an option as it is shown in a message."""
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "empty"
     return "not set" if value is None else quoted(value)

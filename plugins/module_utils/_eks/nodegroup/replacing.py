@@ -22,6 +22,7 @@ import typing as t
 
 from ..common import Action
 from ..common import Change
+from ..common import refuse
 from . import planning
 from . import settings
 from .declared import RIVALS
@@ -30,6 +31,9 @@ from .observing import DECLARED_NAME
 from .observing import HASH_LENGTH
 from .observing import NAME_LENGTH
 from .settings import Nodegroup
+
+if t.TYPE_CHECKING:
+    import collections.abc as c
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,21 +126,35 @@ def _free_name(declared: str, wanted: NodegroupSpec, groups: t.Sequence[Nodegrou
 
     Another one than the first choice is taken only where nothing else would be left: failures that go on must not fill
     the cluster with groups.
+
+    :raises AnsibleEKSError: when the group that was made for this declaration is not as declared; the next would not
+        be, either.
     """
-    taken = {group["nodegroup_name"]: group["status"] in planning.ENDED for group in groups}
+    taken = {group["nodegroup_name"]: group for group in groups}
     name = replacement_name(declared, wanted)
-    if taken.get(name) and len(groups) > 1:
-        return name, name
+    if name in taken:
+        refuse(_never_fits(taken[name], wanted))
+        if len(groups) > 1:
+            return name, name
     choices = (replacement_name(declared, wanted, attempt) for attempt in itertools.count())
     return next(choice for choice in choices if choice not in taken), None
 
 
+def _never_fits(group: Nodegroup, wanted: NodegroupSpec) -> c.Iterator[str]:
+    if group["status"] not in planning.ENDED:
+        for option, found, declared in planning.differences(group, wanted):
+            yield (
+                f"{option} of {wanted} is declared as {planning.shown(declared)}, but the node group "
+                f"{group['nodegroup_name']}, which was made for that, has {planning.shown(found)}: declare what EKS "
+                "makes of it."
+            )
+
+
 def replacement_name(declared: str, spec: NodegroupSpec, attempt: int = 0) -> str:
     """``<name>-<hash of the settings that EKS sets at creation only>``, at most 63 characters."""
-    options = (*planning.FIXED, "remote_access", "launch_template")
-    fixed = {option: _canonical(getattr(spec, option)) for option in options}
-    fixed["launch_template"].pop("version", None)
-    text = json.dumps([declared, fixed, attempt], sort_keys=True)
+    fixed = {option: _canonical(getattr(spec, option)) for option in (*planning.FIXED, "remote_access")}
+    template = {key: value for key, value in (spec.launch_template or {}).items() if key != "version"}
+    text = json.dumps([declared, fixed, template, attempt], sort_keys=True)
     return f"{declared[:NAME_LENGTH]}-{hashlib.sha256(text.encode()).hexdigest()[:HASH_LENGTH]}"
 
 

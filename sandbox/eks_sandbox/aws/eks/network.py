@@ -43,7 +43,7 @@ async def vpc_config(ministack: Ministack, where: Where, given: Shape) -> tuple[
     (https://docs.aws.amazon.com/eks/latest/userguide/network-reqs.html).
     """
     found = await _cluster_subnets(ministack, where, given.get("subnetIds", []))
-    await _check_security_groups(ministack, where, given.get("securityGroupIds", []))
+    await check_security_groups(ministack, where, given.get("securityGroupIds", []))
     config = {
         "subnetIds": [subnet["SubnetId"] for subnet in found],
         "securityGroupIds": list(given.get("securityGroupIds", [])),
@@ -65,7 +65,7 @@ async def changed_vpc(ministack: Ministack, where: Where, before: Shape, given: 
             raise invalid_parameter("Provided subnets belong to a different VPC than the cluster's VPC.")
         after["subnetIds"] = list(given["subnetIds"])
     if given.get("securityGroupIds"):
-        await _check_security_groups(ministack, where, given["securityGroupIds"])
+        await check_security_groups(ministack, where, given["securityGroupIds"])
         after["securityGroupIds"] = list(given["securityGroupIds"])
     return after
 
@@ -160,7 +160,8 @@ async def launch_template(ministack: Ministack, where: Where, given: Shape) -> t
     return resolved, found.get("LaunchTemplateData", {})
 
 
-async def _check_security_groups(ministack: Ministack, where: Where, ids: t.Sequence[str]) -> None:
+async def check_security_groups(ministack: Ministack, where: Where, ids: t.Sequence[str]) -> None:
+    """Refuse a security group that EC2 does not know; raises InvalidParameterException."""
     for group in ids:
         try:
             answer = await ministack.call("ec2", "DescribeSecurityGroups", {"GroupIds": [group]}, where)

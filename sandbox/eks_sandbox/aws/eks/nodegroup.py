@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import typing as t
 
 from eks_sandbox.aws.eks import access_entry
 from eks_sandbox.aws.eks import network
+from eks_sandbox.aws.eks import node_role
 from eks_sandbox.aws.eks import nodegroup_config
 from eks_sandbox.aws.eks import versions
 from eks_sandbox.aws.eks.cluster import require_active
@@ -29,6 +31,8 @@ from eks_sandbox.aws.errors import in_use
 from eks_sandbox.aws.errors import invalid_parameter
 from eks_sandbox.aws.errors import invalid_request
 from eks_sandbox.aws.errors import limit_exceeded
+from eks_sandbox.aws.knobs import Knobs
+from eks_sandbox.interfaces import NodeSpec
 
 #: Quota "Managed node groups per cluster".
 NODEGROUPS_PER_CLUSTER = 30
@@ -47,10 +51,12 @@ async def create_nodegroup(context: Context, parameters: Shape) -> Shape:
         raise limit_exceeded("Nodegroup limit exceeded for cluster.", clusterName=cluster.spec.name)
     require_active(cluster)
     nodegroup_config.check(cluster, parameters)
-    nodegroup_config.check_node_role(context, parameters["nodeRole"])
+    node_role.check(context, parameters["nodeRole"])
     subnets = await nodegroup_config.subnets(state, cluster, parameters["subnets"])
     template, data = await nodegroup_config.launch_template(state, cluster, parameters)
-    await network.check_key_pair(state.ministack, cluster.spec, parameters.get("remoteAccess", {}).get("ec2SshKey"))
+    access = parameters.get("remoteAccess", {})
+    await network.check_key_pair(state.ministack, cluster.spec, access.get("ec2SshKey"))
+    await network.check_security_groups(state.ministack, cluster.spec, access.get("sourceSecurityGroups", []))
     scaling = {**nodegroup_config.DEFAULT_SCALING, **parameters.get("scalingConfig", {})}
     shape = nodegroup_config.new_shape(cluster, parameters, template, data)
     shape.update(scalingConfig=nodegroup_config.checked_scaling(scaling), tags=new_tags(parameters))
@@ -100,14 +106,15 @@ async def update_nodegroup_version(context: Context, parameters: Shape) -> Shape
     if version not in (nodegroup.shape["version"], cluster.shape["version"]):
         message = f"Nodegroup version {version} must be the cluster's version {cluster.shape['version']}"
         raise invalid_parameter(message, nodegroupName=parameters["nodegroupName"])
-    if "releaseVersion" in parameters:
-        nodegroup_config.check_release(parameters["releaseVersion"], version)
+    release = parameters.get("releaseVersion", versions.release(version))
+    nodegroup_config.check_release(release, version, nodegroup.shape["releaseVersion"])
     changed: Shape = {"launchTemplate": template} if template else {}
     shown = {"LaunchTemplateVersion": template["version"]} if template else {}
     if not custom:
-        changed |= {"version": version, "releaseVersion": versions.release(version)}
-        shown |= {"Version": version, "ReleaseVersion": changed["releaseVersion"]}
-    return _begin_update(context.state, cluster, nodegroup, "VersionUpdate", changed, shown)
+        changed |= {"version": version, "releaseVersion": release}
+        shown |= {"Version": version, "ReleaseVersion": release}
+    forced = bool(parameters.get("force"))
+    return _begin_update(context.state, cluster, nodegroup, "VersionUpdate", changed, shown, forced)
 
 
 @operation("DeleteNodegroup", _resource)
@@ -133,6 +140,7 @@ def _changed_settings(shape: Shape, parameters: Shape) -> Shape:
     if "updateConfig" in parameters:
         changed["updateConfig"] = nodegroup_config.update_config(parameters["updateConfig"])
     if "nodeRepairConfig" in parameters:
+        nodegroup_config.check_repair(parameters["nodeRepairConfig"])
         changed["nodeRepairConfig"] = parameters["nodeRepairConfig"]
     if "labels" in parameters:
         changed["labels"] = nodegroup_config.changed_labels(shape["labels"], parameters["labels"])
@@ -171,11 +179,13 @@ async def _changed_template(context: Context, nodegroup: Nodegroup, given: Shape
 async def _start(state: State, cluster: Cluster, nodegroup: Nodegroup, subnets: list[Shape]) -> None:
     """CREATING -> ACTIVE when its nodes have joined, or what the knobs say."""
     outcome = state.knobs.nodegroup_outcomes.get(nodegroup.shape["nodegroupName"])
-    if outcome == "CREATE_FAILED":
+    joining = nodes(cluster, nodegroup, subnets)
+    failure = node_role.failure(state.ministack, cluster, nodegroup.shape["nodeRole"]) if joining else None
+    if outcome == "CREATE_FAILED" or failure is not None:
         await asyncio.sleep(state.knobs.nodegroup_seconds)
-        _fail(state, nodegroup, outcome)
+        _fail(state, nodegroup, "CREATE_FAILED", failure, joining)
         return
-    nodegroup.nodes = nodes(cluster, nodegroup, subnets)
+    nodegroup.nodes = joining
     await asyncio.gather(state.set_nodes(cluster), asyncio.sleep(state.knobs.nodegroup_seconds))
     if outcome == "DEGRADED":
         _fail(state, nodegroup, outcome)
@@ -197,15 +207,18 @@ async def _delete(state: State, cluster: Cluster, nodegroup: Nodegroup) -> None:
         cluster.access_entries.pop(role, None)
 
 
-def _fail(state: State, nodegroup: Nodegroup, status: str) -> None:
+def _fail(
+    state: State, nodegroup: Nodegroup, status: str, reason: str | None = None, joining: t.Sequence[NodeSpec] = ()
+) -> None:
     code = state.knobs.nodegroup_issues.get(nodegroup.shape["nodegroupName"], "NodeCreationFailure")
-    message = f"The sandbox was told to let this node group end {status}."
-    issue = {"code": code, "message": message, "resourceIds": [node.instance_id for node in nodegroup.nodes]}
+    message = reason or f"The sandbox was told to let this node group end {status}."
+    instances = [node.instance_id for node in joining or nodegroup.nodes]
+    issue = {"code": code, "message": message, "resourceIds": instances}
     nodegroup.shape.update(status=status, health={"issues": [issue]})
 
 
 def _begin_update(
-    state: State, cluster: Cluster, nodegroup: Nodegroup, kind: str, changed: Shape, shown: Shape
+    state: State, cluster: Cluster, nodegroup: Nodegroup, kind: str, changed: Shape, shown: Shape, forced: bool = False
 ) -> Shape:
     update = new_update(kind, shown)
     update.nodegroup = nodegroup.shape["nodegroupName"]
@@ -214,11 +227,9 @@ def _begin_update(
 
     async def finish() -> None:
         wait = asyncio.create_task(asyncio.sleep(state.knobs.nodegroup_seconds))
-        if succeeds(update, state.knobs):
+        if (forced and _only_evictions_fail(kind, state.knobs)) or succeeds(update, state.knobs):
             nodegroup.shape.update(changed)
-            subnets = await network.subnets(state.ministack, cluster.spec, nodegroup.shape["subnets"])
-            nodegroup.nodes = nodes(cluster, nodegroup, subnets)
-            await state.set_nodes(cluster)
+            await _change_nodes(state, cluster, nodegroup, replace=kind == "VersionUpdate")
         await wait
         nodegroup.shape.update(status="ACTIVE", modifiedAt=now())
         if update.shape["status"] == "InProgress":
@@ -226,6 +237,25 @@ def _begin_update(
 
     state.later(finish())
     return {"update": update.shape}
+
+
+def _only_evictions_fail(kind: str, knobs: Knobs) -> bool:
+    """Whether the update would fail because of pods that cannot be evicted, which force overrides."""
+    return knobs.update_errors.get(kind) == "PodEvictionFailure"
+
+
+async def _change_nodes(state: State, cluster: Cluster, nodegroup: Nodegroup, *, replace: bool) -> None:
+    """Nodes as the settings say now; in an update of the version all new ones, which come before the old ones go.
+
+    https://docs.aws.amazon.com/eks/latest/userguide/managed-node-update-behavior.html
+    """
+    subnets = await network.subnets(state.ministack, cluster.spec, nodegroup.shape["subnets"])
+    after = nodes(cluster, nodegroup, subnets, keep=not replace)
+    if replace and nodegroup.shape["updateConfig"].get("updateStrategy") != "MINIMAL":
+        nodegroup.nodes = [*nodegroup.nodes, *after]
+        await state.set_nodes(cluster)
+    nodegroup.nodes = after
+    await state.set_nodes(cluster)
 
 
 def _require_settled(nodegroup: Nodegroup) -> None:

@@ -8,10 +8,8 @@ import re
 import typing as t
 import uuid
 
-from eks_sandbox.aws import trust
 from eks_sandbox.aws.eks import network
 from eks_sandbox.aws.eks import versions
-from eks_sandbox.aws.eks.operations import Context
 from eks_sandbox.aws.eks.state import Cluster
 from eks_sandbox.aws.eks.state import Shape
 from eks_sandbox.aws.eks.state import State
@@ -41,6 +39,7 @@ def check(cluster: Cluster, parameters: Shape) -> None:
         raise invalid_parameter(f"Nodegroup version {wanted} must be the cluster's version {current}")
     if "releaseVersion" in parameters:
         check_release(parameters["releaseVersion"], current)
+    check_repair(parameters.get("nodeRepairConfig", {}))
     kind = parameters.get("amiType", DEFAULT_AMI_TYPE)
     if kind.startswith("AL2_") and versions.minor(current) > LAST_AL2:
         raise invalid_parameter(f"Requested AMI for this version {current} is not supported")
@@ -51,13 +50,23 @@ def check(cluster: Cluster, parameters: Shape) -> None:
     check_taints(parameters.get("taints", []))
 
 
-def check_release(release: str, version: str) -> None:
-    """Only the newest image of a Kubernetes version can be asked for."""
-    if release != versions.release(version):
-        raise invalid_parameter(
-            f"Requested Nodegroup release version {release} is invalid. Allowed release version is "
-            f"{versions.release(version)}"
-        )
+def check_release(release: str, version: str, before: str | None = None) -> None:
+    """An image of this Kubernetes version, and never an older one than before (UpdateNodegroupVersion).
+
+    The words of the first refusal are those of https://github.com/eksctl-io/eksctl/issues/7976.
+    """
+    releases = versions.releases(version)
+    if release not in releases:
+        raise invalid_parameter(f"Requested release version {release} is not valid for kubernetes version {version}.")
+    if before in releases and releases.index(release) < releases.index(before):
+        raise invalid_parameter(f"Release version {before} cannot be rolled back to {release}.")
+
+
+def check_repair(given: Shape) -> None:
+    """Of a number and its percentage only one can be given (NodeRepairConfig)."""
+    for stem in ("maxUnhealthyNodeThreshold", "maxParallelNodesRepaired"):
+        if {f"{stem}Count", f"{stem}Percentage"} <= set(given):
+            raise invalid_parameter(f"Only one of {stem}Count and {stem}Percentage can be given.")
 
 
 def check_labels(labels: t.Mapping[str, str]) -> None:
@@ -96,7 +105,7 @@ def checked_scaling(scaling: Shape) -> Shape:
 def new_shape(cluster: Cluster, parameters: Shape, template: Shape | None, data: Shape) -> Shape:
     """What DescribeNodegroup answers, with AWS's defaults."""
     name = parameters["nodegroupName"]
-    custom = "ImageId" in data
+    custom, newest = "ImageId" in data, versions.release(cluster.shape["version"])
     in_template = [data["InstanceType"]] if "InstanceType" in data else []
     instance_types = parameters.get("instanceTypes") or ([] if in_template else ["t3.medium"])
     shape = {
@@ -104,7 +113,7 @@ def new_shape(cluster: Cluster, parameters: Shape, template: Shape | None, data:
         "nodegroupArn": resource_arn(cluster.spec, "nodegroup", cluster.spec.name, name, str(uuid.uuid4())),
         "clusterName": cluster.spec.name,
         "version": parameters.get("version", cluster.shape["version"]),
-        "releaseVersion": data["ImageId"] if custom else versions.release(cluster.shape["version"]),
+        "releaseVersion": data["ImageId"] if custom else parameters.get("releaseVersion", newest),
         "createdAt": now(),
         "modifiedAt": now(),
         "status": "CREATING",
@@ -129,21 +138,8 @@ def update_config(given: Shape) -> Shape:
     """How many nodes an update may take away at a time; one unless it is said."""
     if {"maxUnavailable", "maxUnavailablePercentage"} <= set(given):
         raise invalid_parameter("Only one of maxUnavailable and maxUnavailablePercentage can be given.")
-    return {key: value for key, value in given.items() if value is not None} or {"maxUnavailable": 1}
-
-
-def check_node_role(context: Context, role_arn: str) -> None:
-    """Refuse a role that does not exist or that EC2 may not assume."""
-    try:
-        role = context.pass_role(role_arn, "ec2.amazonaws.com")
-    except LookupError as error:
-        name = role_arn.rsplit("/", 1)[-1]
-        raise invalid_parameter(f"The role with name {name} cannot be found.") from error
-    if not trust.names_service(role.trust_policy, "ec2.amazonaws.com", ["sts:AssumeRole"]):
-        raise invalid_parameter(
-            "Following required service principals [ec2.amazonaws.com] were not found in the trust relationships of "
-            f"nodeRole {role_arn}"
-        )
+    kept = {key: value for key, value in given.items() if value is not None}
+    return kept if set(kept) - {"updateStrategy"} else {"maxUnavailable": 1, **kept}
 
 
 async def subnets(state: State, cluster: Cluster, ids: t.Sequence[str]) -> list[Shape]:

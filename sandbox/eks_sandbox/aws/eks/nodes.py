@@ -15,11 +15,12 @@ from eks_sandbox.aws.errors import invalid_request
 from eks_sandbox.interfaces import NodeSpec
 
 
-def nodes(cluster: Cluster, nodegroup: Nodegroup, subnets: list[Shape]) -> list[NodeSpec]:
-    """As many nodes as desired, spread over the subnets; those that are there stay, with new labels and taints."""
+def nodes(cluster: Cluster, nodegroup: Nodegroup, subnets: list[Shape], *, keep: bool = True) -> list[NodeSpec]:
+    """As many nodes as desired, spread over the subnets; those to keep stay, with new labels and taints."""
     taken = {node.name for node in cluster.nodes}
     wanted = nodegroup.shape["scalingConfig"]["desiredSize"]
-    kept = [_node(cluster, nodegroup, node.name, node.zone, node.instance_id) for node in nodegroup.nodes[:wanted]]
+    staying = nodegroup.nodes[:wanted] if keep else []
+    kept = [_node(cluster, nodegroup, node.name, node.zone, node.instance_id) for node in staying]
     for subnet in itertools.islice(itertools.cycle(subnets), len(kept), wanted):
         name = _free_name(cluster, subnet, taken)
         taken.add(name)

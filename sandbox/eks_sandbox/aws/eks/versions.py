@@ -30,9 +30,14 @@ def minor(version: str) -> int:
     return int(version.partition(".")[2])
 
 
+def releases(version: str) -> list[str]:
+    """The images for the nodes of a version, as DescribeNodegroup names them, oldest first."""
+    return [f"{version}.1-20251112", f"{version}.2-20260120"]
+
+
 def release(version: str) -> str:
-    """The newest image for the nodes of a version, as DescribeNodegroup names it."""
-    return f"{version}.2-20260120"
+    """The newest image for the nodes of a version."""
+    return releases(version)[-1]
 
 
 def describe(parameters: Shape) -> list[Shape]:
