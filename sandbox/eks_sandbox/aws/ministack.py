@@ -30,6 +30,7 @@ from eks_sandbox.aws.errors import access_denied
 from eks_sandbox.aws.http import Application
 from eks_sandbox.aws.http import Request
 from eks_sandbox.aws.knobs import Knobs
+from eks_sandbox.aws.launch_templates import keep_volume_keys
 from eks_sandbox.aws.ministack_checks import Checks
 from eks_sandbox.aws.model import service_model
 from eks_sandbox.aws.nat_gateways import NatGateways
@@ -150,6 +151,7 @@ class Ministack:
         self._checks.accounts = self._administrators.keys()
         self._checks.install()
         NatGateways(ec2, knobs).install()
+        keep_volume_keys(ec2)
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
