@@ -17,7 +17,7 @@ from eks_sandbox.aws.eks import access_entry
 from eks_sandbox.aws.eks import auto_mode
 from eks_sandbox.aws.eks import cluster_config
 from eks_sandbox.aws.eks import network
-from eks_sandbox.aws.eks import nodegroup_config
+from eks_sandbox.aws.eks import node_role
 from eks_sandbox.aws.eks import versions
 from eks_sandbox.aws.eks.operations import Context
 from eks_sandbox.aws.eks.operations import any_resource
@@ -264,7 +264,7 @@ def _role_actions(parameters: Shape) -> list[str]:
 def _check_auto_node_role(context: Context, settings: Shape) -> None:
     role_arn = settings["computeConfig"].get("nodeRoleArn")
     if role_arn:
-        nodegroup_config.check_node_role(context, role_arn)
+        node_role.check(context, role_arn)
 
 
 def _check_cluster_role(context: Context, role_arn: str, actions: list[str]) -> None:
