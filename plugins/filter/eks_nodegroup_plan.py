@@ -60,7 +60,7 @@ EXAMPLES = r"""
     that:
       - plan[0].subnet_ids == ['subnet-0a1b2c3d4e5f60718']
       - plan[0].template.name == 'example-workers'
-      - plan[0].template.data.metadata_options.http_put_response_hop_limit == 1
+      - plan[0].template.data.metadata_options == {"http_tokens": "required", "http_put_response_hop_limit": 1}
       - plan[0].template.changed
   vars:
     plan: >-
@@ -108,7 +108,9 @@ VOLUME = {
 #: What EKS itself can set, without a launch template.
 WITHOUT_TEMPLATE = {"disk_size"}
 DEVICE = "/dev/xvda"
-#: By which M(podidentity.eks.eks_nodegroup) knows a node group that has replaced the one of this name.
+#: What EKS gives nodes without a launch template; EC2's own defaults are laxer and stricter than that.
+METADATA_DEFAULTS = {"http_tokens": "required", "http_put_response_hop_limit": 2}
+#: By which the module eks_nodegroup knows a node group that has replaced the one of this name.
 REPLACES_TAG = "podidentity.eks/nodegroup"
 #: What EKS gives a volume that is not declared (https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html).
 VOLUME_DEFAULTS = {"volume_size": 20, "volume_type": "gp3"}
@@ -175,7 +177,8 @@ def template_data(group: Resource, ids: t.Mapping[str, str], cluster_security_gr
         ebs = {**VOLUME_DEFAULTS, **volume, "delete_on_termination": True}
         data["block_device_mappings"] = [{"device_name": group.get("disk_device") or DEVICE, "ebs": ebs}]
     if group.get("metadata_options"):
-        data["metadata_options"] = {key: value for key, value in group["metadata_options"].items() if value is not None}
+        declared = {key: value for key, value in group["metadata_options"].items() if value is not None}
+        data["metadata_options"] = {**METADATA_DEFAULTS, **declared}
     return data
 
 
@@ -189,18 +192,21 @@ def compared(name: str, data: Resource, found: Resource | None, tags: t.Mapping[
     if found is None:
         return {"name": name, "data": data, "changed": True, "version": None}
     untagged = any(found.get("tags", {}).get(key) != str(value) for key, value in tags.items())
-    changed = plain(found["data"]) != plain(data) or untagged
+    changed = differs(found["data"], data) or untagged
     return {"name": name, "data": data, "changed": changed, "version": found["latest_version_number"]}
 
 
-def plain(data: Resource) -> Resource:
-    """The data without the order that does not matter; EC2 answers an instance's metadata with its state beside."""
-    options = {key: value for key, value in (data.get("metadata_options") or {}).items() if key != "state"}
-    return {
-        **data,
-        "security_group_ids": sorted(data.get("security_group_ids") or []),
-        "metadata_options": options,
-    }
+def differs(found: Resource, wanted: Resource) -> bool:
+    """Whether a launch template holds something else; security groups have no order, and EC2 answers options of the
+    instance metadata that were not asked for."""
+    options, found_options = (data.get("metadata_options") or {} for data in (wanted, found))
+    known = {key: value for key, value in found_options.items() if key in METADATA_DEFAULTS}
+    groups, found_groups = (sorted(data.get("security_group_ids") or []) for data in (wanted, found))
+    rest, found_rest = (
+        {key: value for key, value in data.items() if key not in {"metadata_options", "security_group_ids"}}
+        for data in (wanted, found)
+    )
+    return (options, groups, rest) != (known, found_groups, found_rest)
 
 
 class FilterModule:

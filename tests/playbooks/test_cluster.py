@@ -319,3 +319,22 @@ def test_removal_takes_everything_of_ours_in_the_right_order(
     assert [each["AllocationId"] for each in ec2.describe_addresses()["Addresses"]] == [foreign]
     run = role(**removed)
     assert (run.code, run.count("changed"), writes(sandbox)) == (0, 0, [])
+
+
+def test_a_cluster_of_somebody_elses_is_left_whatever_is_declared(
+    role: t.Callable[..., Run], sandbox: SandboxProcess, ec2: t.Any, eks: t.Any
+) -> None:
+    vpc_id = ec2.create_vpc(CidrBlock="10.99.0.0/16")["Vpc"]["VpcId"]
+    subnet_ids = [
+        ec2.create_subnet(VpcId=vpc_id, CidrBlock=f"10.99.{number}.0/24", AvailabilityZone=f"eu-west-1{zone}")
+        for number, zone in enumerate("ab")
+    ]
+    arn = make_role(sandbox.client("iam"), "their-cluster", "eks.amazonaws.com")
+    network = {"subnetIds": [each["Subnet"]["SubnetId"] for each in subnet_ids]}
+    eks.create_cluster(name=CLUSTER, roleArn=arn, resourcesVpcConfig=network)
+    eks.get_waiter("cluster_active").wait(name=CLUSTER, WaiterConfig={"Delay": 1})
+    for state in ("present", "absent"):
+        run = role(**FULL, cluster_state=state)
+        assert (run.code, run.count("changed")) == (0, 0)
+        assert f"Cluster {CLUSTER} exists without our tag" in run.output
+        assert sandbox.calls() == {"eks:DescribeCluster": 1}

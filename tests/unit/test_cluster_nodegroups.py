@@ -98,10 +98,16 @@ def test_a_launch_template_with_security_groups_names_the_clusters_own_too() -> 
     }
 
 
-def test_a_launch_template_without_security_groups_leaves_them_to_eks() -> None:
-    options = {"http_tokens": "required", "http_put_response_hop_limit": 1}
-    data = plan({"metadata_options": options}, observed())["template"]["data"]
-    assert data == {"metadata_options": options}
+@pytest.mark.parametrize(
+    ("declared", "options"),
+    [
+        ({"http_put_response_hop_limit": 1}, {"http_tokens": "required", "http_put_response_hop_limit": 1}),
+        ({"http_tokens": "optional"}, {"http_tokens": "optional", "http_put_response_hop_limit": 2}),
+    ],
+)
+def test_options_of_the_metadata_that_are_not_declared_are_as_eks_has_them(declared: Mapping, options: Mapping) -> None:
+    data = plan({"metadata_options": declared}, observed())["template"]["data"]
+    assert data == {"metadata_options": options}, "without security groups, which EKS adds itself then"
 
 
 def test_a_volume_is_as_declared_and_goes_with_its_node() -> None:
@@ -134,7 +140,7 @@ GROUP = {"additional_security_groups": ["sg-given", METRICS], "metadata_options"
 def test_a_launch_template_as_declared_stays() -> None:
     found = template(GROUP, tags={"team": "one"})
     found["data"]["security_group_ids"].reverse()
-    found["data"]["metadata_options"]["state"] = "applied"
+    found["data"]["metadata_options"] |= {"state": "applied", "http_endpoint": "enabled"}
     planned = plan(GROUP, observed(templates=[found]), tags={"team": "one"})["template"]
     assert (planned["changed"], planned["version"]) == (False, 3)
 
