@@ -134,7 +134,7 @@ def eks_network_plan(zones: t.Sequence[str], cidr: str, *, nat: str, observed: R
     lacking = [list(lacks(each, existing.get((each["zone"], each["kind"])), routed)) for each in subnets]
     missing = [text for texts in lacking for text in texts]
     missing += [f"NAT gateway in {gateway['zone']}" for gateway in gateways if "nat_gateway_id" not in gateway]
-    tables = planned_tables(list(dict.fromkeys(zones)), nat, gateways)
+    tables = planned_tables(list(dict.fromkeys(zones)), gateways)
     missing += misrouted(tables, gateways, existing, routed)
     ended = surplus(gateways, observed, {routed.get(each["subnet_id"]) for each in undeclared(subnets, observed)})
     missing += [f"removal of NAT gateway {gateway_id}, which no subnet needs" for gateway_id in ended]
@@ -230,16 +230,22 @@ def surplus(gateways: t.Sequence[Resource], observed: Resource, in_use: t.Collec
     return [one["nat_gateway_id"] for one in living_gateways(observed) if one["nat_gateway_id"] not in needed]
 
 
-def planned_tables(zones: list[str], nat: str, gateways: t.Sequence[Resource]) -> list[dict[str, t.Any]]:
-    """The public route table, and a private one for each NAT gateway."""
+def planned_tables(zones: list[str], gateways: t.Sequence[Resource]) -> list[dict[str, t.Any]]:
+    """The public route table, and a private one in each zone.
+
+    With one private table for all zones, subnets would have to change tables when NAT gateways come or go, and
+    amazon.aws 10 takes such a subnet off its old table without putting it on the new one.
+    """
+    ways_out = {gateway["zone"] for gateway in gateways}
     private = [
         {
-            "name": f"private-{gateway['zone']}" if nat == "per_zone" else "private",
+            "name": f"private-{zone}",
             "kind": "private",
-            "zones": [gateway["zone"]] if nat == "per_zone" else zones,
-            "nat_zone": gateway["zone"],
+            "zones": [zone],
+            "nat_zone": zone if zone in ways_out else gateways[0]["zone"],
         }
-        for gateway in gateways
+        for zone in zones
+        if gateways
     ]
     return [{"name": "public", "kind": "public", "zones": zones}, *private]
 
