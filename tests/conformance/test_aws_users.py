@@ -41,8 +41,9 @@ def test_the_operator_may_do_what_the_collection_does_and_no_more(account: Accou
     iam.create_role(RoleName="other", AssumeRolePolicyDocument=trust_policy("pods.eks.amazonaws.com", POD_ACTIONS))
     with refused("AccessDenied", "iam:CreateUser"):
         iam.create_user(UserName="friend")
-    with refused("AccessDeniedException", "eks:ListClusters"):
-        eks.list_clusters()
+    assert eks.list_clusters()["clusters"] == ["one"]
+    with refused("AccessDeniedException", "eks:ListUpdates"):
+        eks.list_updates(name="one")
     with refused("AccessDenied"):
         account.sandbox.client("s3", **keys).list_buckets()
 

@@ -227,6 +227,17 @@ def test_a_service_account_that_the_addon_does_not_have_is_told_before_its_role_
     assert problem.endswith("none of it can have one.")
 
 
+def test_a_service_account_of_another_version_is_for_the_module_to_judge() -> None:
+    accounts = [{"name": "nobody", "role": {"arn": GIVEN}}]
+    planned = plan(driver(service_accounts=accounts, version="latest"), available=[AVAILABLE])
+    assert (planned["problems"], len(planned["changes"])) == ([], 1)
+    accounts = [{"name": "nobody", "role": {"name": "made"}}]
+    [problem] = plan(driver(service_accounts=accounts, version="latest"), available=[AVAILABLE])["problems"]
+    assert "no policies that AWS recommends for the default version: give role.managed_policies" in problem
+    accounts[0]["role"] = {"name": "made", "managed_policies": ["Mine"]}
+    assert plan(driver(service_accounts=accounts, version="latest"), available=[AVAILABLE])["problems"] == []
+
+
 @pytest.mark.parametrize(
     ("addons", "says"),
     [
@@ -243,6 +254,7 @@ def test_a_service_account_that_the_addon_does_not_have_is_told_before_its_role_
         ([driver(preserve="yes")], ["preserve", "true or false"]),
         ([driver(namespace="A")], ['namespace "A"']),
         ([driver(service_accounts={})], ["service_accounts {}", "give a list"]),
+        ([driver(service_accounts=["a"])], ['service_accounts ["a"]', "each with name and role"]),
         ([driver(service_accounts=[{"name": "a"}])], ["Service account a of add-on driver needs a role"]),
         ([driver(service_accounts=[{"name": "A", "role": {"arn": GIVEN}}])], ["has no name of a service account"]),
         ([with_role(arn=GIVEN.replace("1111", "9999"))], ["the cluster is in 111122223333"]),

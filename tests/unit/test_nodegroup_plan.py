@@ -36,6 +36,7 @@ BEFORE: dict[str, t.Any] = {
     "disk_size": 20,
     "scaling_config": {"min_size": 1, "max_size": 3, "desired_size": 2},
     "update_config": {"max_unavailable": 1},
+    "node_repair_config": {"enabled": False},
     "labels": {"pool": "general"},
     "taints": [BATCH, SPOT],
     "tags": {"team": "platform"},
@@ -356,14 +357,33 @@ TAINTS = st.lists(
 SCALING = st.fixed_dictionaries(
     {}, optional={"min_size": st.integers(0, 2), "desired_size": st.just(2), "max_size": st.integers(2, 5)}
 )
-UPDATE_CONFIGS = st.sampled_from([{"max_unavailable": 1}, {"max_unavailable": 2}, {"max_unavailable_percentage": 33}])
+UPDATE_CONFIGS = st.sampled_from(
+    [
+        {"max_unavailable": 1},
+        {"max_unavailable": 2, "update_strategy": "DEFAULT"},
+        {"max_unavailable_percentage": 33},
+        {"update_strategy": "MINIMAL"},
+    ]
+)
 TEMPLATES = st.sampled_from([{"id": "lt-1"}, {"id": "lt-1", "version": "1"}, {"name": "nodes", "version": "2"}])
+REPAIRS = st.fixed_dictionaries(
+    {},
+    optional={
+        "enabled": st.booleans(),
+        "max_parallel_nodes_repaired_count": st.integers(1, 2),
+        "max_unhealthy_node_threshold_percentage": st.just(50),
+    },
+)
 SPECS = st.builds(
     NodegroupSpec,
     cluster_name=st.just("example"),
     name=st.just("general"),
     scaling=st.none() | SCALING,
     update_config=st.none() | UPDATE_CONFIGS,
+    repair_config=st.none() | REPAIRS,
+    version=st.sampled_from([None, "1.33", "1.34"]),
+    release_version=st.sampled_from([None, "1.33.1-20251112", "1.34.2-20260120"]),
+    force_update=st.booleans(),
     labels=st.none() | st.dictionaries(KEYS, TEXTS),
     taints=st.none() | TAINTS,
     launch_template=st.none() | TEMPLATES,
@@ -382,6 +402,8 @@ def test_after_a_plan_there_is_nothing_left_to_do(wanted: NodegroupSpec) -> None
 PLACES = {
     "scaling": "scaling_config",
     "update_config": "update_config",
+    "repair_config": "node_repair_config",
+    "version": "version",
     "labels": "labels",
     "taints": "taints",
     "launch_template": "launch_template",

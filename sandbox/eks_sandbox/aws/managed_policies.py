@@ -25,6 +25,7 @@ def _if(operator: str, key: str, value: str) -> dict[str, t.Any]:
 
 _VOLUMES, _SNAPSHOTS, _INSTANCES = (f"arn:aws:ec2:*:*:{kind}/*" for kind in ("volume", "snapshot", "instance"))
 _EBS_TAG, _EFS_TAG = "ebs.csi.aws.com/cluster", "efs.csi.aws.com/cluster"
+#: As of July 2025; AWS has changed it several times since.
 _EBS_CSI = [
     _allow(
         "",

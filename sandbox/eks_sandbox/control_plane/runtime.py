@@ -287,7 +287,8 @@ class Runtime:
         """Give a node the labels and taints that its group has now; what others have put on it stays."""
         before, kubelet.node = kubelet.node, after
         found = await self._admin.request("GET", api.NODES.path("", after.name))
-        foreign = [taint for taint in found["spec"].get("taints", []) if taint not in list(before.taints)]
+        ours = {(taint["key"], taint["effect"]) for taint in (*before.taints, *after.taints)}
+        foreign = [each for each in found["spec"].get("taints", []) if (each["key"], each["effect"]) not in ours]
         labels = {**dict.fromkeys(before.labels), **after.labels}
         change = {"metadata": {"labels": labels}, "spec": {"taints": [*foreign, *map(dict, after.taints)] or None}}
         await self._admin.patch(api.NODES, found, change)

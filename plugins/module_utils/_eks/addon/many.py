@@ -137,7 +137,7 @@ def _value_problems(item: Mapping) -> c.Iterator[str]:
 
 def _account_problems(item: Mapping, account: str) -> c.Iterator[str]:
     given = item.get("service_accounts")
-    if given is not None and not isinstance(given, (list, tuple)):
+    if given is not None and (not isinstance(given, (list, tuple)) or len(_accounts(item)) < len(given)):
         yield f"Add-on {item['name']} has service_accounts {shown(given)}: give a list, each with name and role."
     names = [one.get("name") for one in _accounts(item)]
     for one in _accounts(item):
@@ -225,15 +225,20 @@ def _workloads(item: Mapping, known: Known) -> c.Iterator[dict[str, t.Any]]:
 
 
 def _unsupported(item: Mapping, known: Known) -> c.Iterator[str]:
-    """What EKS would refuse after the roles were made."""
-    offer = known.available.get(item["name"])
+    """What EKS would refuse, or nobody can know, after the roles were made; service accounts differ by version."""
+    offer, before = known.available.get(item["name"]), known.installed.get(item["name"], {})
     if offer is None or "pod_identity" not in offer:
         return
+    choice = _choice(_spec(item, known.cluster.name), before.get("version"), offer)
+    version = (choice.version or before.get("version")) if choice else None
     has = [one["service_account"] for one in offer["pod_identity"]]
     for one in _accounts(item):
-        if one["name"] not in has:
+        where = f"Service account {one['name']} of add-on {item['name']}"
+        if one["name"] not in has and version == offer["default_version"]:
             can = f"{', '.join(has)} can have one" if has else "none of it can have one"
-            yield f"Service account {one['name']} of add-on {item['name']} cannot have a role by Pod Identity: {can}."
+            yield f"{where} cannot have a role by Pod Identity: {can}."
+        elif one["name"] not in has and one["role"].get("name") and _recommends(one["role"]):
+            yield f"{where} has no policies that AWS recommends for the default version: give role.managed_policies."
 
 
 def _decide(item: Mapping, known: Known) -> tuple[dict[str, t.Any] | None, str | None]:
@@ -263,14 +268,19 @@ def _compare(spec: declared.AddonSpec, before: Mapping | None, offer: Mapping | 
         return True, None
     if spec.namespace not in (None, before["namespace"]):
         return True, None
-    choice = versions.Choice()
-    if not versions.is_settled(spec.version, before["version"]):
-        offers = _offers(offer)
-        word = spec.version is not None and versions.is_word(spec.version)
-        if not offers or not (word or any(versions.is_meant(one.version, str(spec.version)) for one in offers)):
-            return True, None
-        choice = versions.choose(spec, offers, THIS, before["version"])
-    return comparing.needs_update(before, comparing.wanted(before, spec, choice.version)), choice.warning
+    choice = _choice(spec, before["version"], offer)
+    differs = choice is None or comparing.needs_update(before, comparing.wanted(before, spec, choice.version))
+    # What the module has to do with it, it says itself.
+    return differs, None if choice is None or differs else choice.warning
+
+
+def _choice(spec: declared.AddonSpec, installed: str | None, offer: Mapping | None) -> versions.Choice | None:
+    """The version that is meant, None where nothing is known that could be."""
+    if versions.is_settled(spec.version, installed):
+        return versions.Choice()
+    word = spec.version is None or versions.is_word(spec.version)
+    offers = [one for one in _offers(offer) if word or versions.is_meant(one.version, str(spec.version))]
+    return versions.choose(spec, offers, THIS, installed) if offers else None
 
 
 def _offers(offer: Mapping | None) -> list[versions.Offer]:

@@ -130,13 +130,14 @@ def _after(watch: Watch, change: Change, whole: replacing.NodegroupChange) -> di
 
 
 def _advice(failure: str, change: Change, whole: replacing.NodegroupChange) -> c.Iterator[str]:
+    if change.after is None:
+        return
     if NOT_JOINED in failure:
-        role = (change.after or {}).get("node_role")
         yield (
-            f"Nodes join when their role {role} has AmazonEKSWorkerNodePolicy, AmazonEKS_CNI_Policy and "
-            "AmazonEC2ContainerRegistryPullOnly (or policies that allow the same), and when they reach the cluster's "
-            "endpoint."
+            f"Nodes join when their role {change.after.get('node_role')} has AmazonEKSWorkerNodePolicy, "
+            "AmazonEKS_CNI_Policy and AmazonEC2ContainerRegistryPullOnly (or policies that allow the same), and when "
+            "they reach the cluster's endpoint."
         )
     standing = [group["nodegroup_name"] for group in whole.leaving if group["status"] not in ENDED]
-    if change.after is not None and standing:
+    if standing:
         yield f"{', '.join(standing)} stays as it was until then; the next run with replace=true goes on."

@@ -21,7 +21,7 @@ from eks_sandbox.aws.ministack import Ministack
 
 #: https://github.com/eksctl-io/eksctl/issues/4509
 NOT_JOINED = "Instances failed to join the kubernetes cluster"
-#: https://github.com/terraform-aws-modules/terraform-aws-eks/issues/1910
+#: https://github.com/terraform-aws-modules/terraform-aws-eks/issues/2041
 UNHEALTHY = "Unhealthy nodes in the kubernetes cluster"
 #: What a node asks EC2 for before it can register (nodeadm and the kubelet: its own name and instance type).
 _JOINING = ("ec2:DescribeInstances",)
