@@ -436,7 +436,7 @@ def test_auto_mode_can_come_later_where_the_role_lets_sessions_be_tagged(account
 
 
 def test_node_pools_of_auto_mode_come_and_go_and_their_role_stays(account: Account) -> None:
-    role, *others = (f"arn:aws:iam::111122223333:role/{name}" for name in ("nodes", "others"))
+    role, *others = (account.role(name, "ec2.amazonaws.com") for name in ("nodes", "others"))
     access = {"accessConfig": {"authenticationMode": "API"}, "bootstrapSelfManagedAddons": False}
     pools = {"enabled": True, "nodePools": ["system"], "nodeRoleArn": role}
     create(account, roleArn=account.role(*AUTO_ROLE), **access, **{**AUTO, "computeConfig": pools})

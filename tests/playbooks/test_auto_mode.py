@@ -1,6 +1,10 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""EKS Auto Mode in place of node groups: the same story, whose nodes and agent EKS provides."""
+"""Where the agent does not come from the add-on: a cluster in EKS Auto Mode, and one that is too old for Pod Identity.
+
+The tests are one day of a cluster in Auto Mode that somebody else has made: first without any node, then with those
+that pods brought, then with a node group as well.
+"""
 
 from __future__ import annotations
 
@@ -8,64 +12,146 @@ import json
 import pathlib
 import typing as t
 
+import kubernetes
+import pytest
+from playbooks.account import ROLE_PREFIX
+from playbooks.account import make_account
 from playbooks.account import writes
 from playbooks.conftest import Playbooks
+from playbooks.test_bad_days import WORKLOAD
+from playbooks.test_bad_days import the_error
 from sandbox_process import SandboxProcess
 
-CLUSTER = "eks-pod-identity-boto3"
-AUTO: dict[str, t.Any] = {"cluster_auto_mode": True, "cluster_nodegroups": []}
+SITE = "playbooks/site.yml"
+AGENT = "eks-pod-identity-agent"
+QUICKLY = {"Delay": 1}
+PASSED_OVER = (
+    f"Add-on {AGENT} was passed over: cluster auto is in EKS Auto Mode, whose nodes have the agent built in, and "
+)
+TOO_OLD = "Kubernetes 1.28 has EKS Pod Identity from platform version eks.4 on, and this cluster has eks.3."
 
 
-def policies(sandbox: SandboxProcess, role: str) -> set[str]:
-    """The names of the policies that a role has."""
-    attached = sandbox.client("iam").list_attached_role_policies(RoleName=role)["AttachedPolicies"]
-    return {policy["PolicyName"] for policy in attached}
+class Account:
+    """Somebody else's clusters: "auto" in Auto Mode, and "old" of an old platform version."""
+
+    def __init__(self, sandbox: SandboxProcess) -> None:
+        self.sandbox = sandbox
+        self.eks = sandbox.client("eks")
+        self.subnets = make_account(sandbox)
+        sandbox.knobs(cluster_platforms={"old": "1.28/eks.3"})
+        on = {"enabled": True}
+        pools = {"nodePools": ["general-purpose", "system"], "nodeRoleArn": f"{ROLE_PREFIX}eks-node"}
+        self.make_cluster("old")
+        self.make_cluster(
+            "auto",
+            bootstrapSelfManagedAddons=False,
+            computeConfig=on | pools,
+            kubernetesNetworkConfig={"elasticLoadBalancing": on},
+            storageConfig={"blockStorage": on},
+        )
+        api = kubernetes.config.new_client_from_config(str(sandbox.kubeconfig), context="auto")
+        self.core, self.apps = kubernetes.client.CoreV1Api(api), kubernetes.client.AppsV1Api(api)
+
+    def make_cluster(self, name: str, **more: t.Any) -> None:
+        self.eks.create_cluster(
+            name=name,
+            roleArn=f"{ROLE_PREFIX}eks-cluster",
+            resourcesVpcConfig={"subnetIds": self.subnets},
+            accessConfig={"authenticationMode": "API"},
+            **more,
+        )
+        self.eks.get_waiter("cluster_active").wait(name=name, WaiterConfig=QUICKLY)
+
+    def make_nodegroup(self) -> None:
+        nodes = {"clusterName": "auto", "nodegroupName": "nodes"}
+        self.eks.create_nodegroup(**nodes, nodeRole=f"{ROLE_PREFIX}eks-node", subnets=self.subnets)
+        self.eks.get_waiter("nodegroup_active").wait(**nodes, WaiterConfig=QUICKLY)
 
 
-def test_the_story_ends_with_proof_on_a_node_of_auto_mode(
-    playbook: Playbooks, sandbox: SandboxProcess, tmp_path: pathlib.Path
+@pytest.fixture(scope="module")
+def account(sandbox: SandboxProcess) -> Account:
+    return Account(sandbox)
+
+
+@pytest.fixture
+def declared(account: Account, tmp_path: pathlib.Path) -> t.Iterator[dict[str, t.Any]]:
+    """What a run for both clusters is given, with an empty call log."""
+    hosts = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+    path = tmp_path / "hosts.json"
+    path.write_text(json.dumps({"eks_clusters": {"hosts": {"auto": hosts, "old": hosts}}}), encoding="utf-8")
+    account.sandbox.clear_calls()
+    yield {"inventory": str(path), "eks_region": "eu-west-1"}
+
+
+def said(output: str) -> str:
+    """The output with its lines joined."""
+    return " ".join(output.split())
+
+
+def test_the_story_ends_with_proof_without_the_add_on(
+    playbook: Playbooks, account: Account, declared: dict[str, t.Any]
 ) -> None:
-    proof_file = tmp_path / "proof.json"
-    run = playbook("playbooks/site.yml", podidentity_proof_file=str(proof_file), **AUTO)
+    run = playbook(SITE, "--limit", "auto", **declared, podidentity_workloads=[WORKLOAD])
     assert run.code == 0
-    [proof] = json.loads(proof_file.read_text(encoding="utf-8"))
-    assert proof["proven"] is True
-    assert proof["identity"]["role"] == "EKS-S3-Access-Role"
+    assert f"{PASSED_OVER}no node has joined yet." in said(run.output)
+    assert account.eks.list_addons(clusterName="auto")["addons"] == []
+    [node] = account.core.list_node().items
+    assert node.metadata.labels["eks.amazonaws.com/compute-type"] == "auto"
+    assert account.sandbox.calls()["eks-auth:AssumeRoleForPodIdentity"] >= 1
 
 
-def test_eks_provides_nodes_and_agent(sandbox: SandboxProcess) -> None:
-    eks = sandbox.client("eks")
-    assert eks.list_nodegroups(clusterName=CLUSTER)["nodegroups"] == []
-    assert eks.list_addons(clusterName=CLUSTER)["addons"] == []
-    compute = eks.describe_cluster(name=CLUSTER)["cluster"]["computeConfig"]
-    assert (compute["enabled"], compute["nodePools"]) == (True, ["general-purpose", "system"])
-    assert compute["nodeRoleArn"].endswith(f":role/{CLUSTER}-nodes")
+def test_a_second_run_names_the_nodes_and_asks_aws_nothing_more(
+    playbook: Playbooks, account: Account, declared: dict[str, t.Any]
+) -> None:
+    run = playbook(SITE, "--limit", "auto", "--tags", "agent", **declared, podidentity_workloads=[WORKLOAD])
+    assert (run.code, run.count("changed", "auto")) == (0, 0)
+    [node] = account.core.list_node().items
+    name = node.metadata.name
+    assert f"{PASSED_OVER}it has no other node: {name} is of EKS Auto Mode, which has the agent built in." in said(
+        run.output
+    )
+    asked = {operation for operation in account.sandbox.calls() if not operation.startswith("sts:")}
+    assert asked == {"eks:DescribeCluster"}
 
 
-def test_the_roles_have_what_the_guide_names_for_auto_mode(sandbox: SandboxProcess) -> None:
-    assert policies(sandbox, f"{CLUSTER}-cluster") == {
-        "AmazonEKSClusterPolicy",
-        "AmazonEKSComputePolicy",
-        "AmazonEKSBlockStoragePolicy",
-        "AmazonEKSLoadBalancingPolicy",
-        "AmazonEKSNetworkingPolicy",
+def test_nodes_of_a_node_group_need_the_add_on(
+    playbook: Playbooks, account: Account, declared: dict[str, t.Any]
+) -> None:
+    account.make_nodegroup()
+    run = playbook(SITE, "--limit", "auto", "--tags", "agent", **declared, agent_ipv6=False, agent_hybrid=True)
+    assert run.code == 0
+    addon = account.eks.describe_addon(clusterName="auto", addonName=AGENT)["addon"]
+    assert addon["status"] == "ACTIVE"
+    assert json.loads(addon["configurationValues"]) == {
+        "agent": {"additionalArgs": {"-b": "169.254.170.23"}},
+        "daemonsets": {"hybrid": {"create": True}},
     }
-    assert policies(sandbox, f"{CLUSTER}-nodes") == {
-        "AmazonEKSWorkerNodeMinimalPolicy",
-        "AmazonEC2ContainerRegistryPullOnly",
-    }
-    role = sandbox.client("iam").get_role(RoleName=f"{CLUSTER}-cluster")["Role"]
-    assert role["AssumeRolePolicyDocument"]["Statement"][0]["Action"] == ["sts:AssumeRole", "sts:TagSession"]
+    status = account.apps.read_namespaced_daemon_set(AGENT, "kube-system").status
+    assert (status.number_ready, len(account.core.list_node().items)) == (2, 3)
+    account.sandbox.clear_calls()
+    again = playbook(SITE, "--limit", "auto", "--tags", "agent", **declared, agent_ipv6=False, agent_hybrid=True)
+    assert (again.code, again.count("changed", "auto")) == (0, 0)
+    # One for the play, one for the add-on, whose versions depend on the cluster's; the role itself takes the first.
+    assert account.sandbox.calls()["eks:DescribeCluster"] <= 2
 
 
-def test_a_second_run_changes_nothing(playbook: Playbooks, sandbox: SandboxProcess) -> None:
-    sandbox.clear_calls()
-    run = playbook("playbooks/site.yml", **AUTO)
-    assert (run.code, run.count("changed"), writes(sandbox)) == (0, 0, [])
+def test_an_old_platform_version_is_refused_before_any_write(
+    playbook: Playbooks, account: Account, declared: dict[str, t.Any]
+) -> None:
+    run = playbook(SITE, "--limit", "old", **declared, podidentity_workloads=[WORKLOAD])
+    assert the_error(run) == (
+        f"Cluster old has no EKS Pod Identity, so the add-on {AGENT} was not installed: {TOO_OLD}"
+    )
+    assert writes(account.sandbox) == []
 
 
-def test_teardown_leaves_nothing(playbook: Playbooks, sandbox: SandboxProcess) -> None:
-    assert playbook("playbooks/teardown.yml", **AUTO).code == 0
-    assert sandbox.client("eks").list_clusters()["clusters"] == []
-    left = [role["RoleName"] for role in sandbox.client("iam").list_roles()["Roles"]]
-    assert left == []
+def test_hybrid_nodes_are_refused_for_an_older_version(
+    playbook: Playbooks, account: Account, declared: dict[str, t.Any]
+) -> None:
+    hybrid: dict[str, t.Any] = {"agent_hybrid": True, "agent_version": "v1.3.2-eksbuild.2"}
+    run = playbook(SITE, "--limit", "auto", "--tags", "agent", **declared, **hybrid)
+    assert the_error(run) == (
+        "agent_hybrid of cluster auto needs version v1.3.3 of the add-on or a later one, and agent_version is "
+        '"v1.3.2-eksbuild.2".'
+    )
+    assert writes(account.sandbox) == []

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import pathlib
-import time
 
 from eks_sandbox.node.images import AGENT_REPOSITORY
 from eks_sandbox.node.images import Images
@@ -30,12 +29,13 @@ async def start(machine: Machine, images: Images, directory: pathlib.Path) -> Pr
     flags = ["--cluster-name", machine.cluster.name, *machine.agent_arguments(image)]
     arguments = [str(image.python), *image.entrypoint[1:], *flags]
     environment = {**image.environment, **machine.environment(image, own_network=True), "PATH": image.path}
-    log = directory / "agent.log"
-    process = await Process.start(Command(arguments, environment, directory, log=log))
-    end = time.monotonic() + START_TIMEOUT
-    while not await machine.has_agent():
-        if time.monotonic() > end:
-            await process.stop(0)
-            raise TimeoutError(f"the agent of node {machine.node.name} does not answer; see {log}")
-        await asyncio.sleep(PERIOD)
+    command = Command(arguments, environment, directory, log=directory / "agent.log")
+    process = await Process.start(command)
+    try:
+        async with asyncio.timeout(START_TIMEOUT):
+            while not await machine.has_agent():
+                await asyncio.sleep(PERIOD)
+    except BaseException:
+        process.kill()
+        raise
     return process

@@ -40,7 +40,7 @@ async def follow(state: State, cluster: Cluster) -> None:
         try:
             await _look(state, cluster, zones)
         except Exception as error:  # whatever goes wrong, the next look is soon
-            log.debug("Auto Mode of cluster %s: %s", cluster.spec.name, error)
+            log.warning("Auto Mode of cluster %s: %s", cluster.spec.name, error)
         await asyncio.sleep(PERIOD)
 
 
