@@ -60,7 +60,8 @@ EXAMPLES = r"""
     that:
       - plan[0].subnet_ids == ['subnet-0a1b2c3d4e5f60718']
       - plan[0].template.name == 'example-workers'
-      - plan[0].template.data.metadata_options == {"http_tokens": "required", "http_put_response_hop_limit": 1}
+      - plan[0].template.data.metadata_options.http_put_response_hop_limit == 1
+      - plan[0].template.data.metadata_options.http_tokens == 'required'
       - plan[0].template.changed
   vars:
     plan: >-
