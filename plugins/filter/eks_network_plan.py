@@ -128,7 +128,8 @@ def eks_network_plan(zones: t.Sequence[str], cidr: str, *, nat: str, observed: R
     kinds = ("public",) if nat == "none" else ("public", "private")
     refuse_stranded(nat, existing)
     places = [(zone, kind) for kind in kinds for zone in dict.fromkeys(zones)]
-    subnets = planned_subnets(places, cidr, existing)
+    taken = {subnet["cidr_block"] for subnet in observed["subnets"]}
+    subnets = planned_subnets(places, existing, cidr, (part for part in parts(cidr) if part not in taken))
     gateways = planned_gateways(dict.fromkeys(zones), nat, observed)
     routed = routes_of(observed["route_tables"])
     lacking = [list(lacks(each, existing.get((each["zone"], each["kind"])), routed)) for each in subnets]
@@ -163,11 +164,9 @@ def refuse_stranded(nat: str, existing: t.Mapping[Place, Resource]) -> None:
 
 
 def planned_subnets(
-    places: t.Sequence[Place], cidr: str, existing: t.Mapping[Place, Resource]
+    places: t.Sequence[Place], existing: t.Mapping[Place, Resource], cidr: str, free: t.Iterator[str]
 ) -> list[dict[str, t.Any]]:
-    """One subnet for each zone and kind."""
-    taken = {subnet["cidr_block"] for subnet in existing.values()}
-    free = (part for part in parts(cidr) if part not in taken)
+    """One subnet for each zone and kind; new ones take the free parts of the network in turn."""
     planned = []
     for zone, kind in places:
         tags = {LOAD_BALANCER_TAGS[kind]: "1", **({KIND_TAG: kind} if kind == "private" else {})}

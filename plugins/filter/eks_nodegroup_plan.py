@@ -65,8 +65,8 @@ EXAMPLES = r"""
       - plan[0].template.changed
   vars:
     plan: >-
-      {{ groups | podidentity.eks.eks_nodegroup_plan('example', subnets=subnets, observed=observed) }}
-    groups:
+      {{ declared | podidentity.eks.eks_nodegroup_plan('example', subnets=subnets, observed=observed) }}
+    declared:
       - name: workers
         zones:
           - eu-west-1a
