@@ -132,6 +132,15 @@ def test_parameters_that_eks_refuses(ground: Account, changes: dict[str, t.Any],
     assert ground.eks.list_nodegroups(clusterName="one")["nodegroups"] == []
 
 
+def test_a_launch_template_keeps_all_of_its_volume(account: Account) -> None:
+    volume = {"VolumeSize": 50, "VolumeType": "gp3", "Iops": 4000, "Throughput": 250, "Encrypted": True}
+    volume |= {"KmsKeyId": "arn:aws:kms:eu-west-1:111122223333:key/1234abcd", "DeleteOnTermination": True}
+    data = {"BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": volume}]}
+    account.ec2.create_launch_template(LaunchTemplateName="volumes", LaunchTemplateData=data)
+    [version] = account.ec2.describe_launch_template_versions(LaunchTemplateName="volumes")["LaunchTemplateVersions"]
+    assert version["LaunchTemplateData"]["BlockDeviceMappings"] == data["BlockDeviceMappings"]
+
+
 def test_the_node_role_must_trust_ec2(ground: Account) -> None:
     with refused("InvalidParameterException", "[ec2.amazonaws.com] were not found", status=400):
         ground.nodegroup(nodeRole=ground.pod_role())

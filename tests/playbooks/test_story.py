@@ -31,6 +31,11 @@ def inventory_of(sandbox: SandboxProcess) -> dict[str, list[str]]:
     return {
         "vpcs": sorted(item["VpcId"] for item in ec2.describe_vpcs()["Vpcs"]),
         "subnets": sorted(item["SubnetId"] for item in ec2.describe_subnets()["Subnets"]),
+        "addresses": sorted(item["AllocationId"] for item in ec2.describe_addresses()["Addresses"]),
+        "nat_gateways": sorted(
+            item["NatGatewayId"]
+            for item in ec2.describe_nat_gateways(Filters=[{"Name": "state", "Values": ["available"]}])["NatGateways"]
+        ),
         "gateways": sorted(item["InternetGatewayId"] for item in ec2.describe_internet_gateways()["InternetGateways"]),
         "route_tables": sorted(item["RouteTableId"] for item in ec2.describe_route_tables()["RouteTables"]),
         "groups": sorted(item["GroupId"] for item in ec2.describe_security_groups()["SecurityGroups"]),

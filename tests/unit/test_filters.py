@@ -10,7 +10,6 @@ import typing as t
 import pytest
 from ansible import constants
 from ansible.errors import AnsibleError
-from ansible_collections.podidentity.eks.plugins.filter.eks_network_plan import eks_network_plan
 from ansible_collections.podidentity.eks.plugins.filter.eks_nodes_without_agent import eks_nodes_without_agent
 from ansible_collections.podidentity.eks.plugins.filter.eks_security_groups_to_change import (
     eks_security_groups_to_change,
@@ -18,75 +17,7 @@ from ansible_collections.podidentity.eks.plugins.filter.eks_security_groups_to_c
 from ansible_collections.podidentity.eks.plugins.lookup.eks_ca_file import written
 
 Mapping = dict[str, t.Any]
-ZONES = ["eu-west-1a", "eu-west-1b"]
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n"
-
-
-def subnet(zone: str, cidr: str, **changes: t.Any) -> Mapping:
-    return {
-        "id": f"subnet-{zone}",
-        "availability_zone": zone,
-        "cidr_block": cidr,
-        "map_public_ip_on_launch": True,
-        "tags": {"kubernetes.io/role/elb": "1"},
-    } | changes
-
-
-def routes(*zones: str, **changes: t.Any) -> Mapping:
-    route = {"destination_cidr_block": "0.0.0.0/0", "gateway_id": "igw-1", "state": "active"} | changes
-    return {"routes": [route], "associations": [{"subnet_id": f"subnet-{zone}"} for zone in zones]}
-
-
-def plan(zones: list[str], subnets: list[Mapping], tables: list[Mapping], cidr: str = "10.42.0.0/16") -> Mapping:
-    return eks_network_plan(zones, cidr, subnets=subnets, route_tables=tables)
-
-
-def test_an_empty_account_lacks_a_subnet_in_each_zone() -> None:
-    planned = plan(ZONES, [], [])
-    assert planned["subnets"] == [
-        {"zone": "eu-west-1a", "cidr": "10.42.0.0/20"},
-        {"zone": "eu-west-1b", "cidr": "10.42.16.0/20"},
-    ]
-    assert len(planned["missing"]) == 2
-
-
-def test_a_complete_network_lacks_nothing() -> None:
-    subnets = [subnet("eu-west-1a", "10.42.0.0/20"), subnet("eu-west-1b", "10.42.16.0/20")]
-    planned = plan(ZONES, subnets, [routes(*ZONES)])
-    assert planned["missing"] == []
-    assert [item["subnet_id"] for item in planned["subnets"]] == ["subnet-eu-west-1a", "subnet-eu-west-1b"]
-
-
-def test_a_new_zone_gets_the_next_free_part_and_the_others_keep_theirs() -> None:
-    planned = plan(["eu-west-1c", "eu-west-1a"], [subnet("eu-west-1a", "10.42.0.0/20")], [routes("eu-west-1a")])
-    assert [item["cidr"] for item in planned["subnets"]] == ["10.42.16.0/20", "10.42.0.0/20"]
-    assert planned["missing"] == ["subnet 10.42.16.0/20 in eu-west-1c"]
-
-
-@pytest.mark.parametrize(
-    ("change", "table", "missing"),
-    [
-        ({}, routes(), "route to the internet"),
-        ({}, routes("eu-west-1a", state="blackhole"), "route to the internet"),
-        ({}, routes("eu-west-1a", gateway_id="nat-1"), "route to the internet"),
-        ({"map_public_ip_on_launch": False}, routes("eu-west-1a"), "public addresses"),
-        ({"tags": {}}, routes("eu-west-1a"), "tag kubernetes.io/role/elb"),
-    ],
-)
-def test_what_a_subnet_lacks_is_named(change: Mapping, table: Mapping, missing: str) -> None:
-    (text,) = plan(["eu-west-1a"], [subnet("eu-west-1a", "10.42.0.0/20", **change)], [table])["missing"]
-    assert text.startswith(missing) and "subnet-eu-west-1a" in text
-
-
-@pytest.mark.parametrize("cidr", ["10.42.0.0/8", "10.42.0.1/16", "10.42.0.0/25", "x"])
-def test_a_network_that_cannot_be_is_refused(cidr: str) -> None:
-    with pytest.raises(AnsibleError, match="network"):
-        plan(ZONES, [], [], cidr)
-
-
-def test_a_network_without_room_for_another_zone_says_so() -> None:
-    with pytest.raises(AnsibleError, match="no room"):
-        plan([f"eu-west-1{letter}" for letter in "abcdefghijklmnopq"], [], [])
 
 
 def node(name: str, ready: str = "True", labels: dict[str, str] | None = None, *taints: Mapping) -> Mapping:

@@ -250,6 +250,8 @@ class Knobs:
     webhook_spread_seconds: Number = 0.0
     #: How long a new role "does not exist" for other services, and a changed trust policy is the old one for them.
     iam_propagation_seconds: Number = 0.0
+    #: How long a NAT gateway is pending or deleting.
+    nat_gateway_seconds: Number = 0.5
     #: Quota; EKS has 5,000 and does not raise it (facts 2.1).
     associations_per_cluster: Count = 5000
     #: What every call takes, and (by pattern, the first that matches) what calls of some operations take instead.

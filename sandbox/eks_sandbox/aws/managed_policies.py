@@ -97,6 +97,11 @@ _EFS_CSI = [
     ),
 ]
 
+
+def _only(key: str, value: str) -> dict[str, t.Any]:
+    return {"Condition": {"StringEquals": {key: value}}}
+
+
 #: Name of the policy, with its path -> (description, statements).
 POLICIES: dict[str, tuple[str, list[dict[str, t.Any]]]] = {
     "AmazonEKSWorkerNodeMinimalPolicy": (
@@ -193,6 +198,38 @@ POLICIES: dict[str, tuple[str, list[dict[str, t.Any]]]] = {
                     "xray:GetSamplingStatisticSummaries",
                 ],
             )
+        ],
+    ),
+    # Those of Auto Mode, which EKS uses outside of what is here, without their conditions.
+    "AmazonEKSComputePolicy": (
+        "Policy attached to the EKS Cluster Role that grants permissions to manage cluster compute resources.",
+        [
+            _allow("", ["ec2:CreateFleet", "ec2:RunInstances", "ec2:CreateLaunchTemplate", "ec2:CreateTags"]),
+            _allow("", ["iam:CreateInstanceProfile", "iam:TagInstanceProfile", "iam:AddRoleToInstanceProfile"]),
+            _allow("", ["iam:PassRole"], **_only("iam:PassedToService", "ec2.amazonaws.com")),
+        ],
+    ),
+    "AmazonEKSBlockStoragePolicy": (
+        "Policy attached to the EKS Cluster Role that grants permissions to manage cluster block storage resources.",
+        [
+            _allow("", ["ec2:AttachVolume", "ec2:DetachVolume", "ec2:ModifyVolume", "ec2:EnableFastSnapshotRestores"]),
+            _allow("", ["ec2:CreateVolume", "ec2:CreateSnapshot", "ec2:DeleteSnapshot", "ec2:CreateTags"]),
+        ],
+    ),
+    "AmazonEKSLoadBalancingPolicy": (
+        "Policy attached to the EKS Cluster Role that grants permissions to manage cluster load balancing resources.",
+        [
+            _allow(
+                "", ["elasticloadbalancing:Create*", "elasticloadbalancing:Modify*", "elasticloadbalancing:AddTags"]
+            ),
+            _allow("", ["ec2:CreateSecurityGroup", "ec2:AuthorizeSecurityGroupIngress", "ec2:CreateTags"]),
+        ],
+    ),
+    "AmazonEKSNetworkingPolicy": (
+        "Policy attached to the EKS Cluster Role that grants permissions to manage cluster networking resources.",
+        [
+            _allow("", ["ec2:CreateNetworkInterface", "ec2:AttachNetworkInterface", "ec2:DeleteNetworkInterface"]),
+            _allow("", ["ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses", "ec2:CreateTags"]),
         ],
     ),
 }

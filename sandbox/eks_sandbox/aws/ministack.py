@@ -30,8 +30,10 @@ from eks_sandbox.aws.errors import access_denied
 from eks_sandbox.aws.http import Application
 from eks_sandbox.aws.http import Request
 from eks_sandbox.aws.knobs import Knobs
+from eks_sandbox.aws.launch_templates import keep_volume_keys
 from eks_sandbox.aws.ministack_checks import Checks
 from eks_sandbox.aws.model import service_model
+from eks_sandbox.aws.nat_gateways import NatGateways
 from eks_sandbox.interfaces import Credentials
 
 ADMINISTRATOR = "sandbox-admin"
@@ -148,6 +150,8 @@ class Ministack:
         self._checks = Checks(iam, sts, responses.get_account_id, router.extract_access_key_id, self._authorise_tagging)
         self._checks.accounts = self._administrators.keys()
         self._checks.install()
+        NatGateways(ec2, knobs).install()
+        keep_volume_keys(ec2)
 
     # --- life ---------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,167 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The module eks_foundation_info: what it finds, of whom, and with how many calls."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+import pytest
+from modules.conftest import NODE_ROLE
+from modules.conftest import Account
+from modules.conftest import Result
+from modules.conftest import RunModule
+
+OWN = {"podidentity.eks/cluster": "example"}
+EC2_TAGS = [{"Key": key, "Value": value} for key, value in OWN.items()]
+
+
+@pytest.fixture
+def look(run_module: RunModule, account: Account) -> t.Callable[..., Result]:
+    """The module for the cluster ``example``; returns what it found, ``calls`` being the operations that it called."""
+
+    def look(**params: t.Any) -> Result:
+        account.sandbox.clear_calls()
+        result = run_module("eks_foundation_info", **{"cluster_name": "example", **params})
+        assert not result["changed"]
+        calls = sorted(call["operation"] for call in account.sandbox.call_log())
+        return {**result["foundation"], "calls": calls}
+
+    return look
+
+
+def tagged(kind: str) -> list[dict[str, t.Any]]:
+    return [{"ResourceType": kind, "Tags": EC2_TAGS}]
+
+
+def test_a_name_is_required_and_must_be_one(run_module: RunModule, account: Account) -> None:
+    assert "cluster_name" in run_module("eks_foundation_info")["msg"]
+    assert "no name of an EKS cluster" in run_module("eks_foundation_info", cluster_name="a b")["msg"]
+    assert account.sandbox.calls() == {}
+
+
+def test_before_the_first_run_there_is_nothing(look: t.Callable[..., Result]) -> None:
+    found = look(roles=["example-cluster", "example-nodes"])
+    calls = found.pop("calls")
+    assert (found.pop("cluster"), found.pop("foreign")) == (None, False)
+    assert {part: each for part, each in found.items() if each} == {}
+    assert [call for call in calls if call.startswith("eks:")] == ["eks:DescribeCluster"]
+
+
+def test_of_a_cluster_of_somebody_elses_only_itself_is_looked_at(
+    look: t.Callable[..., Result], account: Account
+) -> None:
+    account.create_cluster()
+    account.create_nodegroup()
+    found = look(roles=["eks-node"], subnet_ids=account.subnet_ids, security_groups=["one"])
+    assert found["foreign"] is True
+    assert found["cluster"]["name"] == "example"
+    assert (found["nodegroups"], found["roles"], found["given_subnets"], found["security_groups"]) == ([], [], [], [])
+    assert found["calls"] == ["eks:DescribeCluster"]
+
+
+#: All that the role compares: one describe for each kind, two for node groups.
+CALLS = [
+    "ec2:DescribeAddresses",
+    "ec2:DescribeInternetGateways",
+    "ec2:DescribeLaunchTemplates",
+    "ec2:DescribeNatGateways",
+    "ec2:DescribeRouteTables",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeVpcs",
+    "eks:DescribeCluster",
+    "eks:DescribeNodegroup",
+    "eks:ListNodegroups",
+]
+
+
+def make_network(account: Account, ec2: t.Any) -> dict[str, list[str]]:
+    """A network of ours; returns the ids that are to be found, by kind. A second NAT gateway fails: same address."""
+    gateway = ec2.create_internet_gateway(TagSpecifications=tagged("internet-gateway"))["InternetGateway"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway["InternetGatewayId"], VpcId=account.vpc_id)
+    ec2.create_tags(Resources=[account.vpc_id, account.subnet_ids[0], account.security_group_ids[0]], Tags=EC2_TAGS)
+    table = ec2.create_route_table(VpcId=account.vpc_id, TagSpecifications=tagged("route-table"))["RouteTable"]
+    address = ec2.allocate_address(Domain="vpc", TagSpecifications=tagged("elastic-ip"))["AllocationId"]
+    place = {"SubnetId": account.subnet_ids[0], "AllocationId": address}
+    gateways = [ec2.create_nat_gateway(**place, TagSpecifications=tagged("natgateway")) for _each in range(2)]
+    return {
+        "vpcs": [account.vpc_id],
+        "subnets": account.subnet_ids[:1],
+        "security_groups": account.security_group_ids[:1],
+        "internet_gateways": [gateway["InternetGatewayId"]],
+        "route_tables": [table["RouteTableId"]],
+        "addresses": [address],
+        "nat_gateways": [gateways[0]["NatGateway"]["NatGatewayId"]],
+    }
+
+
+def test_everything_of_ours_is_found_by_its_tag(
+    look: t.Callable[..., Result], account: Account, clients: dict[str, t.Any]
+) -> None:
+    account.sandbox.knobs(nat_gateway_seconds=0)
+    account.create_cluster(tags=OWN)
+    account.create_nodegroup()
+    made = make_network(account, clients["ec2"])
+    found = look()
+    assert found["foreign"] is False
+    assert [each["nodegroup_name"] for each in found["nodegroups"]] == ["general"]
+    keys = {"security_groups": "group_id", "addresses": "allocation_id"}
+    ids = {part: [each[keys.get(part, f"{part.removesuffix('s')}_id")] for each in found[part]] for part in made}
+    assert ids == made
+    assert found["subnets"][0]["tags"] == OWN
+    assert found["calls"] == CALLS
+
+
+def test_what_somebody_else_has_under_our_names_is_found(
+    look: t.Callable[..., Result], account: Account, clients: dict[str, t.Any]
+) -> None:
+    data = {"MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}}
+    clients["ec2"].create_launch_template(LaunchTemplateName="example-nodes", LaunchTemplateData={})
+    clients["ec2"].create_launch_template_version(LaunchTemplateName="example-nodes", LaunchTemplateData=data)
+    found = look(
+        roles=["eks-cluster"],
+        subnet_ids=account.subnet_ids[:2],
+        security_groups=["one", "none"],
+        launch_templates=["example-nodes"],
+    )
+    assert [each["group_name"] for each in found["security_groups"]] == ["one"]
+    assert [each["subnet_id"] for each in found["given_subnets"]] == account.subnet_ids[:2]
+    [template] = found["launch_templates"]
+    assert (template["latest_version_number"], template["tags"]) == (2, {})
+    options = template["data"]["metadata_options"]
+    assert (options["http_tokens"], options["http_put_response_hop_limit"]) == ("required", 1)
+    [role] = found["roles"]
+    assert role["managed_policies"] == ["arn:aws:iam::aws:policy/AmazonEKSClusterPolicy"]
+    assert role["trust_policy"]["Statement"][0]["Principal"] == {"Service": "eks.amazonaws.com"}
+    assert "pod_identity" not in role
+
+
+def test_the_node_role_says_whether_it_serves_pod_identity(
+    look: t.Callable[..., Result], account: Account, clients: dict[str, t.Any]
+) -> None:
+    [role] = look(node_role="eks-node")["roles"]
+    assert (role["arn"], role["pod_identity"]) == (NODE_ROLE, True)
+    policy = "arn:aws:iam::aws:policy/AmazonEKSWorkerNodePolicy"
+    clients["iam"].detach_role_policy(RoleName="eks-node", PolicyArn=policy)
+    found = look(node_role="eks-node")
+    assert found["roles"][0]["pod_identity"] is False
+    assert "iam:SimulatePrincipalPolicy" in found["calls"], "only IAM can tell what policies of one's own allow"
+    statement = {"Effect": "Allow", "Action": "eks-auth:*", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    clients["iam"].put_role_policy(RoleName="eks-node", PolicyName="own", PolicyDocument=document)
+    assert look(node_role="eks-node")["roles"][0]["pod_identity"] is True
+
+
+def test_who_may_not_ask_iam_is_not_told(look: t.Callable[..., Result], account: Account) -> None:
+    fault = {"operation": "iam:SimulatePrincipalPolicy", "code": "AccessDenied", "status": 403}
+    account.sandbox.knobs(faults=[fault])
+    assert look(node_role="app")["roles"][0]["pod_identity"] is None
+
+
+def test_a_call_that_fails_says_what_it_was_for(run_module: RunModule, account: Account) -> None:
+    account.sandbox.knobs(faults=[{"operation": "ec2:DescribeAddresses", "code": "UnauthorizedOperation"}])
+    result = run_module("eks_foundation_info", cluster_name="example")
+    assert result["failed"]
+    assert result["msg"].startswith("Failed to describe what the cluster stands on")
