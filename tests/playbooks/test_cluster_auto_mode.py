@@ -64,6 +64,13 @@ def test_a_second_run_changes_nothing(playbook: Playbooks, sandbox: SandboxProce
     assert (run.code, run.count("changed"), writes(sandbox)) == (0, 0, [])
 
 
+def test_auto_mode_that_is_not_declared_any_more_stays_as_it_is(playbook: Playbooks, sandbox: SandboxProcess) -> None:
+    assert playbook("playbooks/site.yml", "--tags", "cluster", cluster_nodegroups=[]).code == 0
+    assert sandbox.client("eks").describe_cluster(name=CLUSTER)["cluster"]["computeConfig"]["enabled"] is True
+    role = sandbox.client("iam").get_role(RoleName=f"{CLUSTER}-cluster")["Role"]
+    assert role["AssumeRolePolicyDocument"]["Statement"][0]["Action"] == ["sts:AssumeRole", "sts:TagSession"]
+
+
 def test_teardown_leaves_nothing(playbook: Playbooks, sandbox: SandboxProcess) -> None:
     assert playbook("playbooks/teardown.yml", **AUTO).code == 0
     assert sandbox.client("eks").list_clusters()["clusters"] == []
