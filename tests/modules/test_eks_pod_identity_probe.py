@@ -241,7 +241,7 @@ def test_a_wait_in_vain_fails_and_names_everybody(probe: Run, cluster: Cluster) 
     mechanisms = [item["mechanism"] for item in result["workloads"]]
     assert mechanisms == ["pod_identity", "none", "irsa", None, None]
     head, *told = result["msg"].splitlines()
-    assert head.startswith("4 of 5 workloads would not get EKS Pod Identity after 2.")
+    assert head == "4 of 5 workloads would not get EKS Pod Identity after 2 seconds:"
     assert [line.partition(": ")[0] for line in told] == ["default/alone", "default/old", "default/god", "nowhere/app"]
     assert "good is there" in result["workloads"][3]["reason"]
     assert result["workloads"][3]["seconds"] < 2

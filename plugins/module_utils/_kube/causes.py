@@ -60,45 +60,45 @@ RULES = (
     Rule(
         "webhook_refused",
         r'admission webhook "([^"]+)" denied the request',
-        "the admission webhook {0} refuses the probe's pod: let it admit such a pod, or look at what it wants of pods",
+        "The admission webhook {0} refuses the probe's pod: let it admit such a pod, or look at what it wants of pods",
     ),
     Rule(
         "webhook_without_dry_run",
         r'admission webhook "([^"]+)" does not support dry run',
-        "the admission webhook {0} cannot take part in a dry run, so nobody can look without making a pod: "
+        "The admission webhook {0} cannot take part in a dry run, so nobody can look without making a pod: "
         "set its sideEffects to None or NoneOnDryRun if that is true",
     ),
     Rule(
         "webhook_failed",
         r'failed calling webhook "([^"]+)"',
-        "the admission webhook {0} does not answer, and its failurePolicy is Fail, so no pod is admitted: repair it",
+        "The admission webhook {0} does not answer, and its failurePolicy is Fail, so no pod is admitted: repair it",
         passes=True,
     ),
     Rule(
         "policy_refused",
         r"ValidatingAdmissionPolicy '([^']+)'",
-        "the ValidatingAdmissionPolicy {0} refuses the probe's pod: look at what it wants of pods",
+        "The ValidatingAdmissionPolicy {0} refuses the probe's pod: look at what it wants of pods",
     ),
     Rule(
         "forbidden",
         r'User "([^"]*)" cannot create resource "pods"',
-        "{0} may not create pods there, which a dry run needs as well: allow the verb create on pods by RBAC "
+        "The user {0} may not create pods there, which a dry run needs as well: allow the verb create on pods by RBAC "
         "or an access policy",
     ),
     Rule(
         "namespace_terminating",
         r"new content in namespace (\S+) because it is being terminated",
-        "the namespace {0} is being deleted: create it anew when it is gone",
+        "The namespace {0} is being deleted: create it anew when it is gone",
     ),
     Rule(
         "namespace_missing",
         r'namespaces? "([^"]+)" not found',
-        "there is no namespace {0}: create it, or correct the workload's namespace",
+        "There is no namespace {0}: create it, or correct the workload's namespace",
     ),
     Rule(
         SERVICE_ACCOUNT_MISSING,
         r'serviceaccount "([^"]+)" not found',
-        "there is no service account {0} in the namespace: create it, or correct the workload's service_account",
+        "There is no service account {0} in the namespace: create it, or correct the workload's service_account",
     ),
     Rule(
         "pod_security",
@@ -109,26 +109,26 @@ RULES = (
     Rule(
         "quota",
         r"(?:exceeded|failed) quota: ([^,:]+)|status unknown for quota: ([^,:]+)",
-        "the quota {0} leaves no room for one more pod: raise it, or wait until other pods have ended",
+        "The quota {0} leaves no room for one more pod: raise it, or wait until other pods have ended",
         passes=True,
     ),
     Rule(
         "limits",
         r"((?:minimum|maximum) \S+ usage per \w+|\S+ max limit to request ratio per \w+)",
-        "a LimitRange of the namespace does not admit the probe's small pod ({0}): let it admit 10m of CPU and 32Mi of "
+        "A LimitRange of the namespace does not admit the probe's small pod ({0}): let it admit 10m of CPU and 32Mi of "
         "memory",
     ),
 )
 #: By status, for what no rule knows.
 STATUSES = {
-    0: Rule("unreachable", "", "the API server cannot be reached: check host, proxy and the network", passes=True),
-    401: Rule("unauthorized", "", "the API server does not know these credentials: check api_key or kubeconfig"),
-    429: Rule("busy", "", "the API server has too much to do: lower concurrency, or look again later", passes=True),
+    0: Rule("unreachable", "", "The API server cannot be reached: check host, proxy and the network", passes=True),
+    401: Rule("unauthorized", "", "The API server does not know these credentials: check api_key or kubeconfig"),
+    429: Rule("busy", "", "The API server has too much to do: lower concurrency, or look again later", passes=True),
 }
-SERVER_ERROR = Rule("server_error", "", "the API server failed: look again later", passes=True)
-REFUSED = Rule("refused", "", "the API server refuses the probe's pod: see what it says")
+SERVER_ERROR = Rule("server_error", "", "The API server failed: look again later", passes=True)
+REFUSED = Rule("refused", "", "The API server refuses the probe's pod: see what it says")
 #: What a wrong certificate is called by every version of the kubernetes client and urllib3.
-CERTIFICATE = Rule("certificate", "", "the API server's certificate cannot be verified: check ca_cert and host")
+CERTIFICATE = Rule("certificate", "", "The API server's certificate cannot be verified: check ca_cert and host")
 
 
 def refused(refusal: Refusal) -> Cause:
@@ -144,11 +144,7 @@ def refused(refusal: Refusal) -> Cause:
 
 
 def _cause(rule: Rule, refusal: Refusal, advice: str) -> Cause:
-    return Cause(rule.name, f"{_capital(advice)} (the API server: {sentence(refusal.message)}).", rule.passes)
-
-
-def _capital(words: str) -> str:
-    return words[:1].upper() + words[1:]
+    return Cause(rule.name, f"{advice} (the API server: {sentence(refusal.message)}).", rule.passes)
 
 
 def with_near_miss(cause: Cause, wanted: str, present: t.Sequence[str]) -> Cause:

@@ -175,5 +175,6 @@ def failure(items: c.Sequence[t.Mapping[str, t.Any]]) -> str:
     bad = [item for item in items if not item["effective"]]
     seconds = max(item["seconds"] for item in bad)
     lines = [f"{item['namespace']}/{item['service_account']}: {item['reason']}" for item in bad]
-    head = f"{len(bad)} of {len(items)} workloads would not get EKS Pod Identity after {seconds:.1f} seconds:"
+    waited = f" after {seconds:.0f} seconds" if seconds >= 1 else ""
+    head = f"{len(bad)} of {len(items)} workloads would not get EKS Pod Identity{waited}:"
     return "\n".join([head, *lines])

@@ -12,6 +12,7 @@ share such signs, since the same webhooks answer for all of them.
 from __future__ import annotations
 
 import dataclasses
+import random
 import time
 import typing as t
 
@@ -23,7 +24,7 @@ if t.TYPE_CHECKING:
 #: Seconds for which answers must have been good after a sign of change.
 SETTLE = 3.0
 #: Seconds between two rounds while answers are good, and how the pause grows while none is.
-PAUSE = 0.5
+PAUSE = 0.3
 PAUSE_GROWTH = 1.2
 LONGEST_PAUSE = 3.0
 
@@ -164,6 +165,8 @@ def run(
     deadline = clock() + timeout
     waiting = pauses(probe)
     while pending := probe.pending:
+        # In the same order every time, a workload could meet the same webhook every time.
+        random.shuffle(pending)
         for one, look in zip(pending, look_at(pending), strict=True):
             probe.take(one, look, clock())
         probe.settle(clock())
