@@ -176,7 +176,7 @@ workloads:
           V(webhook_changed).
         - When the pod was not admitted, V(namespace_missing), V(namespace_terminating), V(service_account_missing),
           V(forbidden), V(quota), V(limits), V(pod_security), V(policy_refused), V(webhook_refused),
-          V(webhook_without_dry_run), V(webhook_failed), V(refused).
+          V(webhook_failed), V(refused).
         - When there was no proper answer, V(unreachable), V(certificate), V(unauthorized), V(busy), V(server_error).
       type: str
       sample: not_associated

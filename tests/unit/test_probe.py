@@ -52,7 +52,10 @@ def pod_of(result: dict[str, t.Any]) -> dict[str, t.Any]:
 
 #: Cases in which somebody has no Pod Identity, with the mechanism of each container.
 OTHERWISE = {
-    **dict.fromkeys(("other_service_account", "uri_preset", "token_file_preset", "skip_label"), [NONE]),
+    "other_service_account": [NONE],
+    "uri_preset": [NONE],
+    "token_file_preset": [NONE],
+    "skip_label": [NONE],
     "skip_containers_one": [NONE, POD_IDENTITY],
     # A volume with the token's name and no token.
     "volume_name_taken": [NONE],
@@ -151,7 +154,6 @@ REFUSALS = (
     ("pod_security", 403, 'pods "p" is forbidden: violates PodSecurity "restricted:latest": hostPath volumes (...)'),
     ("webhook_refused", 403, 'admission webhook "one.example.com" denied the request: exceeded quota: none of yours'),
     ("webhook_refused", 400, 'admission webhook "one.example.com" denied the request without explanation'),
-    ("webhook_without_dry_run", 400, 'admission webhook "one.example.com" does not support dry run'),
     (
         "webhook_failed",
         500,

@@ -63,12 +63,6 @@ RULES = (
         "The admission webhook {0} refuses the probe's pod: let it admit such a pod, or look at what it wants of pods",
     ),
     Rule(
-        "webhook_without_dry_run",
-        r'admission webhook "([^"]+)" does not support dry run',
-        "The admission webhook {0} cannot take part in a dry run, so nobody can look without making a pod: "
-        "set its sideEffects to None or NoneOnDryRun if that is true",
-    ),
-    Rule(
         "webhook_failed",
         r'failed calling webhook "([^"]+)"',
         "The admission webhook {0} does not answer, and its failurePolicy is Fail, so no pod is admitted: repair it",
