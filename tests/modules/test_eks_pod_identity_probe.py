@@ -16,6 +16,7 @@ import typing as t
 import certifi
 import kubernetes
 import pytest
+import yaml
 from kubernetes_proxy import KubernetesProxy
 from modules.conftest import CLUSTER_ROLE
 from modules.conftest import Result
@@ -76,11 +77,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> collections.abc.Iterato
     described = eks.describe_cluster(name="probe")["cluster"]
     authority = directory / "ca.pem"
     authority.write_bytes(base64.b64decode(described["certificateAuthority"]["data"]))
-    connection = {
-        "host": described["endpoint"],
-        "ca_cert": str(authority),
-        "api_key": api.configuration.get_api_key_with_prefix("BearerToken").removeprefix("Bearer "),
-    }
+    [user] = yaml.safe_load(process.kubeconfig.read_text(encoding="utf-8"))["users"]
+    connection = {"host": described["endpoint"], "ca_cert": str(authority), "api_key": user["user"]["token"]}
     core, admission = kubernetes.client.CoreV1Api(api), kubernetes.client.AdmissionregistrationV1Api(api)
     yield Cluster(process, eks, core, admission, connection)
     process.stop()
@@ -314,6 +312,7 @@ def test_who_may_not_create_pods_is_told_so(probe: Run, cluster: Cluster) -> Non
         ({"api_key": "nobody"}, "unauthorized"),
         ({"host": "https://127.0.0.1:1"}, "unreachable"),
         ({"ca_cert": certifi.where()}, "certificate"),
+        ({"ca_cert": "/nowhere/ca.pem"}, "certificate"),
     ],
 )
 def test_a_connection_that_is_wrong_is_told_by_what_is_wrong(probe: Run, changes: dict[str, str], cause: str) -> None:

@@ -138,7 +138,8 @@ def refused(refusal: Refusal) -> Cause:
 
 
 def _cause(rule: Rule, refusal: Refusal, advice: str) -> Cause:
-    return Cause(rule.name, f"{advice} (the API server: {sentence(refusal.message)}).", rule.passes)
+    speaker = "the API server: " if refusal.status else ""
+    return Cause(rule.name, f"{advice} ({speaker}{sentence(refusal.message)}).", rule.passes)
 
 
 def with_near_miss(cause: Cause, wanted: str, present: t.Sequence[str]) -> Cause:
