@@ -15,8 +15,8 @@ description:
     creates it anew.
   - This module asks the API server what it would make of a pod of each service account (a server-side dry run of its
     creation), all of them in one task, and waits until every one would get its identity. It never creates anything.
-  - The pod that is asked about has a label or two and no settings of its own. What the pods of a workload say themselves
-    (the label or annotation by which the webhook skips them, variables that they set) is not looked at.
+  - The pod that is asked about has no settings of its own. What the pods of a workload say themselves (the label or the
+    annotation by which the webhook skips them, variables that they set) is not looked at.
   - Where a pod would not get it, RV(workloads[].cause) and RV(workloads[].reason) say why, as far as the API server
     can tell.
   - Whoever asks needs the permission to C(create) C(pods) in the namespaces. The permissions to C(get)
