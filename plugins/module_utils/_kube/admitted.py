@@ -38,7 +38,7 @@ def identity_of(pod: t.Any, container: str) -> Identity:
 
     It has one when the variables are there and the token that they name is in a volume which it mounts.
     """
-    found = next((one for one in listing(dig(pod, "spec", "containers")) if dig(one, "name") == container), {})
+    found = next((one for one in listing(dig(pod, "spec", "containers")) if dig(one, "name") == container), None)
     variables = {text(dig(entry, "name")): text(dig(entry, "value")) for entry in listing(dig(found, "env"))}
     tokens = tokens_of(pod, found)
     audience = tokens.get(variables.get(TOKEN_VARIABLES[POD_IDENTITY], ""))
