@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What all modules can do: the documentation fragment ``podidentity.eks.attributes``, and its form ``.info``."""
+"""What all modules can do: the documentation fragment ``podidentity.eks.attributes`` in its forms."""
 
 from __future__ import annotations
 
@@ -40,4 +40,21 @@ attributes:
     support: full
     membership:
       - podidentity.eks.aws
+"""
+
+    #: Modules that only look, at Kubernetes.
+    KUBERNETES_INFO = r"""
+options: {}
+attributes:
+  check_mode:
+    description: The module only looks, in check mode too.
+    support: full
+  diff_mode:
+    description: There is nothing to show, since the module changes nothing.
+    support: N/A
+  action_group:
+    description: Use C(group/podidentity.eks.k8s) in C(module_defaults) to set defaults for this module.
+    support: full
+    membership:
+      - podidentity.eks.k8s
 """

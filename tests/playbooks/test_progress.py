@@ -66,6 +66,29 @@ def test_ansible_playbook_shows_what_every_fork_waits_for(
     assert "  [one]" not in quick.output, "what takes no time says nothing"
 
 
+def test_a_probe_says_whom_it_waits_for_and_finds_a_kubeconfig_among_files(
+    playbook: Playbooks, sandbox: SandboxProcess, subnet_ids: list[str], tmp_path: pathlib.Path
+) -> None:
+    sandbox.knobs(association_delay_seconds=SECONDS)
+    workload = {"namespace": "default", "service_account": "default"}
+    associate = {"cluster_name": "example", **workload, "role_arn": f"{ROLE_PREFIX}app"}
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "access").write_bytes(sandbox.kubeconfig.read_bytes())
+    story = write(
+        tmp_path,
+        {"podidentity.eks.eks_pod_identity_association": associate},
+        {"podidentity.eks.eks_pod_identity_probe": {"workloads": [workload], "kubeconfig": "access"}},
+    )
+    run = playbook(story, inventory="one,")
+    assert run.code == 0
+    line = "  [one] pod identity, 10 s: 0 of 1 workloads are through, waiting for 1, such as default/default"
+    assert run.output.count(line) == 1
+    (tmp_path / "files" / "access").unlink()
+    missing = playbook(story, inventory="one,")
+    assert missing.code != 0
+    assert "access" in missing.output
+
+
 def test_ansible_runner_makes_events_of_it(
     playbook: Playbooks, sandbox: SandboxProcess, subnet_ids: list[str], tmp_path: pathlib.Path
 ) -> None:

@@ -16,9 +16,12 @@ import typing as t
 import pytest
 import yaml
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
+#: Modules that only look.
+LOOKING = ("_info", "_probe")
 #: What an option's specification and its documentation both say, and what it is when they say nothing.
 SHARED = {"type": "str", "elements": None, "default": None, "choices": None, "required": False}
 
@@ -35,7 +38,8 @@ class Asker:
 
 
 def specification(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, t.Any]:
-    monkeypatch.setitem(AnsibleAWSModule.default_settings, "module_class", Asker)
+    for base in (AnsibleAWSModule, AnsibleK8SModule):
+        monkeypatch.setitem(base.default_settings, "module_class", Asker)
     module = importlib.import_module(f"ansible_collections.podidentity.eks.plugins.modules.{name}")
     with pytest.raises(Asked) as asked:
         module.main()
@@ -91,8 +95,11 @@ def test_a_module_says_what_it_supports_and_shows_whole_stories(name: str, docum
     found = documentation[name]
     attributes = found["doc"]["attributes"]
     assert attributes["check_mode"]["support"] == "full"
-    assert attributes["diff_mode"]["support"] == ("N/A" if name.endswith("_info") else "full")
-    assert attributes["action_group"]["membership"] == ["podidentity.eks.aws"]
+    assert attributes["diff_mode"]["support"] == ("N/A" if name.endswith(LOOKING) else "full")
+    [group] = attributes["action_group"]["membership"]
+    assert group in ("podidentity.eks.aws", "podidentity.eks.k8s")
+    members = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text(encoding="utf-8"))["action_groups"]
+    assert name in members[group.rpartition(".")[2]]
     assert found["doc"]["version_added"]
     tasks = yaml.safe_load(found["examples"])
     assert isinstance(tasks, collections.abc.Sequence)

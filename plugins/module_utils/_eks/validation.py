@@ -45,6 +45,25 @@ def cluster_name_problems(cluster_name: str, option: str = "cluster_name") -> c.
         )
 
 
+def namespace_problems(namespace: str, where: str) -> c.Iterator[str]:
+    """A name that no Kubernetes namespace can have."""
+    if not NAMESPACE.fullmatch(namespace):
+        yield (
+            f"namespace {quoted(namespace)} of {where} is no Kubernetes namespace: use 1 to 63 "
+            "lower-case letters, digits and hyphens, the first and the last a letter or digit."
+        )
+
+
+def service_account_problems(service_account: str, where: str) -> c.Iterator[str]:
+    """A name that no Kubernetes service account can have."""
+    if len(service_account) > SERVICE_ACCOUNT_LIMIT or not SERVICE_ACCOUNT.fullmatch(service_account):
+        yield (
+            f"service_account {quoted(service_account)} of {where} is no Kubernetes service account: "
+            f"use 1 to {SERVICE_ACCOUNT_LIMIT} lower-case letters, digits, hyphens and dots, each part between dots "
+            "beginning and ending with a letter or digit."
+        )
+
+
 def role_arn_problems(role_arn: str, option: str, where: str) -> c.Iterator[str]:
     """A text that is no ARN of an IAM role, a role's bare name included."""
     if not ROLE_ARN.fullmatch(role_arn):

@@ -10,12 +10,11 @@ import re
 import typing as t
 
 from .. import common
-from ..validation import NAMESPACE
-from ..validation import SERVICE_ACCOUNT
-from ..validation import SERVICE_ACCOUNT_LIMIT
 from ..validation import cluster_name_problems
+from ..validation import namespace_problems
 from ..validation import quoted
 from ..validation import role_arn_problems
+from ..validation import service_account_problems
 from ..validation import tags_problems
 from .index import SPEC_TAG
 from .objects import UPDATABLE
@@ -125,17 +124,8 @@ def repetitions(specs: c.Sequence[AssociationSpec]) -> c.Iterator[str]:
 
 def key_problems(spec: AssociationSpec) -> c.Iterator[str]:
     """Names that EKS would store although no pod can ever match them (Kubernetes object names)."""
-    if not NAMESPACE.fullmatch(spec.namespace):
-        yield (
-            f"namespace {quoted(spec.namespace)} of {spec} is no Kubernetes namespace: use 1 to 63 "
-            "lower-case letters, digits and hyphens, the first and the last a letter or digit."
-        )
-    if len(spec.service_account) > SERVICE_ACCOUNT_LIMIT or not SERVICE_ACCOUNT.fullmatch(spec.service_account):
-        yield (
-            f"service_account {quoted(spec.service_account)} of {spec} is no Kubernetes service account: "
-            f"use 1 to {SERVICE_ACCOUNT_LIMIT} lower-case letters, digits, hyphens and dots, each part between dots "
-            "beginning and ending with a letter or digit."
-        )
+    yield from namespace_problems(spec.namespace, str(spec))
+    yield from service_account_problems(spec.service_account, str(spec))
     if spec.association_id is not None and not ASSOCIATION_ID.fullmatch(spec.association_id):
         yield (
             f"association_id {quoted(spec.association_id)} of {spec} is no ID of an association: "

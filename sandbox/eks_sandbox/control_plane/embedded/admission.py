@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 import json
 import ssl
 import typing as t
@@ -223,8 +224,7 @@ class Webhooks:
         configuration = webhook["clientConfig"]
         if not configuration.get("url"):
             raise ValueError("services have no endpoints on the sandbox's embedded control plane, use a url")
-        bundle = base64.b64decode(configuration.get("caBundle") or "").decode()
-        context = ssl.create_default_context(cadata=bundle) if bundle else ssl.create_default_context()
+        context = _context(configuration.get("caBundle") or "")
         timeout = aiohttp.ClientTimeout(total=webhook.get("timeoutSeconds") or 10)
         version = next((name for name in webhook["admissionReviewVersions"] if name in _REVIEW_VERSIONS), "v1")
         review = request.review(version)
@@ -238,6 +238,12 @@ class Webhooks:
         if response.get("uid") != review["request"]["uid"]:
             raise ValueError("expected response.uid to be that of the request")
         return response
+
+
+@functools.lru_cache(maxsize=16)
+def _context(ca_bundle: str) -> ssl.SSLContext:
+    """For connections to a webhook; a connection is kept for the next call only by the same context."""
+    return ssl.create_default_context(cadata=base64.b64decode(ca_bundle).decode() or None)
 
 
 def _rule_matches(rule: Object, request: AdmissionRequest) -> bool:

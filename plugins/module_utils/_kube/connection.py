@@ -1,0 +1,104 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# PRIVATE to the collection: no part of its interface, and it may change in any release.
+"""The connection to a cluster's API server: kubernetes.core's options, many threads, no discovery."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import typing as t
+
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client as core
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException
+
+from .causes import WEBHOOK
+from .causes import Refusal
+
+with contextlib.suppress(ImportError):  # AnsibleK8SModule reports it.
+    import kubernetes
+    import kubernetes.dynamic
+    import urllib3
+
+#: Seconds until a connection stands, and until an answer comes; a webhook may take ten, and there may be several.
+TIMEOUT = (10, 60)
+
+Answer = dict[str, t.Any] | Refusal
+
+
+class ApiServer:
+    """Asks a cluster's API server, in several lanes.
+
+    A cluster has several API servers behind one address, each with a pod identity webhook of its own, and a connection
+    that is kept stays with the one that it found. So calls that are to hear different webhooks need different lanes:
+    each has connections of its own.
+    """
+
+    def __init__(self, module: t.Any, concurrency: int, lanes: int) -> None:
+        """
+        :param module: an AnsibleK8SModule, whose connection options count, and the environment as in kubernetes.core.
+        :raises CoreException: when there is no usable configuration.
+        """
+        try:
+            configuration = core._create_configuration(core._create_auth_spec(module))
+        except kubernetes.config.ConfigException as error:
+            raise CoreException(
+                f"No connection to Kubernetes could be set up ({error}); set host and api_key, kubeconfig, or the "
+                "variables K8S_AUTH_*."
+            ) from error
+        configuration.connection_pool_maxsize = concurrency
+        # An address where nobody is should not cost the whole patience.
+        configuration.retries = 1
+        headers = core._create_headers(module)
+        self._lanes = [_client(configuration, headers) for _lane in range(lanes)]
+
+    def try_pod(self, namespace: str, pod: t.Mapping[str, t.Any], lane: int) -> Answer:
+        """What creating a pod would make of it; it is not created."""
+        return self._ask(lane, "post", f"/api/v1/namespaces/{namespace}/pods", body=pod, dry_run="All")
+
+    def service_accounts(self, namespace: str) -> list[str]:
+        """Names of the service accounts of a namespace; none where they may not be listed."""
+        answer = self._ask(0, "get", f"/api/v1/namespaces/{namespace}/serviceaccounts")
+        return [] if isinstance(answer, Refusal) else [item["metadata"]["name"] for item in answer["items"]]
+
+    def webhook(self) -> Answer:
+        """The MutatingWebhookConfiguration of Pod Identity."""
+        kind = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+        return self._ask(0, "get", f"{kind}/{WEBHOOK}")
+
+    def _ask(self, lane: int, method: str, path: str, **parameters: t.Any) -> Answer:
+        client = self._lanes[lane % len(self._lanes)]
+        try:
+            answer: dict[str, t.Any] = client.request(
+                method, path, _request_timeout=TIMEOUT, serializer=_unchanged, **parameters
+            )
+        except kubernetes.client.exceptions.ApiException as error:
+            return Refusal(error.status or 0, _message(error))
+        except urllib3.exceptions.HTTPError as error:
+            return Refusal(0, str(error))
+        return answer
+
+
+def _client(configuration: t.Any, headers: t.Mapping[str, t.Any]) -> t.Any:
+    client = kubernetes.client.ApiClient(configuration)
+    for name, value in headers.items():
+        core._set_header(client, name, value)
+    # kubernetes.core's own client asks for versions and resources first, which nobody needs here.
+    return kubernetes.dynamic.DynamicClient(client, discoverer=_nothing)
+
+
+def _nothing(*_arguments: object) -> None:
+    """Discover nothing."""
+
+
+def _unchanged(_client: object, document: t.Any) -> t.Any:
+    return document
+
+
+def _message(error: t.Any) -> str:
+    """The message of a Status object, or whatever came instead."""
+    body = error.body.decode("utf-8", "replace") if isinstance(error.body, bytes) else error.body
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, TypeError, KeyError):
+        return str(body or error.reason)
