@@ -205,6 +205,31 @@ def test_a_broken_link_fails_the_proof_with_its_cause_and_its_chapter_mends_it(
     assert playbook("playbooks/site.yml", "--tags", chapter).code == 0
 
 
+def test_an_upgrade_goes_from_the_control_plane_to_the_nodes_to_the_addons(
+    playbook: Playbooks, sandbox: SandboxProcess
+) -> None:
+    eks, proxy = sandbox.client("eks"), {"clusterName": CLUSTER, "addonName": "kube-proxy"}
+    eks.create_addon(**proxy)
+    eks.get_waiter("addon_active").wait(**proxy, WaiterConfig={"Delay": 1})
+    upgrade = {"cluster_version": "1.35", "addons_list": [{"name": "kube-proxy", "version": "default"}]}
+    sandbox.clear_calls()
+    predicted = playbook("playbooks/site.yml", "--check", "--diff", **upgrade)
+    assert predicted.code == 0
+    assert "-    version: '1.34'" in predicted.output
+    assert "+    version: '1.35'" in predicted.output
+    assert writes(sandbox) == []
+
+    run = playbook("playbooks/site.yml", **upgrade)
+    assert run.code == 0, "the proof from a pod on the new nodes included"
+    updates = [operation for operation in writes(sandbox) if operation.startswith("eks:Update")]
+    assert updates == ["eks:UpdateClusterVersion", "eks:UpdateNodegroupVersion", "eks:UpdateAddon"]
+    assert eks.describe_addon(**proxy)["addon"]["addonVersion"].startswith("v1.35.")
+    group = eks.describe_nodegroup(clusterName=CLUSTER, nodegroupName="managed-nodes")["nodegroup"]
+    assert group["version"] == "1.35"
+    assert playbook("playbooks/site.yml", **upgrade).count("changed") == 0
+    eks.delete_addon(**proxy)
+
+
 def test_teardown_leaves_everything_foreign_and_nothing_of_ours(
     playbook: Playbooks, sandbox: SandboxProcess, foreign: dict[str, list[str]]
 ) -> None:
