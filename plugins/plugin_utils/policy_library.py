@@ -64,7 +64,7 @@ class Parameter:
             yield f"{name} is empty: give {self.example()}."
             return
         for text in value if isinstance(value, list) else [value]:
-            if text != self.default and not (isinstance(text, str) and re.fullmatch(self.pattern, text, re.ASCII)):
+            if not isinstance(text, str) or not re.fullmatch(self.pattern, text, re.ASCII):
                 yield f"{name} holds {_shown(text)}: give one such as {_shown(self.like)}."
 
 
