@@ -195,6 +195,13 @@ options:
       - Of V(cloudwatch-observability).
     type: bool
     default: true
+  volume_key_arns:
+    description:
+      - ARNs of the keys that volumes are encrypted with.
+      - Of V(velero).
+    type: list
+    elements: str
+    default: []
   workspace_arns:
     description:
       - ARNs of the workspaces.
@@ -256,7 +263,7 @@ notes:
     pod's own. Takes O(secret_arns), O(parameter_arns), O(kms_key_arns). See
     U(https://docs.aws.amazon.com/secretsmanager/latest/userguide/ascp-pod-identity-integration.html).
   - V(velero) - Keeps backups in S3 and takes snapshots of EBS volumes, and deletes only its own. Needs O(buckets).
-    Takes O(prefix), O(snapshots), O(kms_key_arns). Usually velero/velero. See
+    Takes O(prefix), O(snapshots), O(kms_key_arns), O(volume_key_arns). Usually velero/velero. See
     U(https://github.com/velero-io/velero-plugin-for-aws#set-permissions-for-velero).
   - V(vpc-cni) - Gives pods their addresses. Takes O(ipv6), O(network_policy_logs). Usually kube-system/aws-node. See
     U(https://docs.aws.amazon.com/eks/latest/userguide/cni-iam-role.html).

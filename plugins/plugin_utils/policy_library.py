@@ -164,8 +164,10 @@ def _expanded(texts: t.Iterable[str], values: t.Mapping[str, Value]) -> list[str
         held = list(dict.fromkeys(PLACEHOLDER.findall(text)))
         choices = [value if isinstance(value := values[name], list) else [str(value)] for name in held]
         for chosen in itertools.product(*choices):
-            chosen_by_name = dict(zip(held, chosen, strict=True))
-            found.append(PLACEHOLDER.sub(lambda match, chosen=chosen_by_name: chosen[match[1]], text))
+            made = text
+            for name, value in zip(held, chosen, strict=True):
+                made = made.replace(f"${{{name}}}", value)
+            found.append(made)
     return found
 
 

@@ -134,8 +134,8 @@ def test_all_problems_of_the_parameters_are_said_at_once() -> None:
     with pytest.raises(AnsibleFilterError) as caught:
         pod_identity_policy("velero", bucket=["x"], prefix="a*", snapshots="yes", kms_key_arns="k", partition="azure")
     assert str(caught.value).splitlines() == [
-        "Policy velero: bucket is no parameter of it: give buckets, prefix, snapshots, kms_key_arns, partition "
-        "(did you mean buckets?).",
+        "Policy velero: bucket is no parameter of it: give buckets, prefix, snapshots, kms_key_arns, "
+        "volume_key_arns, partition (did you mean buckets?).",
         'Policy velero: buckets is missing: give a list, such as ["my-bucket"].',
         'Policy velero: prefix holds "a*": give one such as "backups/".',
         'Policy velero: snapshots is "yes": give true or false.',
