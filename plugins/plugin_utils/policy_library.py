@@ -47,9 +47,8 @@ class Parameter:
 
     def example(self) -> str:
         """What to give, for a message."""
-        return (
-            f"a list, such as {_shown([self.like])}" if self.type == "list" else f"a text, such as {_shown(self.like)}"
-        )
+        one = _shown(self.like)
+        return f"a list, such as [{one}]" if self.type == "list" else f"a text, such as {one}"
 
     def problems(self, name: str, value: object) -> t.Iterator[str]:
         """One sentence for each reason why this cannot be the parameter's value."""
@@ -116,7 +115,7 @@ class Policy:
         if size(document) > INLINE_LIMIT:
             raise PolicyError(
                 f"Policy {self.name} has {size(document)} characters with these parameters, more than the "
-                f"{INLINE_LIMIT} that IAM keeps in a role: give fewer values, or patterns that cover them."
+                f"{INLINE_LIMIT} that IAM keeps in a role: give fewer values."
             )
         return document
 
