@@ -338,3 +338,32 @@ def test_reset_forgets_everything_but_the_keys(account: Account) -> None:
     assert account.iam.list_roles()["Roles"] == []
     assert sandbox.knobs()["association_delay_seconds"] == 0
     assert "one" not in sandbox.kubeconfig.read_text(encoding="utf-8")
+
+
+def test_the_simulator_knows_condition_keys_and_each_resource(account: Account) -> None:
+    own, other = "arn:aws:s3:::own", "arn:aws:s3:::other"
+    conditions = {"StringEquals": {"aws:ResourceTag/team": "blue"}, "ForAnyValue:StringEquals": {"aws:TagKeys": "a"}}
+    document = json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [allow("s3:*", resource=own), allow("ec2:RunInstances", Condition=conditions)],
+        }
+    )
+
+    def simulate(action: str, **more: t.Any) -> dict[str, t.Any]:
+        answer = account.iam.simulate_custom_policy(PolicyInputList=[document], ActionNames=[action], **more)
+        [result] = answer["EvaluationResults"]
+        return dict(result)
+
+    result = simulate("s3:GetObject", ResourceArns=[own, other])
+    assert result["EvalDecision"] == "implicitDeny", "the strictest of all"
+    each = {one["EvalResourceName"]: one["EvalResourceDecision"] for one in result["ResourceSpecificResults"]}
+    assert each == {own: "allowed", other: "implicitDeny"}
+    result = simulate("ec2:RunInstances")
+    assert result["EvalDecision"] == "implicitDeny"
+    assert result["MissingContextValues"] == ["aws:ResourceTag/team"]
+    team = {"ContextKeyName": "aws:ResourceTag/team", "ContextKeyType": "string", "ContextKeyValues": ["blue"]}
+    keys = {"ContextKeyName": "aws:TagKeys", "ContextKeyType": "stringList", "ContextKeyValues": ["b", "a"]}
+    assert simulate("ec2:RunInstances", ContextEntries=[team, keys])["EvalDecision"] == "allowed"
+    team["ContextKeyValues"] = ["red"]
+    assert simulate("ec2:RunInstances", ContextEntries=[team, keys])["EvalDecision"] == "implicitDeny"

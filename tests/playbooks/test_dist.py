@@ -37,6 +37,7 @@ def test_tarball_holds_what_it_should_and_nothing_else(tarball: pathlib.Path) ->
     assert [name for name in names if "__pycache__" in name or "sandbox" in name] == []
     assert "roles/verify/files/prove.py" in names
     assert "playbooks/site.yml" in names
+    assert "plugins/plugin_utils/policies/velero.json" in names
 
 
 def test_installed_collection_runs_outside_the_checkout(

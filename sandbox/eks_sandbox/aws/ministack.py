@@ -34,6 +34,7 @@ from eks_sandbox.aws.launch_templates import keep_volume_keys
 from eks_sandbox.aws.ministack_checks import Checks
 from eks_sandbox.aws.model import service_model
 from eks_sandbox.aws.nat_gateways import NatGateways
+from eks_sandbox.aws.policy_simulator import simulate_with_context
 from eks_sandbox.interfaces import Credentials
 
 ADMINISTRATOR = "sandbox-admin"
@@ -152,6 +153,7 @@ class Ministack:
         self._checks.install()
         NatGateways(ec2, knobs).install()
         keep_volume_keys(ec2)
+        simulate_with_context(iam, iam_evaluator, self._models["iam"])
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
