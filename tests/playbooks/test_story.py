@@ -211,7 +211,10 @@ def test_an_upgrade_goes_from_the_control_plane_to_the_nodes_to_the_addons(
     eks, proxy = sandbox.client("eks"), {"clusterName": CLUSTER, "addonName": "kube-proxy"}
     eks.create_addon(**proxy)
     eks.get_waiter("addon_active").wait(**proxy, WaiterConfig={"Delay": 1})
-    upgrade = {"cluster_version": "1.35", "addons_list": [{"name": "kube-proxy", "version": "default"}]}
+    upgrade: dict[str, t.Any] = {
+        "cluster_version": "1.35",
+        "addons_list": [{"name": "kube-proxy", "version": "default"}],
+    }
     sandbox.clear_calls()
     predicted = playbook("playbooks/site.yml", "--check", "--diff", **upgrade)
     assert predicted.code == 0
