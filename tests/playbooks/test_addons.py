@@ -103,9 +103,20 @@ def test_check_mode_shows_roles_and_add_ons_and_writes_nothing(addons: Addons, e
 def test_a_service_account_that_is_none_is_told_before_its_role_is_made(
     addons: Addons, example: SandboxProcess
 ) -> None:
-    wrong = {**DRIVER, "service_accounts": [{"name": "nobody", "role": {"name": "made"}}]}
+    wrong = {**DRIVER, "version": "default", "service_accounts": [{"name": "nobody", "role": {"name": "made"}}]}
     run = addons(wrong, METRICS)
     assert f"{ACCOUNT} can have one" in " ".join(run.output.split())
+    assert run.code != 0
+    assert writes(example) == []
+
+
+def test_policies_that_nobody_recommends_are_asked_for_before_a_role_is_made(
+    addons: Addons, example: SandboxProcess
+) -> None:
+    # Of another version than the default one nobody knows the service accounts before it is there.
+    other = {**DRIVER, "service_accounts": [{"name": "nobody", "role": {"name": "made"}}]}
+    run = addons(other, METRICS)
+    assert "give role.managed_policies" in " ".join(run.output.split())
     assert run.code != 0
     assert writes(example) == []
 
