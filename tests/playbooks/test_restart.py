@@ -73,7 +73,10 @@ class Team:
         self.core.create_namespaced_service_account("default", {"metadata": {"name": name}})
 
     def make(self, kind: str, name: str, account: str, **spec: t.Any) -> None:
-        selected = {"selector": {"matchLabels": {"app": name}}, "template": self.template(name, account)}
+        selected: dict[str, t.Any] = {
+            "selector": {"matchLabels": {"app": name}},
+            "template": self.template(name, account),
+        }
         if kind == "stateful_set":
             selected["serviceName"] = name
         self.makers[kind]("default", {"metadata": {"name": name}, "spec": {**selected, **spec}})
@@ -188,7 +191,7 @@ def test_nobody_is_restarted_early_and_nobody_left_without_identity(team: Team, 
     run = restart("app")
     assert run.code == 0
     assert run.count("changed", "example") == 1, "all rollouts are begun by one task"
-    assert team.with_identity("web", "store", "collector") == dict.fromkeys(("web", "store", "collector"), {True})
+    assert team.with_identity("web", "store", "collector") == {"web": {True}, "store": {True}, "collector": {True}}
     # One restart of each was enough, so none came before the webhooks knew.
     assert team.generations() == {"web": 2, "store": 2, "collector": 2, "theirs": 1}
     assert "Pod default/shell is left alone: pod shell was admitted without the identity; it has no cont" in said(run)
