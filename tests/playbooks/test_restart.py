@@ -23,6 +23,8 @@ from playbooks.conftest import Playbooks
 from playbooks.conftest import Run
 from sandbox_process import SandboxProcess
 
+#: Of a pod that somebody has given one in clear text.
+PASSWORD = "correct-horse-battery-staple"
 TOKEN = "eks-pod-identity-token"
 LATE = {"association_delay_seconds": 4.0, "webhook_replicas": 3, "webhook_spread_seconds": 3.0}
 PLAY: dict[str, t.Any] = {
@@ -65,7 +67,8 @@ class Team:
         }
 
     def template(self, name: str, account: str, **more: t.Any) -> dict[str, t.Any]:
-        container = {"name": "main", "image": "busybox", "command": ["sleep", "3600"]}
+        password = {"name": "PASSWORD", "value": PASSWORD}
+        container = {"name": "main", "image": "busybox", "command": ["sleep", "3600"], "env": [password]}
         spec = {"serviceAccountName": account, "terminationGracePeriodSeconds": 0, "containers": [container], **more}
         return {"metadata": {"labels": {"app": name}}, "spec": spec}
 
@@ -188,9 +191,11 @@ def test_nobody_is_restarted_early_and_nobody_left_without_identity(team: Team, 
     # The delay begins anew with this.
     team.give_another_role("app")
     single = {name: team.pods(name)[name][0].metadata.uid for name in ("shell", "import")}
-    run = restart("app")
+    run = restart("app", arguments=("-vvv", "--diff"))
     assert run.code == 0
     assert run.count("changed", "example") == 1, "all rollouts are begun by one task"
+    assert PASSWORD not in run.output
+    assert "k8s-aws-v1" not in run.output, "nor the token of Kubernetes"
     assert team.with_identity("web", "store", "collector") == {"web": {True}, "store": {True}, "collector": {True}}
     # One restart of each was enough, so none came before the webhooks knew.
     assert team.generations() == {"web": 2, "store": 2, "collector": 2, "theirs": 1}
@@ -200,10 +205,14 @@ def test_nobody_is_restarted_early_and_nobody_left_without_identity(team: Team, 
     assert team.with_identity("theirs") == {"theirs": {False}}
 
 
-def test_a_second_run_changes_nothing(team: Team, restart: Restart) -> None:
+def test_a_second_run_changes_nothing_and_looks_at_the_pods_alone(team: Team, restart: Restart) -> None:
     before = team.generations()
+    team.sandbox.clear_calls()
     run = restart("app")
     assert (run.code, run.count("changed", "example")) == (0, 0)
+    calls = {call["operation"] for call in team.sandbox.call_log(operation="eks:*PodIdentityAssociation*")}
+    assert calls == {"eks:ListPodIdentityAssociations", "eks:DescribePodIdentityAssociation"}
+    assert "ok: [example] => (item=ReplicaSet)" not in run.output
     assert team.generations() == before
 
 
@@ -269,3 +278,10 @@ def test_service_accounts_without_an_association_fail_the_role_and_nothing_is_re
     assert run.code == 2
     assert "Pods of service account default/nobody were left alone" in said(run)
     assert team.generations()["plain"] == 1
+
+
+def test_pods_that_cannot_be_listed_fail_the_role_with_the_cause(team: Team, restart: Restart) -> None:
+    run = restart("app", arguments=("--check",), podidentity_ca_file="/nowhere.pem")
+    assert run.code == 2
+    assert "The pods of cluster example cannot be listed: " in said(run)
+    assert "no_log" not in said(run)

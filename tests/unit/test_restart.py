@@ -334,6 +334,22 @@ DAEMONS = {"observedGeneration": 2, "desiredNumberScheduled": 2}
             "done",
             "",
         ),
+        (
+            workload("StatefulSet/web", replicas=2, status=numbers(0, 0, updateRevision="b", currentRevision="a")),
+            "waiting",
+            "0 of 2 pods are new, 0 are ready; it waits for old pods to get ready before it replaces them: delete one "
+            "that never does",
+        ),
+        (
+            workload(
+                "StatefulSet/web",
+                replicas=2,
+                podManagementPolicy="Parallel",
+                status=numbers(0, 0, updateRevision="b", currentRevision="a"),
+            ),
+            "waiting",
+            "0 of 2 pods are new, 0 are ready",
+        ),
         (workload("DaemonSet/web", status={**DAEMONS, "updatedNumberScheduled": 2, "numberAvailable": 2}), "done", ""),
         (
             workload("DaemonSet/web", status={**DAEMONS, "updatedNumberScheduled": 1, "numberAvailable": 2}),

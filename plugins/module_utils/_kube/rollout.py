@@ -144,7 +144,11 @@ def replaced(workload: t.Any) -> tuple[str, str]:
         old = count(status, "replicas") - new
     if new >= wanted and ready >= wanted and old <= 0:
         return DONE, ""
-    return WAITING, f"{new} of {wanted} pods are new, {ready} are ready"
+    told = f"{new} of {wanted} pods are new, {ready} are ready"
+    if dig(workload, "kind") == "StatefulSet" and ready < wanted and dig(spec, "podManagementPolicy") != "Parallel":
+        # https://github.com/kubernetes/kubernetes/issues/67250
+        told += "; it waits for old pods to get ready before it replaces them: delete one that never does"
+    return WAITING, told
 
 
 def outcome(restarts: t.Any, applied: t.Any, objects: t.Any) -> list[dict[str, t.Any]]:
