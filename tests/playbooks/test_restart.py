@@ -205,14 +205,10 @@ def test_nobody_is_restarted_early_and_nobody_left_without_identity(team: Team, 
     assert team.with_identity("theirs") == {"theirs": {False}}
 
 
-def test_a_second_run_changes_nothing_and_looks_at_the_pods_alone(team: Team, restart: Restart) -> None:
+def test_a_second_run_changes_nothing(team: Team, restart: Restart) -> None:
     before = team.generations()
-    team.sandbox.clear_calls()
     run = restart("app")
     assert (run.code, run.count("changed", "example")) == (0, 0)
-    calls = {call["operation"] for call in team.sandbox.call_log(operation="eks:*PodIdentityAssociation*")}
-    assert calls == {"eks:ListPodIdentityAssociations", "eks:DescribePodIdentityAssociation"}
-    assert "ok: [example] => (item=ReplicaSet)" not in run.output
     assert team.generations() == before
 
 
@@ -222,14 +218,32 @@ def test_pods_older_than_the_change_of_their_association_are_restarted_when_aske
     team.give_another_role("app")
     before = team.generations()
     for mode in ("never", "missing"):
+        team.sandbox.clear_calls()
         run = restart("app", restart_mode=mode)
         assert (run.code, run.count("changed", "example")) == (0, 0)
+        assert team.sandbox.call_log(operation="eks:*PodIdentityAssociation*") == [], "neither asks for dates"
     assert team.generations() == before
     run = restart("app")
     assert run.code == 0
     assert "before the association last changed (20" in said(run)
     assert team.generations() == {"web": 3, "store": 3, "collector": 3, "theirs": 1}
     assert restart("app").count("changed", "example") == 0
+
+
+def test_where_all_is_well_only_associations_probe_and_pods_are_looked_at(team: Team, restart: Restart) -> None:
+    team.account("calm")
+    team.associate("calm")
+    time.sleep(1)
+    team.make("deployment", "calm", "calm")
+    team.until_they_run("calm")
+    team.sandbox.clear_calls()
+    run = restart("calm")
+    assert (run.code, run.count("changed", "example")) == (0, 0)
+    calls = [call["operation"] for call in team.sandbox.call_log(operation="eks:*PodIdentityAssociation*")]
+    described = ["eks:DescribePodIdentityAssociation"] * 3
+    assert calls == ["eks:ListPodIdentityAssociations", *described], "all of the namespace, for their dates"
+    assert "ok: [example] => (item=ReplicaSet)" not in run.output
+    assert team.generations()["calm"] == 1
 
 
 def test_what_cannot_be_restarted_is_named_after_the_others_are_done(team: Team, restart: Restart) -> None:
