@@ -164,9 +164,9 @@ def restart(team: Team, playbook: Playbooks, tmp_path: pathlib.Path) -> Restart:
 
     def run(*accounts: str, arguments: tuple[str, ...] = (), **more: t.Any) -> Run:
         # As they are declared for all roles: with more than this one reads.
-        workloads = [
-            {"namespace": "default", "service_account": name, "role": {"arn": f"{ROLE_PREFIX}app"}} for name in accounts
-        ]
+        role = {"arn": f"{ROLE_PREFIX}app"}
+        places = [name.split("/") if "/" in name else ("default", name) for name in accounts]
+        workloads = [{"namespace": space, "service_account": name, "role": role} for space, name in places]
         return playbook(str(story), *arguments, inventory="example,", podidentity_workloads=workloads, **more)
 
     return run
@@ -299,3 +299,23 @@ def test_pods_that_cannot_be_listed_fail_the_role_with_the_cause(team: Team, res
     assert run.code == 2
     assert "The pods of cluster example cannot be listed: " in said(run)
     assert "no_log" not in said(run)
+
+
+def test_workloads_of_several_namespaces_are_restarted_in_the_same_tasks(team: Team, restart: Restart) -> None:
+    names = ("first", "second")
+    for name in names:
+        team.core.create_namespace({"metadata": {"name": name}})
+        team.core.create_namespaced_service_account(name, {"metadata": {"name": "app"}})
+        selected = {"selector": {"matchLabels": {"app": "web"}}, "template": team.template("web", "app")}
+        team.apps.create_namespaced_deployment(name, {"metadata": {"name": "web"}, "spec": selected})
+        while not team.core.list_namespaced_pod(name).items:
+            time.sleep(0.1)
+        team.eks.create_pod_identity_association(
+            clusterName="example", namespace=name, serviceAccount="app", roleArn=f"{ROLE_PREFIX}app"
+        )
+    before = team.generations()
+    run = restart("first/app", "second/app")
+    assert (run.code, run.count("changed", "example")) == (0, 1)
+    assert [team.apps.read_namespaced_deployment("web", name).metadata.generation for name in names] == [2, 2]
+    assert restart("first/app", "second/app").count("changed", "example") == 0
+    assert team.generations() == before
