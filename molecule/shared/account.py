@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a scenario finds in the account, made by plain boto3 and the Kubernetes client, as anybody could have made it.
 
-Usage: account.py CLUSTER "cluster role service_account association agent addon" (those that are to be there, in this
-order).
+Usage: account.py CLUSTER "cluster role service_account deployment association agent addon" (those that are to be there,
+in this order).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 
 import boto3
 import kubernetes
@@ -64,6 +65,19 @@ def make_service_account() -> None:
     kubernetes.client.CoreV1Api().create_namespaced_service_account(NAMESPACE, account)
 
 
+def make_deployment() -> None:
+    """A deployment whose pods use the service account, and which is there when this returns."""
+    labels = {"app": SERVICE_ACCOUNT}
+    container = {"name": "main", "image": "busybox", "command": ["sleep", "3600"]}
+    spec = {"serviceAccountName": SERVICE_ACCOUNT, "terminationGracePeriodSeconds": 1, "containers": [container]}
+    template = {"metadata": {"labels": labels}, "spec": spec}
+    apps = kubernetes.client.AppsV1Api()
+    rolled = {"selector": {"matchLabels": labels}, "template": template}
+    apps.create_namespaced_deployment(NAMESPACE, {"metadata": {"name": SERVICE_ACCOUNT}, "spec": rolled})
+    while not apps.read_namespaced_deployment(SERVICE_ACCOUNT, NAMESPACE).status.available_replicas:
+        time.sleep(0.2)
+
+
 def associate(cluster_name: str, role_arn: str) -> None:
     """The association of the service account."""
     boto3.client("eks").create_pod_identity_association(
@@ -87,6 +101,8 @@ def main() -> None:
         role_arn = make_role(f"{cluster_name}-reports", "pods.eks.amazonaws.com", "AmazonS3ReadOnlyAccess")
     if "service_account" in wanted:
         make_service_account()
+    if "deployment" in wanted:
+        make_deployment()
     if "association" in wanted:
         associate(cluster_name, role_arn)
     if "agent" in wanted:

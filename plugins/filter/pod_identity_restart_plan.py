@@ -1,0 +1,124 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Which workloads must be restarted to hold their identity: the plan between observing and applying."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: pod_identity_restart_plan
+short_description: Plan which workloads to restart for EKS Pod Identity
+version_added: 0.2.0
+author:
+  - podidentity.eks contributors (@podidentity)
+description:
+  - Finds the pods that lack the identity of their service account's association, or that were admitted before it last
+    changed, and the Deployments, StatefulSets and DaemonSets that they belong to. Nothing is called.
+  - A pod has the identity when one of its containers has it. A pod whose own label, annotation or variables keep the
+    webhook from it is not restarted, as its successor would be the same.
+  - Made for the role P(podidentity.eks.restart#role); its arguments change with that role.
+positional: _input
+options:
+  _input:
+    description: The service accounts, each with C(namespace) and C(service_account).
+    type: list
+    elements: dict
+    required: true
+  pods:
+    description: The C(Pod) objects of their namespaces, as M(kubernetes.core.k8s_info) returns them.
+    type: list
+    elements: dict
+    required: true
+  associations:
+    description: Their associations, as M(podidentity.eks.eks_pod_identity_association_info) returns them.
+    type: list
+    elements: dict
+    default: []
+  objects:
+    description:
+      - The C(ReplicaSet), C(Deployment), C(StatefulSet), C(DaemonSet) and C(PodDisruptionBudget) objects of the same
+        namespaces. Without them only RV(_value.pods) is right.
+    type: list
+    elements: dict
+    default: []
+  mode:
+    description: V(missing) plans for pods without the identity, V(stale) for older ones as well, V(never) for none.
+    type: str
+    choices: [never, missing, stale]
+    default: stale
+seealso:
+  - plugin: podidentity.eks.pod_identity_restart_outcome
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+- name: Find out that nobody would make this pod anew
+  ansible.builtin.assert:
+    that:
+      - plan.restarts == []
+      - plan.reported[0].reason is search('it has no controller')
+  vars:
+    plan: "{{ workloads | podidentity.eks.pod_identity_restart_plan(pods) }}"
+    workloads:
+      - namespace: default
+        service_account: s3-access-sa
+    # As kubernetes.core.k8s_info returns them.
+    pods:
+      - metadata:
+          name: shell
+          namespace: default
+          creationTimestamp: "2026-11-23T10:15:30Z"
+        spec:
+          serviceAccountName: s3-access-sa
+          containers:
+            - name: shell
+        status:
+          phase: Running
+"""
+
+RETURN = r"""
+_value:
+  description:
+    - Four lists of objects, each with C(kind), C(namespace), C(name), C(service_account), C(why) (V(missing) or
+      V(stale)) and C(reason).
+  type: dict
+  contains:
+    pods:
+      description: The pods that lack something that a restart would give them.
+      type: list
+      elements: dict
+    restarts:
+      description: The workloads to restart.
+      type: list
+      elements: dict
+    blocked:
+      description: Workloads that should be restarted and cannot be, such as a paused Deployment.
+      type: list
+      elements: dict
+    reported:
+      description: What is not restarted by anybody but its owner, such as bare pods and Jobs.
+      type: list
+      elements: dict
+"""
+
+import dataclasses
+import typing as t
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.podidentity.eks.plugins.module_utils._kube.restart import MODES
+from ansible_collections.podidentity.eks.plugins.module_utils._kube.restart import plan
+
+
+def pod_identity_restart_plan(
+    workloads: t.Any, pods: t.Any, associations: t.Any = (), objects: t.Any = (), mode: str = "stale"
+) -> dict[str, t.Any]:
+    """The filter; see its documentation above."""
+    if mode not in MODES:
+        raise AnsibleFilterError(f"The mode of a restart is one of {', '.join(MODES)}, not {mode!r}.")
+    return dataclasses.asdict(plan(workloads, pods, associations, objects, mode))
+
+
+class FilterModule:
+    """The filter under its name."""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"pod_identity_restart_plan": pod_identity_restart_plan}

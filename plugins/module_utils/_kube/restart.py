@@ -1,0 +1,193 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# PRIVATE to the collection: no part of its interface, and it may change in any release.
+"""Which workloads must be rolled so that their pods hold the identity of their associations.
+
+A pod gets its identity when it is admitted, or never, and the agent may serve what an association said before for as
+long as the pod lives.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime
+import typing as t
+
+from .._diagnosis.reading import dig
+from .._diagnosis.reading import listing
+from .._diagnosis.reading import mapping
+from .._diagnosis.reading import text
+from .admitted import CREDENTIALS_URI
+from .admitted import POD_IDENTITY
+from .admitted import TOKEN_VARIABLES
+from .admitted import identity_of
+from .rollout import Place
+from .rollout import obstacle
+from .rollout import place_of
+
+MISSING, STALE = "missing", "stale"
+#: What each mode restarts.
+MODES = {"never": (), MISSING: (MISSING,), STALE: (MISSING, STALE)}
+ROLLED = ("Deployment", "StatefulSet", "DaemonSet")
+SKIP_POD = "eks.amazonaws.com/skip-pod-identity-webhook"
+SKIP_CONTAINERS = "eks.amazonaws.com/skip-containers"
+#: A container that has one of them already is left alone by the webhook.
+OWN_VARIABLES = (CREDENTIALS_URI, TOKEN_VARIABLES[POD_IDENTITY])
+#: How many pods a reason names.
+SHOWN = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Lack:
+    """A pod that does not hold what its association says."""
+
+    pod: Place
+    owner: Place
+    service_account: str
+    #: ``missing`` or ``stale``.
+    why: str
+    #: When the association was last changed, empty where it is not known.
+    changed: str = ""
+    #: Why a pod in its place would have no identity either, empty where it would.
+    refusal: str = ""
+
+
+@dataclasses.dataclass
+class Plan:
+    """What is to be done; every entry has the fields of ``entry`` below."""
+
+    #: The pods for which all this is.
+    pods: list[dict[str, str]] = dataclasses.field(default_factory=list)
+    #: Workloads to roll.
+    restarts: list[dict[str, str]] = dataclasses.field(default_factory=list)
+    #: Workloads that should be rolled and cannot.
+    blocked: list[dict[str, str]] = dataclasses.field(default_factory=list)
+    #: What is nobody's to roll, such as bare pods and Jobs.
+    reported: list[dict[str, str]] = dataclasses.field(default_factory=list)
+
+
+def plan(workloads: t.Any, pods: t.Any, associations: t.Any, objects: t.Any, mode: str) -> Plan:
+    """The plan. Without ``objects`` (ReplicaSets, what is rolled, disruption budgets) only its ``pods`` are right."""
+    made = Plan()
+    known = {place_of(one): one for one in listing(objects)}
+    by_owner: dict[Place, list[Lack]] = collections.defaultdict(list)
+    for lack in lacks(workloads, pods, associations, known):
+        if lack.why not in MODES[mode]:
+            continue
+        if lack.refusal:
+            made.reported.append(entry(lack.pod, lack, lack.refusal))
+            continue
+        made.pods.append(entry(lack.pod, lack, reason_of([lack])))
+        by_owner[lack.owner].append(lack)
+    budgets = [one for place, one in known.items() if place.kind == "PodDisruptionBudget"]
+    for owner, lacking in sorted(by_owner.items(), key=lambda item: dataclasses.astuple(item[0])):
+        reason = reason_of(lacking)
+        if owner not in known or owner.kind not in ROLLED:
+            made.reported.append(entry(owner, lacking[0], f"{reason}; {remedy(owner)}"))
+        elif why_not := obstacle(known[owner], budgets):
+            made.blocked.append(entry(owner, lacking[0], f"{reason}; {why_not}"))
+        else:
+            made.restarts.append(entry(owner, lacking[0], reason))
+    return made
+
+
+def entry(place: Place, lack: Lack, reason: str) -> dict[str, str]:
+    """One line of a plan."""
+    found = dataclasses.asdict(place)
+    return {**found, "service_account": lack.service_account, "why": lack.why, "reason": reason}
+
+
+def lacks(workloads: t.Any, pods: t.Any, associations: t.Any, known: t.Mapping[Place, t.Any]) -> list[Lack]:
+    """The living pods of these service accounts that lack something."""
+    wanted = {(text(dig(one, "namespace")), text(dig(one, "service_account"))) for one in listing(workloads)}
+    changes = {
+        (text(dig(one, "namespace")), text(dig(one, "service_account"))): text(dig(one, "modified_at"))
+        for one in listing(associations)
+    }
+    found = []
+    for pod in listing(pods):
+        account = text(dig(pod, "spec", "serviceAccountName")) or "default"
+        key = (text(dig(pod, "metadata", "namespace")), account)
+        changed = changes.get(key, "")
+        if key in wanted and lives(pod) and (why := why_lacking(pod, changed)):
+            refusal = refusal_of(pod) if why == MISSING else ""
+            found.append(Lack(place_of(pod, "Pod"), owner_of(pod, known), account, why, changed, refusal))
+    return found
+
+
+def lives(pod: t.Any) -> bool:
+    """Whether a pod runs or will run."""
+    return dig(pod, "status", "phase") not in ("Succeeded", "Failed") and not dig(pod, "metadata", "deletionTimestamp")
+
+
+def why_lacking(pod: t.Any, changed: str) -> str:
+    """``missing``, ``stale`` or empty. One container with the identity is enough: others can be kept from it."""
+    names = [text(dig(one, "name")) for one in listing(dig(pod, "spec", "containers"))]
+    if not any(identity_of(pod, name).mechanism == POD_IDENTITY for name in names):
+        return MISSING
+    admitted, last = instant(text(dig(pod, "metadata", "creationTimestamp"))), instant(changed)
+    # Kubernetes tells whole seconds only; of two in the same second, the pod may have been the first.
+    return STALE if admitted and last and admitted <= last.replace(microsecond=0) else ""
+
+
+def instant(value: str) -> datetime.datetime | None:
+    """A point in time by its ISO 8601 form with a time zone; None for anything else."""
+    try:
+        parsed = datetime.datetime.fromisoformat(value.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return parsed if parsed.tzinfo else None
+
+
+def refusal_of(pod: t.Any) -> str:
+    """Why the webhook leaves such a pod alone (pkg/handler of the webhook), empty where it would not."""
+    if SKIP_POD in mapping(dig(pod, "metadata", "labels")):
+        return f"it lacks the identity because its label {SKIP_POD} asks for that"
+    skipped = text(dig(pod, "metadata", "annotations", SKIP_CONTAINERS)).split(",")
+    skipped = [name.strip() for name in skipped]
+    for container in listing(dig(pod, "spec", "containers")):
+        own = any(dig(variable, "name") in OWN_VARIABLES for variable in listing(dig(container, "env")))
+        if dig(container, "name") not in skipped and not own:
+            return ""
+    return (
+        f"it lacks the identity because each of its containers sets {' or '.join(OWN_VARIABLES)} itself or is named in "
+        f"its annotation {SKIP_CONTAINERS}"
+    )
+
+
+def owner_of(pod: t.Any, known: t.Mapping[Place, t.Any]) -> Place:
+    """Who makes such pods: the controller of the pod, or that of its ReplicaSet; the pod itself where there is none."""
+    place, found = place_of(pod, "Pod"), pod
+    for _step in range(2):
+        controllers = [one for one in listing(dig(found, "metadata", "ownerReferences")) if dig(one, "controller")]
+        if not controllers:
+            break
+        place = Place(text(dig(controllers[0], "kind")), place.namespace, text(dig(controllers[0], "name")))
+        if place.kind != "ReplicaSet":
+            break
+        found = known.get(place)
+    return place
+
+
+def remedy(owner: Place) -> str:
+    """What somebody has to do about pods that this collection does not replace."""
+    if owner.kind == "Pod":
+        return "it has no controller that would make it anew: delete and create it yourself"
+    if owner.kind == "Job":
+        return "a Job is not restarted: let it end, or delete and create it yourself"
+    return f"a {owner.kind} is not rolled from here: replace its pods yourself"
+
+
+def reason_of(lacking: t.Sequence[Lack]) -> str:
+    """What is wrong with the pods of one owner."""
+    told = []
+    for why in (MISSING, STALE):
+        names = sorted(lack.pod.name for lack in lacking if lack.why == why)
+        if names:
+            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+            shown = f"{'pod' if len(names) == 1 else 'pods'} {', '.join(names[:SHOWN])}{more}"
+            changed = next(lack.changed for lack in lacking if lack.why == why)
+            what = "without the identity" if why == MISSING else f"before the association last changed ({changed})"
+            told.append(f"{shown} {'was' if len(names) == 1 else 'were'} admitted {what}")
+    return ", and ".join(told)

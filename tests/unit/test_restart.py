@@ -1,0 +1,440 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Which workloads the role `restart` rolls, which it must not, and when a rollout is done."""
+
+from __future__ import annotations
+
+import typing as t
+
+import hypothesis
+import hypothesis.strategies as st
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.podidentity.eks.plugins.filter.pod_identity_restart_outcome import pod_identity_restart_outcome
+from ansible_collections.podidentity.eks.plugins.filter.pod_identity_restart_plan import pod_identity_restart_plan
+from ansible_collections.podidentity.eks.plugins.module_utils._kube.rollout import disruption
+from ansible_collections.podidentity.eks.plugins.module_utils._kube.rollout import guards
+
+Mapping = dict[str, t.Any]
+WORKLOADS = [{"namespace": "default", "service_account": "app"}]
+TOKEN = "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount/eks-pod-identity-token"
+CHANGED = "2026-11-23T10:00:00.600000+00:00"
+ASSOCIATIONS = [{"namespace": "default", "service_account": "app", "modified_at": CHANGED}]
+KINDS = ("Deployment", "StatefulSet", "DaemonSet")
+
+
+def container(name: str = "main", identity: bool = False, **variables: str) -> Mapping:
+    if identity:
+        variables = {
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://169.254.170.23/v1/credentials",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": TOKEN,
+        }
+    mounts = [{"name": "token", "mountPath": TOKEN.rpartition("/")[0]}] if identity else []
+    env = [{"name": key, "value": value} for key, value in variables.items()]
+    return {"name": name, "env": env, "volumeMounts": mounts}
+
+
+def pod(
+    name: str,
+    owner: str = "",
+    *containers: Mapping,
+    created: str = "2026-11-23T11:00:00Z",
+    account: str = "app",
+    phase: str = "Running",
+    **metadata: t.Any,
+) -> Mapping:
+    """A pod of an owner such as ``ReplicaSet/web-1``."""
+    kind, _, owner_name = owner.partition("/")
+    references = [{"kind": kind, "name": owner_name, "controller": True}] if owner else []
+    token = {"path": TOKEN.rpartition("/")[2], "audience": "pods.eks.amazonaws.com"}
+    volume = {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}}
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": "default",
+            "creationTimestamp": created,
+            "ownerReferences": references,
+            **metadata,
+        },
+        "spec": {"serviceAccountName": account, "containers": list(containers) or [container()], "volumes": [volume]},
+        "status": {"phase": phase},
+    }
+
+
+def workload(place: str, owner: str = "", status: Mapping | None = None, **spec: t.Any) -> Mapping:
+    """An object such as ``Deployment/web``, with the label of its name on its pods."""
+    kind, _, name = place.partition("/")
+    owner_kind, _, owner_name = owner.partition("/")
+    references = [{"kind": owner_kind, "name": owner_name, "controller": True}] if owner else []
+    template = {"metadata": {"labels": {"app": name}}}
+    metadata = {"name": name, "namespace": "default", "generation": 2, "ownerReferences": references}
+    return {"kind": kind, "metadata": metadata, "spec": {"template": template, **spec}, "status": status or {}}
+
+
+def budget(allowed: int, **labels: str) -> Mapping:
+    return {
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": "budget", "namespace": "default"},
+        "spec": {"selector": {"matchLabels": labels}},
+        "status": {"disruptionsAllowed": allowed},
+    }
+
+
+def planned(pods: list[Mapping], *objects: Mapping, mode: str = "stale") -> dict[str, list[tuple[str, str]]]:
+    """For each list of the plan, what it names."""
+    plan = pod_identity_restart_plan(WORKLOADS, pods, ASSOCIATIONS, list(objects), mode)
+    return {key: [(f"{one['kind']}/{one['name']}", one["why"]) for one in plan[key]] for key in plan if plan[key]}
+
+
+WEB = (workload("ReplicaSet/web-1", "Deployment/web"), workload("Deployment/web"))
+HELD = container(identity=True)
+
+
+def test_a_workload_is_restarted_once_however_many_of_its_pods_lack_the_identity() -> None:
+    pods = [pod("a", "ReplicaSet/web-1", HELD), *(pod(name, "ReplicaSet/web-1") for name in "bcdef")]
+    plan = pod_identity_restart_plan(WORKLOADS, pods, ASSOCIATIONS, WEB)
+    [restart] = plan["restarts"]
+    assert restart == {
+        "kind": "Deployment",
+        "namespace": "default",
+        "name": "web",
+        "service_account": "app",
+        "why": "missing",
+        "reason": "pods b, c, d and 2 more were admitted without the identity",
+    }
+    assert [one["name"] for one in plan["pods"]] == list("bcdef")
+
+
+def test_both_reasons_are_told() -> None:
+    old = pod("b", "StatefulSet/db", HELD, created="2026-11-23T09:00:00Z")
+    plan = pod_identity_restart_plan(
+        WORKLOADS, [pod("a", "StatefulSet/db"), old], ASSOCIATIONS, [workload("StatefulSet/db")]
+    )
+    assert plan["restarts"][0]["reason"] == (
+        "pod a was admitted without the identity, and pod b was admitted before the association last changed "
+        f"({CHANGED})"
+    )
+
+
+@pytest.mark.parametrize(
+    ("created", "stale"),
+    [
+        ("2026-11-23T09:59:59Z", True),
+        ("2026-11-23T10:00:00Z", True),
+        ("2026-11-23T10:00:01Z", False),
+        ("2026-11-23T12:00:00+02:00", True),
+        ("yesterday", False),
+        ("2026-11-23T09:00:00", False),
+    ],
+)
+def test_a_pod_of_the_same_second_counts_as_older(created: str, stale: bool) -> None:
+    found = planned([pod("a", "ReplicaSet/web-1", HELD, created=created)], *WEB)
+    assert found.get("restarts", []) == ([("Deployment/web", "stale")] if stale else [])
+
+
+def test_modes() -> None:
+    pods = [
+        pod("a", "ReplicaSet/web-1", HELD, created="2026-11-23T09:00:00Z"),
+        pod("b", "StatefulSet/db"),
+    ]
+    objects = (*WEB, workload("StatefulSet/db"))
+    assert planned(pods, *objects)["restarts"] == [("Deployment/web", "stale"), ("StatefulSet/db", "missing")]
+    assert planned(pods, *objects, mode="missing")["restarts"] == [("StatefulSet/db", "missing")]
+    assert planned(pods, *objects, mode="never") == {}
+    with pytest.raises(AnsibleFilterError, match="one of never, missing, stale, not 'always'"):
+        planned(pods, mode="always")
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pod("a", "ReplicaSet/web-1", account="other"),
+        pod("a", "ReplicaSet/web-1", phase="Succeeded"),
+        pod("a", "ReplicaSet/web-1", phase="Failed"),
+        pod("a", "ReplicaSet/web-1", deletionTimestamp="2026-11-23T11:00:00Z"),
+        pod("a", "ReplicaSet/web-1", namespace="other"),
+        pod("a", "ReplicaSet/web-1", container("side"), HELD),
+    ],
+    ids=["service account", "succeeded", "failed", "going", "namespace", "one container has it"],
+)
+def test_others_and_those_that_are_well_are_not_looked_at(found: Mapping) -> None:
+    assert planned([found], *WEB) == {}
+
+
+@pytest.mark.parametrize(
+    ("owner", "place", "remedy"),
+    [
+        ("", "Pod/a", "it has no controller that would make it anew: delete and create it yourself"),
+        ("Job/import", "Job/import", "a Job is not restarted: let it end, or delete and create it yourself"),
+        ("ReplicaSet/alone", "ReplicaSet/alone", "a ReplicaSet is not rolled from here: replace its pods yourself"),
+        ("ReplicaSet/rolled", "Rollout/rolled", "a Rollout is not rolled from here: replace its pods yourself"),
+        ("StatefulSet/gone", "StatefulSet/gone", "a StatefulSet is not rolled from here: replace its pods yourself"),
+    ],
+)
+def test_what_is_nobodys_to_restart_is_reported(owner: str, place: str, remedy: str) -> None:
+    objects = [workload("ReplicaSet/alone"), workload("ReplicaSet/rolled", "Rollout/rolled"), workload("Job/import")]
+    plan = pod_identity_restart_plan(WORKLOADS, [pod("a", owner)], ASSOCIATIONS, objects)
+    assert (plan["restarts"], plan["blocked"]) == ([], [])
+    [told] = plan["reported"]
+    assert f"{told['kind']}/{told['name']}" == place
+    assert told["reason"] == f"pod a was admitted without the identity; {remedy}"
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        (pod("a", labels={"eks.amazonaws.com/skip-pod-identity-webhook": "true"}), "its label eks.amazonaws.com/skip-"),
+        (pod("a", annotations={"eks.amazonaws.com/skip-containers": "side, main"}), "its annotation eks.amazonaws.com"),
+        (pod("a", "", container(AWS_CONTAINER_CREDENTIALS_FULL_URI="http://me")), "sets AWS_CONTAINER_CREDENTIALS_F"),
+    ],
+    ids=["label", "annotation", "variable"],
+)
+def test_pods_that_the_webhook_is_kept_from_are_reported_and_not_restarted(found: Mapping, why: str) -> None:
+    found["metadata"]["ownerReferences"] = [{"kind": "ReplicaSet", "name": "web-1", "controller": True}]
+    plan = pod_identity_restart_plan(WORKLOADS, [found], ASSOCIATIONS, WEB)
+    assert (plan["pods"], plan["restarts"]) == ([], [])
+    assert why in plan["reported"][0]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("held", "why"),
+    [
+        (workload("Deployment/web", paused=True), "it is paused"),
+        (workload("StatefulSet/web", updateStrategy={"type": "OnDelete"}), "OnDelete"),
+        (workload("DaemonSet/web", updateStrategy={"type": "OnDelete"}), "OnDelete"),
+        (workload("StatefulSet/web", updateStrategy={"rollingUpdate": {"partition": 2}}), "the partition 2"),
+        (
+            workload("StatefulSet/web", replicas=3, status={"readyReplicas": 3}),
+            "its rollout takes away 1 at a time, and disruption budget budget allows 0 now",
+        ),
+    ],
+)
+def test_what_stands_in_the_way_is_named_and_nothing_is_restarted(held: Mapping, why: str) -> None:
+    owner = f"{held['kind']}/web"
+    plan = pod_identity_restart_plan(WORKLOADS, [pod("a", owner)], ASSOCIATIONS, [held, budget(0, app="web")])
+    assert plan["restarts"] == []
+    assert why in plan["blocked"][0]["reason"]
+
+
+def test_a_disruption_budget_holds_for_ready_pods_of_its_own() -> None:
+    lacking = [pod("a", "StatefulSet/web")]
+    assert "restarts" in planned(lacking, workload("StatefulSet/web", replicas=1), budget(0, app="web"))
+    ready = workload("StatefulSet/web", replicas=1, status={"readyReplicas": 1})
+    assert "restarts" in planned(lacking, ready, budget(0, app="db"))
+    assert "restarts" in planned(lacking, ready, budget(1, app="web"))
+    assert "blocked" in planned(lacking, ready, budget(0, app="web"))
+    assert "blocked" in planned(lacking, ready, budget(0)), "an empty selector is about all pods"
+
+
+@pytest.mark.parametrize(
+    ("rolled", "taken"),
+    [
+        (workload("Deployment/a", replicas=3, status={"readyReplicas": 3}), 0),
+        (workload("Deployment/a", replicas=8, status={"readyReplicas": 8}), 2),
+        (workload("Deployment/a", replicas=8, status={"readyReplicas": 1}), 1),
+        (workload("Deployment/a", replicas=5, status={"readyReplicas": 5}, strategy={"type": "Recreate"}), 5),
+        (
+            workload(
+                "Deployment/a",
+                replicas=5,
+                status={"readyReplicas": 5},
+                strategy={"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 0}},
+            ),
+            1,
+        ),
+        (
+            workload(
+                "DaemonSet/a",
+                status={"desiredNumberScheduled": 9, "numberReady": 9},
+                updateStrategy={"rollingUpdate": {"maxUnavailable": "25%"}},
+            ),
+            3,
+        ),
+        (workload("DaemonSet/a", status={"desiredNumberScheduled": 9, "numberReady": 9}), 1),
+    ],
+)
+def test_how_many_ready_pods_a_rollout_takes_away(rolled: Mapping, taken: int) -> None:
+    assert disruption(rolled) == taken
+
+
+@pytest.mark.parametrize(
+    ("operator", "values", "is_about"),
+    [
+        ("In", ["web"], True),
+        ("In", ["db"], False),
+        ("NotIn", ["web"], False),
+        ("NotIn", ["db"], True),
+        ("Exists", [], True),
+        ("DoesNotExist", [], False),
+        ("Unheard", [], False),
+    ],
+)
+def test_expressions_of_a_budget(operator: str, values: list[str], is_about: bool) -> None:
+    made = budget(0)
+    made["spec"]["selector"] = {"matchExpressions": [{"key": "app", "operator": operator, "values": values}]}
+    assert guards(made, workload("Deployment/web")) is is_about
+
+
+def outcome_of(found: Mapping | None, **answer: t.Any) -> tuple[str, str]:
+    place = {"kind": found["kind"] if found else "Deployment", "namespace": "default", "name": "web"}
+    [told] = pod_identity_restart_outcome([place], [{"changed": True, **answer}], [found] if found else [])
+    return told["state"], told["reason"]
+
+
+def numbers(new: int, available: int, replicas: int = 2, **more: t.Any) -> Mapping:
+    known = {"updatedReplicas": new, "availableReplicas": available, "readyReplicas": available, "replicas": replicas}
+    return {"observedGeneration": 2, **known, **more}
+
+
+TIMED_OUT = {"type": "Progressing", "reason": "ProgressDeadlineExceeded", "message": "It has timed out progressing."}
+QUOTA = {"type": "ReplicaFailure", "message": 'pods "web-2" is forbidden: exceeded quota'}
+DAEMONS = {"observedGeneration": 2, "desiredNumberScheduled": 2}
+
+
+@pytest.mark.parametrize(
+    ("found", "state", "reason"),
+    [
+        (workload("Deployment/web", replicas=2, status=numbers(2, 2)), "done", ""),
+        (workload("Deployment/web", replicas=0, status={"observedGeneration": 2}), "done", ""),
+        (
+            workload("Deployment/web", replicas=2, status=numbers(1, 2, 3)),
+            "waiting",
+            "1 of 2 pods are new, 2 are ready",
+        ),
+        (
+            workload("Deployment/web", replicas=2, status=numbers(2, 2, 3)),
+            "waiting",
+            "2 of 2 pods are new, 2 are ready",
+        ),
+        (workload("Deployment/web", replicas=2, status=numbers(2, 1)), "waiting", "2 of 2 pods are new, 1 are ready"),
+        (
+            workload("Deployment/web", replicas=2, status={**numbers(2, 2), "observedGeneration": 1}),
+            "waiting",
+            "its controller has not begun",
+        ),
+        (workload("Deployment/web", paused=True, status=numbers(0, 1)), "failed", "somebody paused it meanwhile"),
+        (
+            workload("Deployment/web", replicas=2, status=numbers(1, 2, conditions=[TIMED_OUT])),
+            "failed",
+            "its rollout is stuck: It has timed out progressing",
+        ),
+        (
+            workload("Deployment/web", replicas=2, status=numbers(1, 2, conditions=[TIMED_OUT, QUOTA])),
+            "failed",
+            'its rollout is stuck: pods "web-2" is forbidden: exceeded quota',
+        ),
+        (None, "failed", "it was deleted meanwhile"),
+        (
+            workload("StatefulSet/web", replicas=2, status=numbers(2, 2, updateRevision="b", currentRevision="a")),
+            "waiting",
+            "2 of 2 pods are new, 2 are ready",
+        ),
+        (
+            workload("StatefulSet/web", replicas=2, status=numbers(0, 2, updateRevision="b", currentRevision="b")),
+            "done",
+            "",
+        ),
+        (
+            workload("StatefulSet/web", replicas=2, status=numbers(0, 0, updateRevision="b", currentRevision="a")),
+            "waiting",
+            "0 of 2 pods are new, 0 are ready; it waits for old pods to get ready before it replaces them: delete one "
+            "that never does",
+        ),
+        (
+            workload(
+                "StatefulSet/web",
+                replicas=2,
+                podManagementPolicy="Parallel",
+                status=numbers(0, 0, updateRevision="b", currentRevision="a"),
+            ),
+            "waiting",
+            "0 of 2 pods are new, 0 are ready",
+        ),
+        (workload("DaemonSet/web", status={**DAEMONS, "updatedNumberScheduled": 2, "numberAvailable": 2}), "done", ""),
+        (
+            workload("DaemonSet/web", status={**DAEMONS, "updatedNumberScheduled": 1, "numberAvailable": 2}),
+            "waiting",
+            "1 of 2 pods are new, 2 are ready",
+        ),
+    ],
+)
+def test_when_a_rollout_is_done(found: Mapping | None, state: str, reason: str) -> None:
+    assert outcome_of(found) == (state, reason)
+
+
+def test_a_restart_that_was_refused_has_failed_whatever_its_pods_do() -> None:
+    done = workload("Deployment/web", replicas=2, status=numbers(2, 2))
+    refused = outcome_of(done, error={"msg": "Failed to patch object:\n  admission webhook denied it."})
+    assert refused == ("failed", "its restart was refused: Failed to patch object: admission webhook denied it")
+
+
+owners = st.sampled_from(
+    ["", "Job/j", "ReplicaSet/web-1", "ReplicaSet/web-2", "StatefulSet/db", "DaemonSet/log", "StatefulSet/gone"]
+)
+pods_of_all_kinds = st.lists(
+    st.builds(
+        pod,
+        st.uuids().map(str),
+        owners,
+        st.sampled_from([HELD, container(), container("own", AWS_CONTAINER_CREDENTIALS_FULL_URI="x")]),
+        created=st.sampled_from(["2026-11-23T09:00:00Z", "2026-11-23T11:00:00Z"]),
+        account=st.sampled_from(["app", "other"]),
+        phase=st.sampled_from(["Pending", "Running", "Succeeded"]),
+    ),
+    max_size=8,
+)
+objects_of_all_kinds = st.tuples(
+    *(
+        st.builds(workload, st.just(place), st.just(owner), paused=st.booleans())
+        for place, owner in (
+            ("ReplicaSet/web-1", "Deployment/web"),
+            ("ReplicaSet/web-2", "Deployment/web"),
+            ("Deployment/web", ""),
+            ("StatefulSet/db", ""),
+            ("DaemonSet/log", ""),
+        )
+    )
+)
+
+
+@hypothesis.given(pods_of_all_kinds, objects_of_all_kinds, st.sampled_from(["missing", "stale"]))
+def test_every_pod_that_lacks_something_is_answered_for_once(
+    pods: list[Mapping], objects: tuple[Mapping, ...], mode: str
+) -> None:
+    plan = pod_identity_restart_plan(WORKLOADS, pods, ASSOCIATIONS, objects, mode)
+    named = [(one["kind"], one["name"]) for key in ("restarts", "blocked", "reported") for one in plan[key]]
+    assert len(named) == len(set(named))
+    assert {one["kind"] for one in plan["restarts"]} <= set(KINDS)
+    assert bool(plan["pods"]) <= bool(named)
+    # What is known by the pods alone is the same as what is known by all.
+    assert plan["pods"] == pod_identity_restart_plan(WORKLOADS, pods, ASSOCIATIONS, mode=mode)["pods"]
+    # With its pods gone and new ones in their place, nothing is left to restart.
+    replaced = [
+        pod(one["metadata"]["name"], "ReplicaSet/web-1", HELD) if one["spec"]["serviceAccountName"] == "app" else one
+        for one in pods
+    ]
+    assert pod_identity_restart_plan(WORKLOADS, replaced, ASSOCIATIONS, objects, mode)["pods"] == []
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["metadata", "spec", "status", "name", "namespace", "kind", "containers", "ownerReferences"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@hypothesis.given(anything, anything, anything, anything)
+def test_the_strangest_observations_are_no_error(
+    workloads: t.Any, pods: t.Any, associations: t.Any, objects: t.Any
+) -> None:
+    pod_identity_restart_plan(workloads, pods, associations, objects)
+    pod_identity_restart_outcome([{"kind": "Deployment", "namespace": "", "name": ""}], [{}], objects)
