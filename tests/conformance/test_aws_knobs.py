@@ -266,8 +266,14 @@ def test_a_small_answer_does_not_wait_for_the_client_to_acknowledge_the_last_one
 def server_side(pid: int, connection: socket.socket) -> socket.socket:
     """The other end of a connection, held by that process, as a socket of ours."""
     ends = [f"{address[1]:04X}" for address in (connection.getpeername(), connection.getsockname())]
-    rows = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
-    [inode] = [row[9] for row in rows if [row[1].partition(":")[2], row[2].partition(":")[2]] == ends]
+
+    def accepted() -> int:
+        """Its inode; 0 while only the kernel has taken the connection, and not the process yet."""
+        rows = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
+        [inode] = [row[9] for row in rows if [row[1].partition(":")[2], row[2].partition(":")[2]] == ends]
+        return int(inode)
+
+    inode = eventually(accepted)
     links = {path.readlink().name: int(path.name) for path in pathlib.Path(f"/proc/{pid}/fd").iterdir()}
     with open(os.pidfd_open(pid)) as process:  # noqa: PTH123 - a descriptor has no path
         number = ctypes.CDLL(None, use_errno=True).syscall(PIDFD_GETFD, process.fileno(), links[f"socket:[{inode}]"], 0)

@@ -5,8 +5,12 @@
 from __future__ import annotations
 
 import json
+import socket
+import ssl
 import threading
+import time
 import typing as t
+import urllib.parse
 
 import kubernetes
 import pytest
@@ -136,3 +140,20 @@ def test_the_dynamic_client_finds_its_way(cluster: Cluster) -> None:
         maps.get(name="dynamic", namespace=NAMESPACE)
     with pytest.raises(kubernetes.dynamic.exceptions.ResourceNotFoundError):
         dynamic.resources.get(api_version="example.com/v1", kind="Unicorn")
+
+
+@pytest.mark.client("http")
+def test_a_client_that_does_not_say_goodbye_is_no_error(cluster: Cluster) -> None:
+    configuration = cluster.api.configuration
+    address = urllib.parse.urlsplit(configuration.host)
+    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+    before = len(cluster.sandbox.log)
+    with (
+        socket.create_connection((address.hostname or "", address.port or 0)) as plain,
+        context.wrap_socket(plain, server_hostname=address.hostname) as connection,
+    ):
+        connection.sendall(b"GET /version HTTP/1.1\r\nHost: kubernetes\r\nConnection: close\r\n\r\n")
+        assert connection.recv(64).startswith(b"HTTP/1.1 ")
+        # The server ends TLS after its answer, and waits half a second for the client to do the same.
+        time.sleep(1.5)
+        assert "ERROR" not in cluster.sandbox.log[before:]

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import pathlib
 import socket
 import ssl
@@ -54,6 +55,15 @@ def _is_abrupt_end(error: BaseException | None) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return all(_is_abrupt_end(inner) for inner in error.exceptions)
     return isinstance(error, ssl.SSLError | ConnectionError)
+
+
+class _Connection(TCPServer):  # type: ignore[misc]  # hypercorn is not looked into
+    """A connection whose client need not say goodbye."""
+
+    async def _close(self) -> None:
+        # asyncio says so when the client does not answer the end of TLS within GRACE; the connection is gone then.
+        with contextlib.suppress(TimeoutError):
+            await super()._close()
 
 
 def listen(port: int = 0) -> socket.socket:
@@ -120,7 +130,7 @@ class Server:
         # Not a coroutine: the task that Python 3.11 would make of it reports its own cancellation as an error.
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             application = ASGIWrapper(t.cast(t.Any, self._with_reset(writer)))
-            task = loop.create_task(TCPServer(application, loop, config, self._context, {}, reader, writer).run())
+            task = loop.create_task(_Connection(application, loop, config, self._context, {}, reader, writer).run())
             self._connections[task] = writer
             task.add_done_callback(self._disconnected)
 
