@@ -194,6 +194,19 @@ def test_a_new_group_that_failed_makes_room_for_the_next_attempt() -> None:
     ]
 
 
+def test_groups_that_failed_as_other_declarations_make_room_too() -> None:
+    failed = replacement(status="CREATE_FAILED")
+    new = name_of(capacity_type="SPOT")
+    assert operations(replacing.plan([OLD, failed], spec(capacity_type="SPOT"))) == [
+        ("delete_nodegroup", failed["nodegroup_name"]),
+        ("create_nodegroup", new),
+        ("update_nodegroup_config", "general"),
+        ("delete_nodegroup", "general"),
+    ]
+    stuck = replacement(status="DELETE_FAILED")
+    assert operations(replacing.plan([OLD, stuck], spec(capacity_type="SPOT")))[0] == ("create_nodegroup", new)
+
+
 def test_absent_removes_all_of_it() -> None:
     new = replacement()["nodegroup_name"]
     change = replacing.plan([OLD, replacement()], spec(present=False, replace=False))

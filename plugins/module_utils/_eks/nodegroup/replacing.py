@@ -79,9 +79,13 @@ def plan(groups: t.Sequence[Nodegroup], spec: NodegroupSpec, cluster_version: st
     wanted = inheriting(spec, first)
     name, obstructing = _free_name(spec.name, wanted, ranked)
     main = _stage(None, _for(wanted, name), cluster_version)
-    cleared = [_deletion(spec, group) for group in ranked if group["nodegroup_name"] == obstructing]
-    others = [group for group in ranked if group["nodegroup_name"] != obstructing]
-    return _together(main, cleared, ranked, (_departure(spec, group) for group in others))
+    # What failed before makes room first, whatever it was declared as, where something else is left meanwhile.
+    spare = first["status"] not in planning.ENDED
+    cleared = [each for each in ranked if each["nodegroup_name"] == obstructing or (spare and _has_failed(each))]
+    others = [each for each in ranked if each not in cleared]
+    return _together(
+        main, [_deletion(spec, each) for each in cleared], ranked, (_departure(spec, each) for each in others)
+    )
 
 
 def _together(
@@ -115,6 +119,11 @@ def _rank(group: Nodegroup, spec: NodegroupSpec) -> tuple[t.Any, ...]:
         _is_marked(group),
         group["nodegroup_name"],
     )
+
+
+def _has_failed(group: Nodegroup) -> bool:
+    """Whether it never came up. One whose deletion failed would hold up everything that waits for its end."""
+    return bool(group["status"] == "CREATE_FAILED")
 
 
 def _is_marked(group: Nodegroup) -> bool:
