@@ -19,6 +19,8 @@ import pathlib
 import re
 import typing as t
 
+from ..module_utils._trust.workload import shown
+
 FOLDER = pathlib.Path(__file__).with_name("policies")
 PLACEHOLDER = re.compile(r"\$\{([a-z_0-9]+)\}")
 #: Characters of all inline policies of a role together, white space left out
@@ -47,24 +49,24 @@ class Parameter:
 
     def example(self) -> str:
         """What to give, for a message."""
-        one = _shown(self.like)
+        one = shown(self.like)
         return f"a list, such as [{one}]" if self.type == "list" else f"a text, such as {one}"
 
     def problems(self, name: str, value: object) -> t.Iterator[str]:
         """One sentence for each reason why this cannot be the parameter's value."""
         if self.type == "bool":
             if not isinstance(value, bool):
-                yield f"{name} is {_shown(value)}: give true or false."
+                yield f"{name} is {shown(value)}: give true or false."
             return
         if self.type == "list" and not isinstance(value, list):
-            yield f"{name} is {_shown(value)}: give {self.example()}."
+            yield f"{name} is {shown(value)}: give {self.example()}."
             return
         if not value and self.default is None:
             yield f"{name} is empty: give {self.example()}."
             return
         for text in value if isinstance(value, list) else [value]:
             if not isinstance(text, str) or not re.fullmatch(self.pattern, text, re.ASCII):
-                yield f"{name} holds {_shown(text)}: give one such as {_shown(self.like)}."
+                yield f"{name} holds {shown(text)}: give one such as {shown(self.like)}."
 
 
 #: What every policy may be told.
@@ -128,7 +130,7 @@ def names() -> list[str]:
 def policy(name: object) -> Policy:
     """The policy of this name; raises PolicyError for one that is not there."""
     if name not in names():
-        raise PolicyError(f"There is no policy {_shown(name)}{_near(name, names())}. There are: {', '.join(names())}.")
+        raise PolicyError(f"There is no policy {shown(name)}{_near(name, names())}. There are: {', '.join(names())}.")
     data = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     parameters = {each: Parameter(**parameter) for each, parameter in data.pop("parameters").items()}
     return Policy(parameters=parameters, **data)
@@ -174,7 +176,3 @@ def _near(name: object, known: t.Iterable[str]) -> str:
     """A question after a name that may be misspelt."""
     near = difflib.get_close_matches(str(name), list(known)) or [each for each in known if str(name) in each]
     return f" (did you mean {' or '.join(near)}?)" if near else ""
-
-
-def _shown(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)

@@ -10,13 +10,14 @@ user guide's pages "Create access entries" and "Associate access policies with a
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import time
 import typing as t
 
 from . import codes
-from .association.applying import MOST_RACES
 from .cluster import require
+from .common import MOST_RACES
 from .common import Action
 from .common import AnsibleEKSError
 from .common import Change
@@ -34,6 +35,7 @@ from .validation import cluster_name_problems
 from .validation import quoted
 from .validation import tags_problems
 from .waiters import intervals
+from .waiters import while_unseen
 
 if t.TYPE_CHECKING:
     import collections.abc as c
@@ -615,23 +617,23 @@ def _carry_out(task: Task, change: Change, done: list[Action]) -> Entry | None:
 
 def _create(task: Task, action: Action) -> dict[str, t.Any]:
     """Make the entry, again while EKS does not see what IAM was told a moment ago."""
-    deadline = time.monotonic() + task.propagation_timeout
-    for pause in intervals():
-        try:
-            return perform(task.client, action)
-        except AnsibleEKSError as error:
-            code, message = error_of(error)
-            if code != codes.INVALID_PARAMETER or not PRINCIPAL_NOT_SEEN.search(message):
-                raise
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                raise AnsibleEKSError(
-                    f"EKS did not see the principal {task.spec.principal_arn} within {task.propagation_timeout:g} "
-                    "seconds; create it, or correct principal_arn",
-                    exception=error.exception,
-                ) from error
-        time.sleep(min(pause, remaining))
-    raise AssertionError("intervals() never ends")
+    call = functools.partial(perform, task.client, action)
+    note = f"waits until EKS sees {task.spec.principal_arn}"
+    try:
+        return while_unseen(call, _is_not_seen_yet, task.propagation_timeout, str(task.spec), note)
+    except AnsibleEKSError as error:
+        if not _is_not_seen_yet(error):
+            raise
+        raise AnsibleEKSError(
+            f"EKS did not see the principal {task.spec.principal_arn} within {task.propagation_timeout:g} seconds; "
+            "create it, or correct principal_arn",
+            exception=error.exception,
+        ) from error
+
+
+def _is_not_seen_yet(error: AnsibleEKSError) -> bool:
+    code, message = error_of(error)
+    return code == codes.INVALID_PARAMETER and bool(PRINCIPAL_NOT_SEEN.search(message))
 
 
 def _with_loss(

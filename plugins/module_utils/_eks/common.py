@@ -47,6 +47,8 @@ CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 30
 #: How many calls one module sends at the same time, where it does not say otherwise.
 CONCURRENCY = 10
+#: How often something is looked at again that others have changed between looking and writing.
+MOST_RACES = 5
 
 #: Keys whose values are maps with keys of the user's own, which must stay as they are written.
 VERBATIM_KEYS = ("tags", "labels")
@@ -263,6 +265,11 @@ def to_ansible(resource: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         ignore_list=list(VERBATIM_KEYS),
     )
     return dict(transformed or {})
+
+
+def unordered(value: t.Any) -> t.Any:
+    """A setting in a form in which it is compared: lists of ids, types and CIDRs have no order."""
+    return frozenset(value) if isinstance(value, list | tuple) else value
 
 
 def without_none(values: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

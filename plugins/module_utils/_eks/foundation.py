@@ -18,6 +18,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto
 from ansible_collections.amazon.aws.plugins.module_utils.transformation import boto3_resource_to_ansible_dict
 
 from . import cluster
+from . import ownership
 from .common import calling
 from .common import refuse
 from .nodegroup import observing as nodegroup
@@ -29,8 +30,6 @@ if t.TYPE_CHECKING:
     from mypy_boto3_eks.client import EKSClient
     from mypy_boto3_iam.client import IAMClient
 
-#: Everything that the role ``cluster`` makes carries it, with the cluster's name.
-OWN_TAG = "podidentity.eks/cluster"
 #: What the agent on a node, or Auto Mode's own, calls with the node's role.
 POD_IDENTITY_ACTION = "eks-auth:AssumeRoleForPodIdentity"
 #: The policies of AWS that contain it (https://docs.aws.amazon.com/eks/latest/userguide/pod-id-agent-setup.html).
@@ -93,7 +92,7 @@ def look_up(clients: Clients, spec: FoundationSpec, concurrency: int) -> Found:
     """
     refuse(cluster_name_problems(spec.cluster_name))
     found = next(iter(cluster.look_up(clients.eks, spec.cluster_name)), None)
-    foreign = found is not None and found["tags"].get(OWN_TAG) != spec.cluster_name
+    foreign = found is not None and found["tags"].get(ownership.TAG) != spec.cluster_name
     if foreign:
         return {"cluster": found, "foreign": True, **{part: [] for part in PARTS}}
     with concurrent.futures.ThreadPoolExecutor(max_workers=concurrency) as pool:
@@ -105,7 +104,7 @@ def look_up(clients: Clients, spec: FoundationSpec, concurrency: int) -> Found:
 
 def _calls(clients: Clients, spec: FoundationSpec, exists: bool) -> c.Iterator[tuple[str, t.Callable[[], t.Any]]]:
     """Everything that is to be read, each with the name of its part."""
-    ours = [{"Name": f"tag:{OWN_TAG}", "Values": [spec.cluster_name]}]
+    ours = [{"Name": f"tag:{ownership.TAG}", "Values": [spec.cluster_name]}]
     for operation, key, part in NETWORK:
         yield part, functools.partial(_described, clients.ec2, operation, key, Filters=ours)
     yield "given_subnets", functools.partial(_given_subnets, clients.ec2, spec.subnet_ids)

@@ -22,6 +22,8 @@ CLUSTER_NAME = re.compile(r"[0-9A-Za-z][A-Za-z0-9_-]{0,99}")
 ROLE_ARN = re.compile(
     r"arn:(?P<partition>aws[a-z-]*):iam::(?P<account>[0-9]{12}):role/([!-~]{1,510}/)?[\w+=,.@-]{1,64}"
 )
+#: A version of Kubernetes, as EKS names it.
+KUBERNETES_VERSION = re.compile(r"1\.[1-9][0-9]")
 #: Names of a namespace and of a service account (Kubernetes, "Object Names and IDs": a DNS label and a DNS subdomain).
 NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 SERVICE_ACCOUNT = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -29,6 +31,11 @@ SERVICE_ACCOUNT_LIMIT = 253
 TAGS_LIMIT = 50
 TAG_KEY_LIMIT = 128
 TAG_VALUE_LIMIT = 256
+
+
+def minor_of(version: str) -> int:
+    """``1.34`` -> 34"""
+    return int(version.split(".")[1])
 
 
 def quoted(value: object) -> str:

@@ -24,6 +24,8 @@ from .progress import Report
 if t.TYPE_CHECKING:
     from mypy_boto3_eks.client import EKSClient
 
+R = t.TypeVar("R")
+
 #: The state of what EKS says does not exist.
 ABSENT = "ABSENT"
 
@@ -150,6 +152,30 @@ def wait_for(
                     f"{state}; the next run goes on from there, and wait_timeout sets how long it waits."
                 )
             sleep(min(interval, remaining))
+    raise AssertionError("intervals() never ends")
+
+
+def while_unseen(
+    make: t.Callable[[], R], is_unseen: t.Callable[[AnsibleEKSError], bool], timeout: float, subject: str, note: str
+) -> R:
+    """Make calls, again while EKS does not see yet what IAM was told a moment ago; returns what they gave.
+
+    :param is_unseen: whether an error may mean that.
+    :param timeout: seconds to go on.
+    :param subject: who waits, and ``note`` for what, for those who watch.
+    :raises AnsibleEKSError: the error of the last attempt.
+    """
+    deadline = time.monotonic() + timeout
+    for pause in intervals():
+        try:
+            return make()
+        except AnsibleEKSError as error:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0 or not is_unseen(error):
+                raise
+        with Report(subject) as report:
+            report.note = note
+            time.sleep(min(pause, remaining))
     raise AssertionError("intervals() never ends")
 
 

@@ -144,8 +144,7 @@ def refusal_of(pod: t.Any) -> str:
     """Why the webhook leaves such a pod alone (pkg/handler of the webhook), empty where it would not."""
     if SKIP_POD in mapping(dig(pod, "metadata", "labels")):
         return f"it lacks the identity because its label {SKIP_POD} asks for that"
-    skipped = text(dig(pod, "metadata", "annotations", SKIP_CONTAINERS)).split(",")
-    skipped = [name.strip() for name in skipped]
+    skipped = [name.strip() for name in text(dig(pod, "metadata", "annotations", SKIP_CONTAINERS)).split(",")]
     for container in listing(dig(pod, "spec", "containers")):
         own = any(dig(variable, "name") in OWN_VARIABLES for variable in listing(dig(container, "env")))
         if dig(container, "name") not in skipped and not own:

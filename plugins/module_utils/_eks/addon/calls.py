@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import json
 import typing as t
@@ -14,15 +13,10 @@ from .. import common
 from .versions import Offer
 
 if t.TYPE_CHECKING:
-    import collections.abc as c
-
     from mypy_boto3_eks.client import EKSClient
 
 #: The largest page that DescribeAddonVersions and ListAddons give.
 PAGE_SIZE = 100
-
-A = t.TypeVar("A")
-R = t.TypeVar("R")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,9 +89,3 @@ def describe_configuration(client: EKSClient, name: str, version: str) -> Config
             for one in answer.get("podIdentityConfiguration", [])
         },
     )
-
-
-def at_once(look: c.Callable[[A], R], what: c.Iterable[A]) -> list[R]:
-    """What a look at each of several things tells, in their order, with a thread for each."""
-    with concurrent.futures.ThreadPoolExecutor(max_workers=common.CONCURRENCY) as pool:
-        return list(pool.map(look, what))

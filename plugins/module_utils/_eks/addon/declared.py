@@ -10,12 +10,11 @@ import dataclasses
 import re
 import typing as t
 
-from ..validation import NAMESPACE
-from ..validation import SERVICE_ACCOUNT
-from ..validation import SERVICE_ACCOUNT_LIMIT
 from ..validation import cluster_name_problems
+from ..validation import namespace_problems
 from ..validation import quoted
 from ..validation import role_arn_problems
+from ..validation import service_account_problems
 from ..validation import tags_problems
 from . import versions
 
@@ -79,11 +78,8 @@ def problems(spec: AddonSpec) -> c.Iterator[str]:
             f"version {quoted(spec.version)} of {spec} is no version of an add-on: give an exact one such as "
             '"v1.3.8-eksbuild.2", the first numbers of one such as "v1.3", or "default", "latest" or "keep".'
         )
-    if spec.namespace is not None and not NAMESPACE.fullmatch(spec.namespace):
-        yield (
-            f"namespace {quoted(spec.namespace)} of {spec} is no name of a namespace: use 1 to 63 lower-case letters, "
-            "digits and hyphens, a letter or digit at both ends."
-        )
+    if spec.namespace is not None:
+        yield from namespace_problems(spec.namespace, str(spec))
     if spec.service_account_role_arn:
         yield from role_arn_problems(spec.service_account_role_arn, "service_account_role_arn", str(spec))
     yield from _identity_problems(spec)
@@ -103,11 +99,7 @@ def _identity_problems(spec: AddonSpec) -> c.Iterator[str]:
     identities = spec.pod_identity_associations or ()
     for identity in identities:
         account = identity["service_account"]
-        if len(account) > SERVICE_ACCOUNT_LIMIT or not SERVICE_ACCOUNT.fullmatch(account):
-            yield (
-                f"service_account {quoted(account)} in pod_identity_associations of {spec} is no name of a service "
-                "account: use lower-case letters, digits, hyphens and dots, a letter or digit at both ends."
-            )
+        yield from service_account_problems(account, f"pod_identity_associations of {spec}")
         where = f"service account {account} of {spec}"
         yield from role_arn_problems(identity["role_arn"], "pod_identity_associations: role_arn", where)
     counts = collections.Counter(identity["service_account"] for identity in identities)

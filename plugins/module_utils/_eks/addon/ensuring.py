@@ -6,12 +6,10 @@
 from __future__ import annotations
 
 import functools
-import time
 import typing as t
 
 from .. import codes
 from .. import common
-from .. import progress
 from ..association import calls as associations
 from ..association import causes
 from ..cluster import require
@@ -23,7 +21,7 @@ from ..waiters import Patience
 from ..waiters import Wait
 from ..waiters import Watch
 from ..waiters import carry_out
-from ..waiters import intervals
+from ..waiters import while_unseen
 from . import calls
 from . import versions
 from .comparing import BUSY
@@ -145,18 +143,12 @@ def obstacles(before: Addon | None, spec: AddonSpec, change: common.Change, chec
 
 def _carry_out(client: EKSClient, spec: AddonSpec, change: common.Change, patience: Patience) -> None:
     """Make the calls of a plan, again while EKS does not yet see what was done to a role in IAM a moment ago."""
-    deadline = time.monotonic() + PROPAGATION_TIMEOUT
-    for pause in intervals():
-        try:
-            carry_out(client, change, patience, spec.cluster_name, addonName=spec.name)
-            return
-        except common.AnsibleEKSError as error:
-            remaining = deadline - time.monotonic()
-            if remaining <= 0 or not causes.is_not_seen_yet(error):
-                raise explained(client, spec, change, error) from error
-        with progress.Report(str(spec)) as report:
-            report.note = f"waits until EKS sees {', '.join(spec.roles)}"
-            time.sleep(min(pause, remaining))
+    calls_of_plan = functools.partial(carry_out, client, change, patience, spec.cluster_name, addonName=spec.name)
+    note = f"waits until EKS sees {', '.join(spec.roles)}"
+    try:
+        while_unseen(calls_of_plan, causes.is_not_seen_yet, PROPAGATION_TIMEOUT, str(spec), note)
+    except common.AnsibleEKSError as error:
+        raise explained(client, spec, change, error) from error
 
 
 def explained(

@@ -11,6 +11,7 @@ import typing as t
 from .. import common
 from ..association import calls as associations
 from ..cluster import require
+from ..threads import at_once
 from ..validation import cluster_name_problems
 from . import calls
 from .declared import name_problems
@@ -39,7 +40,7 @@ def look_up(client: EKSClient, cluster_name: str, names: c.Sequence[str] | None)
     common.refuse(problems(cluster_name, names))
     wanted = calls.names(client, cluster_name) or [] if names is None else names
     look = functools.partial(calls.describe, client, cluster_name)
-    found = [addon for addon in calls.at_once(look, sorted(set(wanted))) if addon is not None]
+    found = at_once(look, sorted(set(wanted)))
     ids = [one for addon in found for one in association_ids(addon)]
     described = associations.describe_associations(client, cluster_name, ids) if ids else []
     return [normalized(addon, described) for addon in found]
@@ -58,11 +59,11 @@ def available(client: EKSClient, cluster_name: str, names: c.Sequence[str] | Non
     def offered(name: str | None) -> list[t.Mapping[str, t.Any]]:
         return calls.list_available(client, name, kubernetes) or []
 
-    found = [addon for answer in calls.at_once(offered, [None] if names is None else names) for addon in answer]
+    found = [addon for answer in at_once(offered, [None] if names is None else names) for addon in answer]
     # EKS lists add-ons without a version for this Kubernetes, too.
     told = [_told(addon, kubernetes) for addon in found if addon["addonVersions"]]
     if names is not None:
-        told = calls.at_once(functools.partial(_with_configuration, client), told)
+        told = at_once(functools.partial(_with_configuration, client), told)
     return sorted(told, key=lambda one: str(one["name"]))
 
 

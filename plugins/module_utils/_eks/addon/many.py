@@ -17,6 +17,7 @@ from ..._trust.workload import role_problems
 from ..._trust.workload import shared_role_problems
 from ..._trust.workload import shown
 from ..._trust.workload import unknown_keys
+from ..ownership import TAG
 from ..validation import SERVICE_ACCOUNT
 from . import comparing
 from . import declared
@@ -50,8 +51,6 @@ TYPES = {
 }
 #: Where most add-ons are.
 USUAL_NAMESPACE = "kube-system"
-#: Says that an add-on was installed here, so that it may be removed here.
-TAG = "podidentity.eks/cluster"
 #: Stands for the cluster's Kubernetes version: what EKS offers was asked for that one only.
 THIS = "this"
 

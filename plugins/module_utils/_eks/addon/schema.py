@@ -41,9 +41,8 @@ def problems(configuration: t.Mapping[str, t.Any], schema: t.Mapping[str, t.Any]
         validator = jsonschema.validators.validator_for(schema)(schema)
         errors = sorted(validator.iter_errors(configuration), key=lambda error: [str(step) for step in error.path])
         best = [jsonschema.exceptions.best_match([error]) for error in errors]
-    except (
-        Exception
-    ) as error:  # whatever a schema holds that the library does not know, nothing is wrong with the user's
+    # Whatever a schema holds that the library does not know: nothing is wrong with what the user has declared.
+    except Exception as error:
         raise ValueError(f"The schema of {where} cannot be read: {error}") from error
     return list(dict.fromkeys(sentence for error in best for sentence in sentences(error, where)))
 

@@ -28,9 +28,6 @@ if t.TYPE_CHECKING:
 
     from mypy_boto3_eks.client import EKSClient
 
-#: How often to plan anew, without time left, when others change the association between our looking and writing.
-MOST_RACES = 5
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Done:
@@ -100,7 +97,7 @@ class Worker:
             for outcome in outcomes:
                 if not isinstance(outcome, Attempt):
                     finished.append(outcome)
-                elif remaining > 0 or (not outcome.waits_for and outcome.number < MOST_RACES):
+                elif remaining > 0 or (not outcome.waits_for and outcome.number < common.MOST_RACES):
                     waiting.append(outcome)
                 else:
                     finished.append(self._give_up(outcome, t.cast("common.AnsibleEKSError", outcome.error)))

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-import concurrent.futures
+import functools
 import typing as t
 
 from ansible_collections.amazon.aws.plugins.module_utils.arn import parse_aws_arn
 
 from .. import codes
 from .. import common
+from ..threads import at_once
 from ..validation import quoted
 from .objects import Association
 from .objects import from_api
@@ -48,12 +49,7 @@ def describe_associations(
     client: EKSClient, cluster_name: str, association_ids: c.Sequence[str], concurrency: int = common.CONCURRENCY
 ) -> list[Association]:
     """Associations with all their fields; one that vanished since it was listed is left out."""
-
-    def describe(association_id: str) -> Association | None:
-        return describe_association(client, cluster_name, association_id)
-
-    with concurrent.futures.ThreadPoolExecutor(max_workers=concurrency) as pool:
-        return [association for association in pool.map(describe, association_ids) if association]
+    return at_once(functools.partial(describe_association, client, cluster_name), association_ids, concurrency)
 
 
 @common.finding("describe the cluster")

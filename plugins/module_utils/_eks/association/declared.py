@@ -10,6 +10,7 @@ import re
 import typing as t
 
 from .. import common
+from .. import ownership
 from ..validation import cluster_name_problems
 from ..validation import namespace_problems
 from ..validation import quoted
@@ -32,8 +33,6 @@ FEATURES = {"target_role_arn": "1.38.35", "disable_session_tags": "1.38.35", "po
 #: The API's limit on the text of a session policy, in characters (CreatePodIdentityAssociation, ``policy``).
 POLICY_LIMIT = 2048
 ASSOCIATION_ID = re.compile(r"a-[0-9a-z]+")
-#: The tag that tells associations made here from others, where no ``creation_tags`` are declared.
-OWNERSHIP_TAG = "podidentity.eks/cluster"
 #: The options of one association that become fields of its spec as they are.
 FIELDS = (
     "namespace",
@@ -68,7 +67,7 @@ def specs_of_many(params: t.Mapping[str, t.Any]) -> list[AssociationSpec]:
 def ownership_marks(params: t.Mapping[str, t.Any]) -> dict[str, str]:
     """The tags of what is made here: ``creation_tags``, by default the cluster's name under our own key."""
     declared = common.text_tags(params["creation_tags"])
-    return {OWNERSHIP_TAG: params["cluster_name"]} if declared is None else declared
+    return {ownership.TAG: params["cluster_name"]} if declared is None else declared
 
 
 def spec_of_item(

@@ -13,6 +13,7 @@ import typing as t
 from ..common import first_tags
 from ..common import parameter_problems
 from ..common import text_tags
+from ..validation import KUBERNETES_VERSION
 from ..validation import cluster_name_problems
 from ..validation import quoted
 from ..validation import role_arn_problems
@@ -28,7 +29,6 @@ if t.TYPE_CHECKING:
 AUTHENTICATION_MODES = ("CONFIG_MAP", "API_AND_CONFIG_MAP", "API")
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 NODE_POOLS = ("general-purpose", "system")
-KUBERNETES_VERSION = re.compile(r"1\.[1-9][0-9]")
 #: EKS takes an alias, too, but answers with the key, so the two could not be compared.
 KMS_KEY_ARN = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+")
 SECURITY_GROUPS_LIMIT = 5

@@ -6,18 +6,18 @@
 from __future__ import annotations
 
 import base64
-import concurrent.futures
 import functools
 import re
 import typing as t
 
-from ..common import CONCURRENCY
 from ..common import AnsibleEKSError
 from ..common import calling
 from ..common import finding
 from ..common import refuse
 from ..common import to_ansible
+from ..threads import at_once
 from ..validation import cluster_name_problems
+from ..validation import minor_of
 from ..validation import quoted
 
 if t.TYPE_CHECKING:
@@ -59,8 +59,7 @@ def look_up(client: EKSClient, name: str | None) -> list[dict[str, t.Any]]:
     if name is not None:
         refuse(cluster_name_problems(name, "name"))
     wanted = sorted(names(client)) if name is None else [name]
-    with concurrent.futures.ThreadPoolExecutor(max_workers=CONCURRENCY) as pool:
-        return [found for found in pool.map(functools.partial(observe, client), wanted) if found is not None]
+    return at_once(functools.partial(observe, client), wanted)
 
 
 def require(client: EKSClient, name: str) -> dict[str, t.Any]:
@@ -140,8 +139,3 @@ def _pod_identity_obstacle(cluster: Cluster) -> str:
             f"and this cluster has {cluster['platform_version']}."
         )
     return ""
-
-
-def minor_of(version: str) -> int:
-    """``1.34`` -> 34"""
-    return int(version.split(".")[1])

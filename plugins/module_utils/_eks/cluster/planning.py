@@ -13,6 +13,7 @@ from ..common import first_tags
 from ..common import refuse
 from ..common import to_ansible
 from ..common import without_none
+from ..validation import minor_of
 from ..validation import quoted
 from ..waiters import issues_of
 from . import settings
@@ -20,7 +21,6 @@ from .declared import AUTHENTICATION_MODES
 from .declared import auto_mode_needs_access_entries
 from .observed import concluded
 from .observed import has_auto_mode
-from .observed import minor_of
 
 if t.TYPE_CHECKING:
     import collections.abc as c

@@ -14,6 +14,7 @@ import typing as t
 from ..common import Action
 from ..common import plan_tags
 from ..common import to_ansible
+from ..common import unordered
 from ..common import without_none
 from .declared import AUTHENTICATION_MODES
 from .declared import LOG_TYPES
@@ -180,11 +181,7 @@ def _whole_endpoints(config: t.Mapping[str, t.Any]) -> Parameters:
 
 def _differs(config: t.Mapping[str, t.Any], wanted: t.Mapping[str, t.Any]) -> bool:
     """Whether a wanted setting is another one; lists of ids and CIDRs have no order."""
-    return any(_unordered(config.get(key)) != _unordered(value) for key, value in wanted.items())
-
-
-def _unordered(value: t.Any) -> t.Any:
-    return frozenset(value) if isinstance(value, list) else value
+    return any(unordered(config.get(key)) != unordered(value) for key, value in wanted.items())
 
 
 def _listed(values: t.Sequence[str] | None) -> list[str] | None:

@@ -12,6 +12,7 @@ import typing as t
 from ..common import first_tags
 from ..common import text_tags
 from ..common import without_none
+from ..validation import KUBERNETES_VERSION
 from ..validation import cluster_name_problems
 from ..validation import quoted
 from ..validation import role_arn_problems
@@ -24,7 +25,6 @@ if t.TYPE_CHECKING:
     import collections.abc as c
 
 NODEGROUP_NAME = re.compile(r"[0-9A-Za-z][A-Za-z0-9_-]{0,62}")
-VERSION = re.compile(r"1\.[1-9][0-9]")
 #: Limits of EKS (UpdateNodegroupConfig, ``taints``; CreateNodegroup, ``tags``).
 TAINTS_LIMIT = 50
 #: Pairs of settings of which EKS takes one at a time.
@@ -118,7 +118,7 @@ def problems(spec: NodegroupSpec) -> c.Iterator[str]:
     yield from name_problems(spec.name)
     if spec.node_role_arn is not None:
         yield from role_arn_problems(spec.node_role_arn, "node_role_arn", str(spec))
-    if spec.version is not None and not VERSION.fullmatch(spec.version):
+    if spec.version is not None and not KUBERNETES_VERSION.fullmatch(spec.version):
         yield f'version {quoted(spec.version)} of {spec} is no Kubernetes version: give it in quotes, such as "1.34".'
     if spec.subnet_ids is not None and not spec.subnet_ids:
         yield f"subnet_ids of {spec} are empty: name one or more, or leave them out."

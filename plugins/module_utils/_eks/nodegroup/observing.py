@@ -11,6 +11,7 @@ import typing as t
 from ..common import finding
 from ..common import refuse
 from ..common import to_ansible
+from ..threads import at_once
 from ..validation import cluster_name_problems
 from .declared import name_problems
 
@@ -69,8 +70,7 @@ def look_up(client: EKSClient, cluster_name: str, name: str | None) -> list[dict
     look = looking(client, cluster_name)
     if name is not None:
         return one_or_candidates(client, cluster_name, name, look)
-    found = [look(each) for each in sorted(names(client, cluster_name) or ())]
-    return [nodegroup for nodegroup in found if nodegroup is not None]
+    return at_once(look, sorted(names(client, cluster_name) or ()))
 
 
 def one_or_candidates(client: EKSClient, cluster_name: str, name: str, look: Look) -> list[dict[str, t.Any]]:

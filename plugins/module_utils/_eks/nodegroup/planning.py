@@ -13,7 +13,9 @@ from ..common import first_tags
 from ..common import plan_tags
 from ..common import refuse
 from ..common import to_ansible
+from ..common import unordered
 from ..common import without_none
+from ..validation import minor_of
 from ..validation import quoted
 from ..waiters import issues_of
 from . import settings
@@ -143,7 +145,7 @@ def differences(before: Nodegroup, spec: NodegroupSpec) -> c.Iterator[tuple[str,
 
 
 def _difference(option: str, old: t.Any, new: t.Any) -> c.Iterator[tuple[str, t.Any, t.Any]]:
-    if new is not None and _unordered(new) != _unordered(old):
+    if new is not None and unordered(new) != unordered(old):
         yield option, old, new
 
 
@@ -160,9 +162,9 @@ def _version_obstacles(before: Nodegroup, spec: NodegroupSpec, cluster_version: 
                 )
         return
     if new is not None and old is not None:
-        if _minor(new) < _minor(old):
+        if minor_of(new) < minor_of(old):
             yield f"version of {spec} is {old} and cannot become {new}: it never goes backwards."
-        elif new != old and cluster_version is not None and _minor(new) > _minor(cluster_version):
+        elif new != old and cluster_version is not None and minor_of(new) > minor_of(cluster_version):
             yield (
                 f"version of {spec} is {old} and cannot become {new}: its cluster has {cluster_version}, and nodes are "
                 "never newer than their control plane, so update the cluster first."
@@ -249,14 +251,6 @@ def _plan_image(before: Nodegroup, spec: NodegroupSpec) -> tuple[dict[str, t.Any
     if spec.force_update:
         parameters["force"] = True
     return image, parameters
-
-
-def _minor(version: str) -> int:
-    return int(version.split(".")[1])
-
-
-def _unordered(value: t.Any) -> t.Any:
-    return frozenset(value) if isinstance(value, list | tuple) else value
 
 
 def shown(value: t.Any) -> str:
