@@ -60,8 +60,9 @@ options:
   kind:
     description:
       - V(source) manages the roles under C(role), which EKS assumes itself. They are in the cluster's account.
-      - V(target) manages the roles under C(target_role), which EKS assumes with those, as far as they are in the account
-        of the credentials; the others are left to a task with credentials of that account. It needs O(associations).
+      - V(target) manages the roles under C(target_role), which EKS assumes with those, as far as they are in the
+        account of the credentials; the others are left to a task with credentials of that account. It needs
+        O(associations).
     type: str
     choices: [source, target]
     default: source
