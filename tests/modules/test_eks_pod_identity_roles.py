@@ -135,3 +135,183 @@ def test_an_unchanged_role_costs_three_calls_and_one_for_each_inline_policy_of_o
     again = iam.run(*workloads)
     assert not again["changed"]
     assert again["api_calls"] == {**dict.fromkeys(LOOKS, 12), "GetRolePolicy": 12}
+
+
+@pytest.mark.parametrize(
+    ("drift", "change", "writes"),
+    [
+        pytest.param(
+            lambda iam: iam.update_role(RoleName="app", Description="theirs"),
+            "set description to Reads",
+            ["UpdateRole"],
+            id="description",
+        ),
+        pytest.param(
+            lambda iam: iam.update_role(RoleName="app", MaxSessionDuration=3600),
+            "set max_session_duration to 7200",
+            ["UpdateRole"],
+            id="longest session",
+        ),
+        pytest.param(
+            lambda iam: iam.delete_role_permissions_boundary(RoleName="app"),
+            f"set boundary to {READ_ONLY}",
+            ["PutRolePermissionsBoundary"],
+            id="boundary",
+        ),
+        pytest.param(
+            lambda iam: iam.tag_role(RoleName="app", Tags=[{"Key": "team", "Value": "b"}]),
+            "set tag team=a",
+            ["TagRole"],
+            id="tag",
+        ),
+        pytest.param(
+            lambda iam: iam.detach_role_policy(RoleName="app", PolicyArn=READ_ONLY),
+            "attach AmazonS3ReadOnlyAccess",
+            ["AttachRolePolicy"],
+            id="policy detached",
+        ),
+        pytest.param(
+            lambda iam: iam.attach_role_policy(RoleName="app", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess"),
+            "detach AdministratorAccess",
+            ["DetachRolePolicy"],
+            id="policy attached",
+        ),
+        pytest.param(
+            lambda iam: iam.put_role_policy(
+                RoleName="app",
+                PolicyName="podidentity.eks",
+                PolicyDocument=json.dumps(POLICY).replace("GetObject", "PutObject"),
+            ),
+            "write inline policy podidentity.eks",
+            ["PutRolePolicy"],
+            id="inline policy",
+        ),
+        pytest.param(
+            lambda iam: iam.delete_role_policy(RoleName="app", PolicyName="podidentity.eks"),
+            "write inline policy podidentity.eks",
+            ["PutRolePolicy"],
+            id="inline policy deleted",
+        ),
+    ],
+)
+def test_drift_of_each_setting_is_seen_shown_and_put_right(
+    iam: Iam, drift: t.Callable[[t.Any], t.Any], change: str, writes: list[str]
+) -> None:
+    settings = {"description": "Reads", "max_session_duration": 7200, "boundary": READ_ONLY, "tags": {"team": "a"}}
+    declared = workload(**settings, inline_policy=POLICY)
+    iam.run(declared)
+    drift(iam.client)
+    predicted = iam.run(declared, check=True)
+    assert predicted["changed"] and predicted["writes"] == []
+    done = iam.run(declared)
+    assert done["updated"] == ["app"]
+    assert done["roles"][0]["changes"] == predicted["roles"][0]["changes"] == [change]
+    assert done["writes"] == writes
+    assert done["diff"] == predicted["diff"] and list(done["diff"]["after"]) == ["app"]
+    assert not iam.run(declared)["changed"]
+
+
+def test_the_diff_shows_statements_and_settings_that_change_and_no_others(iam: Iam) -> None:
+    declared = workload(inline_policy=POLICY, description="Reads", tags={"team": "a"})
+    iam.run(declared)
+    changed = {**POLICY, "Statement": [{**POLICY["Statement"][0], "Resource": "arn:aws:s3:::bucket/*"}]}
+    result = iam.run(workload(inline_policy=changed, description="Reads", tags={"team": "b"}), workload("other"))
+    before, after = result["diff"]["before"]["app"], result["diff"]["after"]["app"]
+    assert before == {
+        "tags": {"team": "a"},
+        "trust": {},
+        "inline_policies": {"podidentity.eks": {"Read": POLICY["Statement"][0]}},
+    }
+    assert after["tags"] == {"team": "b"}
+    assert after["inline_policies"] == {"podidentity.eks": {"Read": changed["Statement"][0]}}
+    [statement] = after["trust"].values()
+    assert statement["Condition"]["StringEquals"]["aws:RequestTag/kubernetes-service-account"] == "other"
+    assert result["diff"]["after_header"] == "roles of cluster shop: 1 to update"
+
+
+def test_a_policy_that_means_the_same_is_not_written(iam: Iam) -> None:
+    iam.run(workload(inline_policy=POLICY))
+    same = {"Version": "2012-10-17", "Statement": {**POLICY["Statement"][0], "Action": "s3:GetObject"}}
+    assert not iam.run(workload(inline_policy=same))["changed"]
+
+
+def test_the_role_of_somebody_else_keeps_all_that_it_has(iam: Iam) -> None:
+    make_role(iam.client, "app", "lambda.amazonaws.com", "AdministratorAccess")
+    iam.client.put_role_policy(RoleName="app", PolicyName="theirs", PolicyDocument=json.dumps(POLICY))
+    [theirs] = iam.statements("app")
+    declared = workload(inline_policy=POLICY)
+    done = iam.run(declared)
+    assert done["writes"] == ["AttachRolePolicy", "PutRolePolicy", "UpdateAssumeRolePolicy"]
+    assert iam.attached("app") == ["AdministratorAccess", "AmazonS3ReadOnlyAccess"]
+    assert set(iam.inline("app")) == {"theirs", "podidentity.eks"}
+    assert iam.statements("app")[0] == theirs and len(iam.statements("app")) == 2
+    assert "Tags" not in iam.role("app")
+    assert not iam.run(declared)["changed"]
+    gone = iam.run(declared, state="absent")
+    assert gone["updated"] == ["app"] and iam.statements("app") == [theirs]
+    assert not iam.run(declared, state="absent")["changed"]
+
+
+def test_the_trust_policy_of_a_guide_is_put_right_and_shown(iam: Iam) -> None:
+    make_role(iam.client, "app", "eks.amazonaws.com")
+    done = iam.run(workload())
+    [old] = done["diff"]["before"]["app"]["trust"].values()
+    [new] = done["diff"]["after"]["app"]["trust"].values()
+    assert old["Principal"] == {"Service": "eks.amazonaws.com"}
+    assert new["Principal"] == {"Service": "pods.eks.amazonaws.com"}
+    [finding] = done["roles"][0]["findings"]
+    assert "trusts eks.amazonaws.com, the EKS control plane" in finding
+    assert iam.statements("app") == [new]
+
+
+# --- refused before anything is written -------------------------------------------------------------------------------
+
+
+def inline(size: int) -> dict[str, t.Any]:
+    return {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:Get*", "Resource": "x" * size}]}
+
+
+@pytest.mark.parametrize(
+    ("workloads", "options", "sentences"),
+    [
+        ([workload(managed_policies=["NoSuchPolicy"])], {}, ["neither AWS nor account 111122223333 has one"]),
+        ([workload(f"app-{number}") for number in range(9)], {}, ["IAM takes 2048"]),
+        (
+            [workload(managed_policies=[f"arn:aws:iam::111122223333:policy/p{number}" for number in range(11)])],
+            {},
+            ["would have 11 managed policies, IAM takes 10"],
+        ),
+        ([workload(inline_policy=inline(10240))], {}, ["IAM takes 10240"]),
+        ([workload(name="a"), workload("b", name="A")], {}, ["differ in upper and lower case only"]),
+        ([], {"cluster_arn": "shop"}, ["cluster_arn: ", "no ARN of an EKS cluster"]),
+        ([], {"concurrency": 0}, ["concurrency: 0"]),
+        ([], {"trust_size_limit": 8193}, ["trust_size_limit: 8193"]),
+        ([], {"assume_role_external_id": "x"}, ["of no use without assume_role_arn"]),
+        ([], {"associations": [{"namespace": "a"}]}, ["associations: number 1 lacks"]),
+        ([workload() | {"state": "gone"}], {}, ["give present or absent"]),
+    ],
+)
+@pytest.mark.parametrize("check", [True, False])
+def test_what_cannot_be_right_is_told_before_the_first_write(
+    iam: Iam, workloads: list[dict[str, t.Any]], options: dict[str, t.Any], sentences: list[str], check: bool
+) -> None:
+    result = iam.run(workload("fine", name="fine"), *workloads, check=check, **options)
+    assert result["failed"] and result["writes"] == []
+    for sentence in sentences:
+        assert sentence in result["msg"]
+    assert iam.names() == []
+
+
+def test_inline_policies_of_others_count_towards_the_limit(iam: Iam) -> None:
+    iam.run(workload())
+    theirs = json.dumps(inline(9000) | {"Statement": [{"Effect": "Allow", "Action": "s3:" + "x" * 9000, "Resource": "*"}]})
+    iam.client.put_role_policy(RoleName="app", PolicyName="theirs", PolicyDocument=theirs)
+    result = iam.run(workload(inline_policy=inline(2000)))
+    assert result["failed"] and "IAM takes 10240" in result["msg"] and result["writes"] == []
+
+
+def test_credentials_of_another_account_make_no_roles(iam: Iam) -> None:
+    other = CLUSTER.replace("111122223333", "999999999999")
+    result = iam.run(workload(), cluster_arn=other)
+    assert result["failed"] and "credentials are of account 111122223333" in result["msg"]
+    assert result["writes"] == [] and iam.names() == []
