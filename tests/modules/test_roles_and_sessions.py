@@ -396,7 +396,11 @@ def test_a_role_of_the_other_account_is_assumed_within_the_task(targets: Targets
     declared = chained("team-a/web")
     targets.world.roles(declared)
     associate(targets, "team-a/web")
-    options = {"kind": "target", "associations": targets.world.associations(), "assume_role_arn": f"{TARGETS}manager"}
+    options: dict[str, t.Any] = {
+        "kind": "target",
+        "associations": targets.world.associations(),
+        "assume_role_arn": f"{TARGETS}manager",
+    }
     denied = targets.world.roles(declared, **options)
     assert denied["failed"] and "Failed to assume the role of assume_role_arn" in denied["msg"]
     made = targets.world.roles(declared, **options, assume_role_external_id="hello")

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Variables in policies, such as ``${aws:PrincipalTag/team}``, which ministack takes for text.
 
-https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html: they stand in resources and in values
-of conditions, may have a default value, and where the request has no such key the text matches nothing.
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html: they stand in resources and in
+values of conditions, may have a default value, and where the request has no such key the text matches nothing.
 """
 
 from __future__ import annotations
