@@ -43,7 +43,9 @@ def workload(service_account: str = "s3-access-sa", **role: t.Any) -> Mapping:
 
 def plan(workloads: t.Sequence[Mapping], *observed: Role, arn: str = ARN, **options: t.Any) -> list[RolePlan]:
     """The plans for the declared roles, and for those with leftovers, in an account with just these roles."""
-    request = planning.Request(cluster=Cluster.from_arn(arn), workloads=tuple(workloads), now=NOW, **options)
+    request = planning.Request(
+        cluster=Cluster.from_arn(arn), account="111122223333", workloads=tuple(workloads), now=NOW, **options
+    )
     listed = [(role.name, role.trust) for role in observed]
     leftovers = planning.find_leftovers(request, listed) if request.purge != "none" else {}
     found = {role.name: role for role in observed}
@@ -522,3 +524,10 @@ def test_target_roles_must_not_be_contradicted_either_and_spelling_matters() -> 
 def test_a_workload_is_present_or_absent_and_not_both() -> None:
     (problem,) = pod_identity_workload_problems([workload(), workload() | {"state": "absent"}])
     assert "is declared 2 times" in problem
+
+
+def test_tags_that_iam_refuses_are_a_problem_and_those_that_are_there_are_not() -> None:
+    tags = {"aws:cloudformation:stack-name": "theirs"}
+    assert plan([workload()], made([workload()], tags=tags))[0].problems == ()
+    (planned,) = plan([workload(tags={"aws:x": "y"})])
+    assert "reserved by AWS" in planned.problems[0]

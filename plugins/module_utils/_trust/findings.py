@@ -49,8 +49,8 @@ def last_statement(name: str) -> str:
 def not_revoked(name: str, subject: Subject) -> str:
     """Sessions that nobody can tell from those of others."""
     return (
-        f"The sessions that {subject} has from role {name} were not revoked: without session tags they cannot be told "
-        "from those of others who use the role, and end by themselves within hours."
+        f"The sessions that {subject} has from role {name} were not revoked: nothing says that they have session tags, "
+        "without which they cannot be told from those of others; they end by themselves within hours."
     )
 
 
