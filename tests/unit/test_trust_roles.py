@@ -271,6 +271,14 @@ def test_removal_never_deletes_a_foreign_role() -> None:
     assert planned.action == "none" and "was not made here" in planned.findings[0]
 
 
+def test_removal_never_deletes_a_role_that_somebody_is_given_by_its_arn() -> None:
+    gone = workload() | {"state": "absent"}
+    given = {"namespace": "a", "service_account": "b", "role": {"arn": made([workload()]).arn}}
+    (planned,) = plan([gone, given], made([workload()]))
+    assert planned.action == "none" and "is given to a/b by its ARN" in planned.findings[0]
+    assert plan([gone, given], made([workload()]), state="absent")[0].action == "delete"
+
+
 def test_removal_of_what_is_not_there_does_nothing() -> None:
     (planned,) = plan([workload()], state="absent")
     assert planned.action == "none" and planned.findings == ()

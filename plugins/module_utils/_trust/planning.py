@@ -247,6 +247,9 @@ def settled(
         return None, said
     if planned.document is not None:
         return dataclasses.replace(before, trust=planned.document), said
+    if declared.given:
+        users = [declared.subject(workload) for workload in declared.given]
+        return before, [*said, findings.still_given(declared.name, users)]
     return (None, said) if before.ours else (before, [*said, findings.last_statement(declared.name)])
 
 
