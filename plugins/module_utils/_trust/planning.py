@@ -203,9 +203,10 @@ def plan_trust(
     """The trust policy with the statements of the workloads, and without those that leave."""
     document = before.trust if before else None
     if request.kind == "target":
-        return target.ensure_chains(document, [chain(declared, one, request) for one in declared.workloads], leaving)
+        chains = [chain(declared, workload, request) for workload in declared.workloads]
+        return trust.TrustPlan(target.ensure_chains(document, chains, leaving))
     if not declared.workloads:
-        return trust.remove_statements(document, leaving)
+        return trust.TrustPlan(trust.remove_statements(document, leaving))
     wanted = [
         trust_statement(
             declared.subject(workload),
@@ -215,8 +216,7 @@ def plan_trust(
         for workload in declared.workloads
     ]
     ensured = trust.ensure_statements(document, wanted, repair=before is None or not before.of_cluster)
-    removed = trust.remove_statements(ensured.document, leaving)
-    return trust.TrustPlan(removed.document, (*ensured.changes, *removed.changes), ensured.findings)
+    return trust.TrustPlan(trust.remove_statements(ensured.document, leaving), ensured.findings)
 
 
 def chain(declared: Declared, workload: Workload, request: Request) -> target.Chain:
