@@ -524,6 +524,9 @@ def test_target_roles_must_not_be_contradicted_either_and_spelling_matters() -> 
     two = workload("b") | {"target_role": target | {"description": "two"}}
     (problem,) = pod_identity_workload_problems([one, two])
     assert 'Role far is declared with description "one" and with "two"' in problem
+    path = workload("b") | {"target_role": target | {"path": "/apps/"}}
+    (problem,) = pod_identity_workload_problems([one, path])
+    assert 'with path "/" and with "/apps/"' in problem
     near = workload("b") | {"target_role": {"name": "far", "description": "two"}}
     assert pod_identity_workload_problems([one, near], account="111122223333") == []
     (problem,) = pod_identity_workload_problems([workload(name="app"), workload("b", name="App")])

@@ -10,6 +10,7 @@ import typing as t
 
 from ansible_collections.podidentity.eks.plugins.module_utils._trust import document as trust
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.document import Document
+from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import ACTIONS
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import SID_PREFIX
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import Cluster
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import Subject
@@ -105,13 +106,6 @@ class Declared:
     def tags(self) -> dict[str, str]:
         """Those of all workloads together."""
         return {str(key): str(value) for role in self.roles for key, value in (role.get("tags") or {}).items()}
-
-    @property
-    def targets(self) -> list[str]:
-        """The roles that are to be assumed with it."""
-        if self.kind == "target":
-            return []
-        return target_arns(self.workloads, self.cluster)
 
     def subject(self, workload: Workload) -> Subject:
         return Subject(self.cluster, workload["namespace"], workload["service_account"])
@@ -227,15 +221,11 @@ def with_policies(
 def target_policy(declared: Declared, before: Role) -> Document | None:
     """What lets a role assume its target roles: one statement for each cluster, so that clusters can share a role."""
     present = before.inline_policies.get(TARGET_POLICY_NAME)
-    sid = made_sid(SID_PREFIX, [declared.cluster.name], [declared.cluster.arn])
     if declared.kind == "target":
         return present
-    if not declared.targets:
+    targets = target_arns(declared.workloads, declared.cluster)
+    sid = made_sid(SID_PREFIX, [declared.cluster.name], [declared.cluster.arn])
+    if not targets:
         return trust.remove_statements(present, [sid])
-    wanted = {
-        "Sid": sid,
-        "Effect": "Allow",
-        "Action": ["sts:AssumeRole", "sts:TagSession"],
-        "Resource": declared.targets,
-    }
+    wanted = {"Sid": sid, "Effect": "Allow", "Action": list(ACTIONS), "Resource": targets}
     return trust.merge_statements(present, [wanted]).document

@@ -308,9 +308,12 @@ def named_roles(workloads: t.Iterable[Workload], field: str) -> c.Iterator[Workl
 
 
 def shared_target_problems(workloads: t.Sequence[Workload], account: str) -> c.Iterator[str]:
-    """The same of target roles; and none of them can be a role that EKS assumes first."""
+    """The same of target roles; and none of them can be a role that EKS assumes first.
+
+    Account and path are part of the ARN that an association names, so that each workload says them for itself.
+    """
     known = [
-        {**workload, "target_role": {**target, "account": str(target.get("account") or account)}}
+        {**workload, "target_role": {"path": "/", **target, "account": str(target.get("account") or account)}}
         for workload in workloads
         if isinstance(target := workload.get("target_role"), t.Mapping)
     ]
