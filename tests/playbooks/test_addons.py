@@ -94,7 +94,7 @@ def test_check_mode_without_a_cluster_says_what_would_be_installed(addons: Addon
 def test_check_mode_shows_roles_and_add_ons_and_writes_nothing(addons: Addons, example: SandboxProcess) -> None:
     run = addons(with_role(name="made"), METRICS, arguments=("--check", "--diff"))
     assert run.code == 0
-    assert "attach arn:aws:iam::aws:policy/service-role/AmazonEBSCSIDriverPolicy" in run.output
+    assert "arn:aws:iam::aws:policy/service-role/AmazonEBSCSIDriverPolicy" in run.output
     assert f"role_arn: {ROLE_PREFIX}made" in run.output
     assert writes(example) == []
     assert installed(example) == []

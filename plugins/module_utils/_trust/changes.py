@@ -71,7 +71,7 @@ def shown(role: Role | None) -> dict[str, t.Any]:
         "boundary": role.boundary,
         "max_session_duration": role.max_session_duration,
         "tags": dict(role.tags),
-        "managed_policies": sorted(role.managed_policies.values()),
+        "managed_policies": sorted(role.managed_policies),
         "inline_policies": {name: "not looked at" if one is None else trust.labelled(one) for name, one in policies},
         "trust": trust.labelled(role.trust),
     }
