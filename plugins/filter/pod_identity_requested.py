@@ -87,9 +87,7 @@ def lines(answer: str) -> list[str]:
 def read_call(line: str) -> dict[str, str]:
     match = CALL.fullmatch(line)
     if not match:
-        raise AnsibleFilterError(
-            f'The survey names the call "{line}": give service and operation as in s3.list_buckets.'
-        )
+        raise AnsibleFilterError(f'The survey names the call "{line}": give service and operation, as s3.list_buckets.')
     return match.groupdict()
 
 
