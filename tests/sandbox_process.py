@@ -126,6 +126,12 @@ class SandboxProcess:
         document: dict[str, t.Any] = self._side_door("GET", f"calls?{urllib.parse.urlencode(wanted)}")
         return document
 
+    def permissions(self, caller: str) -> dict[str, dict[str, list[str]]]:
+        """The actions that callers (a pattern of ARNs) have used, each with what was ``allowed`` and ``denied``."""
+        query = urllib.parse.urlencode({"caller": caller})
+        used: dict[str, dict[str, list[str]]] = self._side_door("GET", f"permissions?{query}")
+        return used
+
     def clear_calls(self) -> None:
         """Forget the calls so far."""
         self._side_door("DELETE", "calls")

@@ -116,16 +116,17 @@ def test_the_caller_must_be_allowed_to_pass_the_role_to_pods(account: Account, r
     to = {"StringEquals": {"iam:PassedToService": "pods.eks.amazonaws.com"}}
     wrong = {"StringEquals": {"iam:PassedToService": "eks.amazonaws.com"}}
     parameters = {"clusterName": "one", "namespace": "default", "serviceAccount": "app", "roleArn": role}
-    for name, statements in (
-        ("none", [allow("eks:*")]),
-        ("wrong", [allow("eks:*"), allow("iam:PassRole", Condition=wrong)]),
-    ):
+    look = allow("eks:*", "iam:GetRole")
+    for name, statements in (("none", [look]), ("wrong", [look, allow("iam:PassRole", Condition=wrong)])):
         eks = account.sandbox.client("eks", **account.user(name, *statements))
         user = f"arn:aws:iam::111122223333:user/{name}"
         words = f"User: {user} is not authorized to perform: iam:PassRole on resource: {role}"
         with refused("AccessDeniedException", words, status=403):
             eks.create_pod_identity_association(**parameters)
-    eks = account.sandbox.client("eks", **account.user("right", allow("eks:*"), allow("iam:PassRole", Condition=to)))
+    blind = account.sandbox.client("eks", **account.user("blind", allow("eks:*"), allow("iam:PassRole", Condition=to)))
+    with refused("AccessDeniedException", f"iam:GetRole on resource: {role}", status=403):
+        blind.create_pod_identity_association(**parameters)
+    eks = account.sandbox.client("eks", **account.user("right", look, allow("iam:PassRole", Condition=to)))
     assert eks.create_pod_identity_association(**parameters)["association"]
 
 
@@ -232,11 +233,16 @@ def test_permissions_are_asked_for_on_the_right_resource(account: Account, role:
 
 def test_tags_of_the_request_can_be_a_condition(account: Account, role: str) -> None:
     own = {"StringEquals": {"aws:RequestTag/team": "a"}}
-    statements = [allow("eks:CreatePodIdentityAssociation", Condition=own), allow("iam:PassRole")]
-    eks = account.sandbox.client("eks", **account.user("tagger", *statements))
+    make = allow("eks:CreatePodIdentityAssociation", Condition=own)
+    pass_on = allow("iam:PassRole", "iam:GetRole")
+    tag = allow("eks:TagResource", resource="arn:aws:eks:*:*:podidentityassociation/one/*")
+    eks = account.sandbox.client("eks", **account.user("tagger", make, pass_on, tag))
+    silent = account.sandbox.client("eks", **account.user("silent", make, pass_on))
     parameters = {"clusterName": "one", "namespace": "default", "serviceAccount": "app", "roleArn": role}
     with refused("AccessDeniedException", status=403):
         eks.create_pod_identity_association(**parameters, tags={"team": "b"})
+    with refused("AccessDeniedException", "eks:TagResource", status=403):
+        silent.create_pod_identity_association(**parameters, tags={"team": "a"})
     assert eks.create_pod_identity_association(**parameters, tags={"team": "a"})["association"]
 
 

@@ -48,6 +48,26 @@ def test_the_operator_may_do_what_the_collection_does_and_no_more(account: Accou
         account.sandbox.client("s3", **keys).list_buckets()
 
 
+def test_the_permissions_that_somebody_uses_are_told(account: Account) -> None:
+    account.cluster("one")
+    role = account.pod_role()
+    keys = account.sandbox.profile("operator")
+    account.sandbox.clear_calls()
+    eks = account.sandbox.client("eks", **keys)
+    eks.create_pod_identity_association(clusterName="one", namespace="default", serviceAccount="app", roleArn=role)
+    with refused("AccessDenied"):
+        account.sandbox.client("s3", **keys).list_buckets()
+    cluster = "arn:aws:eks:eu-west-1:111122223333:cluster/one"
+    assert account.sandbox.permissions("*:user/operator") == {
+        "eks:CreatePodIdentityAssociation": {"allowed": [cluster], "denied": []},
+        "iam:GetRole": {"allowed": [role], "denied": []},
+        "iam:PassRole": {"allowed": [role], "denied": []},
+        "s3:ListAllMyBuckets": {"allowed": [], "denied": ["*"]},
+    }
+    account.sandbox.clear_calls()
+    assert account.sandbox.permissions("*") == {}
+
+
 def test_the_operator_may_pass_roles_to_nobody_but_eks(account: Account) -> None:
     simulated = account.iam.simulate_principal_policy(
         PolicySourceArn="arn:aws:iam::111122223333:user/operator",

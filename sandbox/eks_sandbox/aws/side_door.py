@@ -38,6 +38,7 @@ class SideDoor:
             ("POST", "/_sandbox/reset"): self._reset,
             ("GET", "/_sandbox/calls"): self._show_calls,
             ("DELETE", "/_sandbox/calls"): self._clear_calls,
+            ("GET", "/_sandbox/permissions"): self._show_permissions,
             ("GET", "/_sandbox/knobs"): self._show_knobs,
             ("PATCH", "/_sandbox/knobs"): self._set_knobs,
             ("POST", "/_sandbox/accounts"): self._add_account,
@@ -61,15 +62,25 @@ class SideDoor:
         await self._state.ministack.reset()
         self._state.knobs.reset(self._first_knobs)
         self._faults.start_again()
-        self._calls.clear()
+        self._forget_calls()
         return {}
 
     async def _show_calls(self, request: Request) -> Document:
         return self._calls.document(_filter(request))
 
     async def _clear_calls(self, _request: Request) -> Document:
-        self._calls.clear()
+        self._forget_calls()
         return {}
+
+    def _forget_calls(self) -> None:
+        self._calls.clear()
+        self._state.ministack.permissions.clear()
+
+    async def _show_permissions(self, request: Request) -> Document:
+        unknown = sorted(set(request.query) - {"caller"})
+        if unknown:
+            raise ValueError(f"Permissions cannot be filtered by {', '.join(unknown)}; they can by caller.")
+        return self._state.ministack.permissions.document(*request.query.get("caller", []))
 
     async def _show_knobs(self, _request: Request) -> Document:
         return self._state.knobs.document()

@@ -14,9 +14,19 @@ from eks_sandbox.aws.eks.operations import Context
 from eks_sandbox.aws.eks.operations import Handler
 from eks_sandbox.aws.eks.state import Shape
 from eks_sandbox.aws.eks.state import State
+from eks_sandbox.aws.eks.state import resource_arn
 from eks_sandbox.aws.errors import ServiceError
 from eks_sandbox.aws.errors import invalid_parameter
 from eks_sandbox.aws.ministack import Caller
+
+#: What an operation makes, and the parameters that are in its ARN; what EKS adds is not known before.
+CREATED = {
+    "CreateAccessEntry": ("access-entry", "clusterName"),
+    "CreateAddon": ("addon", "clusterName", "addonName"),
+    "CreateCluster": ("cluster", "name"),
+    "CreateNodegroup": ("nodegroup", "clusterName", "nodegroupName"),
+    "CreatePodIdentityAssociation": ("podidentityassociation", "clusterName"),
+}
 
 # Each module of the package registers the operations that it has.
 for _module in pkgutil.iter_modules(eks.__path__, f"{eks.__name__}."):
@@ -33,7 +43,13 @@ async def run(name: str, state: State, caller: Caller, parameters: Shape) -> Sha
         raise ServiceError("NotImplementedInSandbox", message, status=501)
     found = OPERATIONS[name]
     resource = found.resource(state, caller, parameters)
-    state.ministack.authorise(caller, f"eks:{name}", resource, _tag_keys(state, resource, parameters))
+    keys = _tag_keys(state, resource, parameters)
+    state.ministack.authorise(caller, f"eks:{name}", resource, keys)
+    if name in CREATED and parameters.get("tags"):
+        # https://docs.aws.amazon.com/eks/latest/userguide/eks-using-tags.html: who makes something with tags needs it.
+        kind, *names = CREATED[name]
+        made = resource_arn(caller, kind, *(parameters[part] for part in names), *(["*"] if kind != "cluster" else []))
+        state.ministack.authorise(caller, "eks:TagResource", made, keys)
     return await _once_per_token(name, found.handler, Context(state, caller), parameters)
 
 

@@ -40,7 +40,8 @@ class Context:
     def pass_role(self, role_arn: str, service: str) -> Role:
         """The role, if the caller may hand it to this service and it exists.
 
-        Raises InvalidParameterException for a role of another account and AccessDeniedException without iam:PassRole.
+        Raises InvalidParameterException for a role of another account and AccessDeniedException without iam:PassRole,
+        or, for the roles of associations, iam:GetRole (dependent actions of the service authorization reference).
         Returns the role; raises LookupError when there is none, for which every operation has its own words.
         """
         if not is_role_arn(role_arn):
@@ -48,6 +49,8 @@ class Context:
         if role_arn.split(":")[4] != self.caller.account:
             raise invalid_parameter("Cross-account pass role is not allowed.")
         self.state.ministack.authorise(self.caller, "iam:PassRole", role_arn, {"iam:PassedToService": service})
+        if service == trust.POD_IDENTITY_PRINCIPAL:
+            self.state.ministack.authorise(self.caller, "iam:GetRole", role_arn)
         role = self.state.ministack.role(role_arn)
         if role is None:
             raise LookupError(role_arn)

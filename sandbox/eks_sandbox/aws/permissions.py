@@ -1,0 +1,38 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Which permissions callers have used: what IAM was asked about them, as the service CloudTrail lets one find out."""
+
+from __future__ import annotations
+
+import collections
+import fnmatch
+import typing as t
+
+
+class Permissions:
+    """Every action that was evaluated since the start or the last clearing, by caller."""
+
+    def __init__(self) -> None:
+        #: By caller's ARN and action: the resources, and whether each was allowed.
+        self._used: dict[tuple[str, str], dict[str, bool]] = collections.defaultdict(dict)
+
+    def add(self, caller: str, action: str, resource: str, allowed: bool) -> None:
+        """IAM was asked whether a caller may do something to a resource."""
+        self._used[caller, action][resource] = allowed
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._used.clear()
+
+    def document(self, caller: str = "*") -> dict[str, t.Any]:
+        """What JSON shows: of the callers that fit a pattern, each action with its resources, allowed and denied."""
+        shown: dict[str, dict[str, set[str]]] = {}
+        for (arn, action), resources in self._used.items():
+            if fnmatch.fnmatchcase(arn, caller):
+                answers = shown.setdefault(action, {"allowed": set(), "denied": set()})
+                for resource, allowed in resources.items():
+                    answers["allowed" if allowed else "denied"].add(resource)
+        return {
+            action: {answer: sorted(resources) for answer, resources in answers.items()}
+            for action, answers in sorted(shown.items())
+        }
