@@ -116,6 +116,39 @@ def test_transitive_tags_go_on_to_the_next_role(account: Account) -> None:
         assume(account, first, Tags=tags({"team": "a"}), TransitiveTagKeys=["another"])
 
 
+@pytest.mark.parametrize(
+    ("resource", "condition", "allowed"),
+    [
+        ("${aws:PrincipalTag/team}/*", {}, True),
+        ("${aws:principaltag/TEAM}/*", {}, True),
+        ("${aws:PrincipalTag/none}/*", {}, False),
+        ("${aws:PrincipalTag/none, 'a'}/*", {}, True),
+        ("${*}/*", {}, False),
+        ("*", {"StringEquals": {"aws:PrincipalTag/team": "${aws:PrincipalTag/team}"}}, True),
+        ("*", {"StringEquals": {"aws:PrincipalTag/team": ["${aws:PrincipalTag/none}", "b"]}}, False),
+    ],
+)
+def test_variables_in_a_policy_are_those_of_the_session(
+    account: Account, resource: str, condition: dict[str, t.Any], allowed: bool
+) -> None:
+    account.sandbox.client("s3").create_bucket(
+        Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+    )
+    for key in ("a/report", "b/report"):
+        account.sandbox.client("s3").put_object(Bucket="bucket", Key=key, Body=b"x")
+    permission = allow("s3:GetObject", resource=f"arn:aws:s3:::bucket/{resource}", Condition=condition)
+    session = assume(account, role(account, "reader", permission), Tags=tags({"team": "a"}))
+    s3 = account.sandbox.client("s3", **keys_of(session))
+    if allowed:
+        assert s3.get_object(Bucket="bucket", Key="a/report")["Body"].read() == b"x"
+    for key in ("b/report",) if resource != "*" else ():
+        with refused("AccessDenied", status=403):
+            s3.get_object(Bucket="bucket", Key=key)
+    if not allowed:
+        with refused("AccessDenied", status=403):
+            s3.get_object(Bucket="bucket", Key="a/report")
+
+
 def test_transitive_tags_need_a_role_that_lets_sessions_be_tagged(account: Account) -> None:
     closed = role(account, "closed", Action="sts:AssumeRole")
     first = role(account, "first", allow("sts:*"))
