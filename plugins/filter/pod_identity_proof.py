@@ -29,7 +29,7 @@ options:
       - C(objects) is the list of a ConfigMap and a Job for each workload, C(applied), C(pods) and C(logs) are the
         registered results of applying them, listing their pods and reading their logs.
       - C(surroundings) is what was looked up after a failure, as registered results under C(addon), C(agent_pods),
-        C(nodes), C(network_policies), C(webhook), C(associations), C(roles), C(inline_policies) and C(events).
+        C(nodes), C(network_policies), C(webhook), C(associations), C(roles) and C(events).
     type: dict
     required: true
 seealso:

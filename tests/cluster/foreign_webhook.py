@@ -31,7 +31,7 @@ class ForeignWebhook:
         self._refusal = refusal
         self._registered: t.Callable[[], object] | None = None
 
-    def __enter__(self) -> ForeignWebhook:
+    def __enter__(self) -> t.Self:
         certificate, key = self_signed()
         self._authority = base64.b64encode(certificate).decode()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -229,9 +229,8 @@ def test_a_denial_names_the_kind_of_policy_that_denied(account: Account, kind: s
     if kind == "boundary":
         policy = account.iam.create_policy(PolicyName="narrow", PolicyDocument=document)["Policy"]["Arn"]
         account.iam.put_role_permissions_boundary(RoleName="denied", PermissionsBoundary=policy)
-    s3 = account.sandbox.client(
-        "s3", **keys_of(assume(account, arn, **({"Policy": document} if kind == "session" else {})))
-    )
+    session_policy: dict[str, t.Any] = {"Policy": document} if kind == "session" else {}
+    s3 = account.sandbox.client("s3", **keys_of(assume(account, arn, **session_policy)))
     assert "Buckets" in s3.list_buckets()
     if kind == "bucket":
         s3.create_bucket(Bucket="closed", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})

@@ -659,3 +659,53 @@ def test_a_broken_workload_gives_the_name_of_its_cause(verified: Verified, name:
 @pytest.mark.parametrize("name", SOUND)
 def test_a_workload_that_only_looks_broken_is_proven(verified: Verified, name: str) -> None:
     assert verified.proofs[name]["proven"] is True, verified.proofs[name]
+
+
+def test_no_secret_is_shown(verified: Verified) -> None:
+    shown = verified.output + json.dumps(verified.proofs)
+    assert [secret for secret in ("secret-of-the-proxy", "wJalrXUtnFEMIbPxRfiCYEXAMPLEKEY") if secret in shown] == []
+
+
+def test_a_proxy_that_the_workload_would_ask_is_a_warning(verified: Verified) -> None:
+    [warning] = verified.proofs["proxied"]["warnings"]
+    assert warning.startswith("HTTP_PROXY sends SDKs other than boto3 to a proxy")
+    assert f"warning   {warning}" in " ".join(verified.output.split("\n"))
+    warned = [name for name, proof in verified.proofs.items() if "warnings" in proof]
+    assert warned == ["proxied"]
+
+
+# --- breaks of the whole cluster, in the order of a bad day -----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bare(world: World, verified: Verified) -> World:
+    """The cluster when every workload has been proven, with three more to break it for."""
+    for name in ("plain", "stuck", "no-service-account"):
+        world.core.create_namespace({"metadata": {"name": name}})
+        world.well(name)
+    for name in ("plain", "stuck"):
+        world.core.create_namespaced_service_account(name, {"metadata": {"name": "app"}})
+    return world
+
+
+def test_a_run_that_does_not_wait_for_ever(bare: World, verify: Verify) -> None:
+    bare.core.create_namespace({"metadata": {"name": "nowhere"}})
+    bare.core.create_namespaced_service_account("nowhere", {"metadata": {"name": "app"}})
+    bare.well("nowhere")
+    bare.engine.changes["nowhere"] = policy_engine.on_node("none")
+    bare.engine.changes["stuck"] = policy_engine.container(command=["sleep", "3600"])
+    admission = kubernetes.client.AdmissionregistrationV1Api(bare.api)
+    own = admission.read_mutating_webhook_configuration(policy_engine.WEBHOOK)
+    removed = [{"op": "remove", "path": "/webhooks/1"}]
+    admission.patch_mutating_webhook_configuration(policy_engine.WEBHOOK, removed)
+
+    names = ("nowhere", "stuck", "no-service-account", "plain")
+    proofs = verify(*map(workload, names), verify_timeout=6).proofs
+    check(proofs["nowhere"], "pod_unschedulable", "nodes are available", "verify_node_selector")
+    check(proofs["stuck"], "deadline_exceeded", "within 6 s", "verify_timeout")
+    check(proofs["no-service-account"], "pod_not_created", "no-service-account/app exists")
+    check(proofs["plain"], "webhook_missing", "MutatingWebhookConfiguration pod-identity-webhook")
+
+    del own.webhooks[1].namespace_selector.match_expressions[:]
+    own.metadata.resource_version = None
+    admission.replace_mutating_webhook_configuration(policy_engine.WEBHOOK, own)

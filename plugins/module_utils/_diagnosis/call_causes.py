@@ -159,7 +159,7 @@ def aws_words(fault: Fault) -> str:
 
 def attached(case: Case) -> str:
     """The role's policies as a clause, empty if they are not known."""
-    facts = case.surroundings.role(case.role.arn) if case.role else None
+    facts = case.surroundings.roles.get(case.role.arn) if case.role else None
     if facts is None or not facts.exists:
         return ""
     return f"; attached to it: {', '.join(facts.policies)}" if facts.policies else "; no policy is attached to it"

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import typing as t
 
@@ -26,8 +27,8 @@ from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading
 OLDEST_BOTOCORE = (1, 34, 41)
 #: The configuration that EKS registers, and the webhook in it.
 WEBHOOK, OWN_WEBHOOK = "pod-identity-webhook", "iam-for-pods.amazonaws.com"
-#: From which share of equal letters on two names are taken for a slip (difflib's own measure for close matches is 0.6).
-ALIKE = 0.75
+#: From which likeness on one name is taken for a slip of another, as difflib does.
+ALIKE = 0.6
 #: Container states that do not pass by waiting.
 IMAGE_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
 START_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
@@ -51,7 +52,7 @@ def association_missing(case: Case) -> Cause | None:
     if case.association is not None and "ResourceNotFoundException" not in agent_answer(case):
         return None
     others = similar(case)
-    there_is = f" There is one for {' and for '.join(others)}: is that the one that was meant?" if others else ""
+    there_is = f" There is one for {' and for '.join(others)}, which may have been meant." if others else ""
     return Cause(
         "association_missing",
         f"There is no Pod Identity association for service account {case.workload} in cluster {case.cluster}.",
@@ -61,18 +62,15 @@ def association_missing(case: Case) -> Cause | None:
 
 
 def similar(case: Case) -> list[str]:
-    """Up to three associations whose namespace or service account may have been confused with the workload's."""
-    namespace, account = case.workload.namespace, case.workload.service_account
-    return [
-        "/".join(key)
-        for key in case.surroundings.associated
-        if key != (namespace, account) and alike(key[0], namespace, account == key[1]) and alike(key[1], account)
-    ][:3]
+    """Up to three associations whose names are nearest to the workload's: the service account first, then both."""
+    own = (case.workload.namespace, case.workload.service_account)
+    ranked = sorted(((alike(key[1], own[1]), alike(key[0], own[0])), key) for key in case.surroundings.associated)
+    return ["/".join(key) for likeness, key in reversed(ranked) if key != own and min(likeness) >= ALIKE][:3]
 
 
-def alike(one: str, other: str, certain: bool = False) -> bool:
-    """Whether one name may be a slip for another; ``certain``: it may be any name."""
-    return certain or difflib.SequenceMatcher(None, one, other).ratio() >= ALIKE
+def alike(one: str, other: str) -> float:
+    """How far one name may be a slip for another, from 0 to 1."""
+    return difflib.SequenceMatcher(None, one, other).ratio()
 
 
 def job_refused(case: Case) -> Cause | None:
@@ -80,9 +78,15 @@ def job_refused(case: Case) -> Cause | None:
         return None
     return Cause(
         "job_refused",
-        f"Kubernetes refused the verification's Job in namespace {case.workload.namespace}: {sentence(case.refused)}.",
+        f"Kubernetes refused the verification's Job in namespace {case.workload.namespace}: {refusal(case.refused)}.",
         "Make sure that the namespace exists and that the user who verifies may create Jobs and ConfigMaps in it.",
     )
+
+
+def refusal(message: str) -> str:
+    """What the API server said, out of the status that kubernetes.core passes on."""
+    found = re.search(r'"message":\s*("(?:[^"\\]|\\.)*")', message)
+    return sentence(json.loads(found[1]) if found else message)
 
 
 def pod_not_created(case: Case) -> Cause | None:

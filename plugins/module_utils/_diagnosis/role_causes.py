@@ -32,7 +32,7 @@ def role_refused(case: Case) -> Cause | None:
     if association is None or "(AccessDeniedException)" not in agent_answer(case):
         return None
     name = name_of(association.role_arn)
-    facts = case.surroundings.role(association.role_arn)
+    facts = case.surroundings.roles.get(association.role_arn)
     if facts is not None and not facts.exists:
         return Cause(
             "role_missing",
@@ -42,7 +42,9 @@ def role_refused(case: Case) -> Cause | None:
     why = explain_refusal(facts.trust, context_of(case, association)) if facts and facts.trust else ""
     if facts is None or facts.trust is None or why:
         return trust_refused(case, name, why)
-    return chain_refused(case, association) if association.target_role_arn else assume_refused(case, name)
+    if association.target_role_arn:
+        return chain_refused(case, association, facts)
+    return assume_refused(case, name)
 
 
 def name_of(arn: str) -> str:
@@ -76,57 +78,45 @@ def assume_refused(case: Case, name: str) -> Cause:
     )
 
 
-def chain_refused(case: Case, association: Association) -> Cause:
+def chain_refused(case: Case, association: Association, source: RoleFacts) -> Cause:
     """The source role itself can be assumed: what refuses on the way from it to the target role?"""
-    source, target = association.role_arn, association.target_role_arn
-    facts = target_facts(case, association)
-    if facts is not None and not facts.exists:
+    arn = association.target_role_arn
+    target = case.surroundings.roles.get(arn)
+    if target is not None and not target.exists:
         return Cause(
             "target_role_missing",
-            f"EKS cannot assume target role {target} of the association, for there is no such role.",
+            f"EKS cannot assume target role {arn} of the association, for there is no such role.",
             "Create it (the role podidentity.eks.target_role does), or give the association another target role.",
         )
-    context = chain_context(context_of(case, association), source, association.external_id)
-    why = explain_target_refusal(facts.trust, context) if facts and facts.trust else ""
-    if why:
-        return target_trust_refused(association, f"because of the target's trust policy: {why}")
-    lacking = lacks(case, association)
-    if lacking and (facts is not None or not unread(case, association)):
-        return target_permission_missing(association, lacking, unread(case, association))
-    if lacking == [] and facts is None:
-        return target_trust_refused(association, "whose trust policy could not be read; the source role itself may")
-    return target_refused(association, facts)
-
-
-def target_facts(case: Case, association: Association) -> RoleFacts | None:
-    """What is known about the target role. That its name is unknown in the cluster's account says nothing of others."""
-    facts = case.surroundings.role(association.target_role_arn)
-    role, own = Role.from_arn(association.target_role_arn), Role.from_arn(association.role_arn)
-    elsewhere = role is None or own is None or role.account != own.account
-    return None if facts is None or (elsewhere and not facts.arn) else facts
-
-
-def lacks(case: Case, association: Association) -> list[str] | None:
-    """Which of the two actions the source role's inline policies do not allow on the target; None if not readable."""
-    documents = case.surroundings.inline_policies.get(association.role_arn.rpartition("/")[2])
-    if documents is None:
-        return None
     actions = ASSUMING if association.session_tags else ASSUMING[:1]
-    return [action for action in actions if not permits(documents, action, association.target_role_arn)]
+    lacking = [action for action in actions if not permits(source.inline.values(), action, arn)]
+    if target is None:
+        return target_unread(association, source, lacking)
+    context = chain_context(context_of(case, association), association.role_arn, association.external_id)
+    if why := explain_target_refusal(target.trust, context):
+        return target_trust_refused(association, f"because of the target's trust policy: {why}")
+    if lacking:
+        return target_permission_missing(association, source, lacking)
+    return target_refused(association, "the trust policies look right")
 
 
-def unread(case: Case, association: Association) -> t.Sequence[str]:
-    """The source role's managed policies, whose documents nobody has looked at."""
-    facts = case.surroundings.role(association.role_arn)
-    return facts.managed if facts else ()
+def target_unread(association: Association, source: RoleFacts, lacking: t.Sequence[str]) -> Cause:
+    """What the source role alone tells about a chain whose target nobody could look at."""
+    if not lacking:
+        return target_trust_refused(
+            association, "whose trust policy could not be read; the policies of the source role do allow it"
+        )
+    if not source.managed:
+        return target_permission_missing(association, source, lacking)
+    return target_refused(association, "the target's trust policy could not be read")
 
 
-def target_permission_missing(association: Association, lacking: t.Sequence[str], unread: t.Sequence[str]) -> Cause:
+def target_permission_missing(association: Association, source: RoleFacts, lacking: t.Sequence[str]) -> Cause:
     name, what = name_of(association.role_arn), " and ".join(lacking)
-    others = f", as far as was read: not {' and '.join(unread)}" if unread else ""
+    others = f"; its managed policies {' and '.join(source.managed)} were not read" if source.managed else ""
     return Cause(
         "target_permission_missing",
-        f"No policy of source role {name} of the association allows {what} on target role "
+        f"No inline policy of source role {name} of the association allows {what} on target role "
         f"{association.target_role_arn}{others}.",
         f"Give role {name} an inline policy that allows {what} on that ARN (the role podidentity.eks.iam_role does); "
         f"{NOT_YET}.",
@@ -145,9 +135,8 @@ def target_trust_refused(association: Association, reason: str) -> Cause:
     )
 
 
-def target_refused(association: Association, facts: RoleFacts | None) -> Cause:
+def target_refused(association: Association, looks: str) -> Cause:
     """Either side may be it."""
-    looks = "the trust policies look right" if facts else "the target's trust policy could not be read"
     return Cause(
         "target_refused",
         f"EKS may assume role {name_of(association.role_arn)}, but from it not target role "

@@ -26,8 +26,7 @@ ANSWERS: t.Mapping[str, str] = {
     "network_policies": "resources",
     "webhook": "resources",
     "associations": "associations",
-    "roles": "iam_roles",
-    "inline_policies": "policies",
+    "roles": "roles",
     "events": "resources",
 }
 COMPUTE_TYPE = "eks.amazonaws.com/compute-type"
@@ -58,10 +57,10 @@ class RoleFacts:
     """What IAM says about a role."""
 
     exists: bool
-    arn: str = ""
     trust: t.Any = None
     managed: tuple[str, ...] = ()
-    inline: tuple[str, ...] = ()
+    #: Documents by name.
+    inline: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
 
     @property
     def policies(self) -> tuple[str, ...]:
@@ -84,19 +83,12 @@ class Surroundings:
     webhook: t.Mapping[str, t.Any] | None = None
     #: Namespace and service account of every association of the cluster.
     associated: tuple[tuple[str, str], ...] = ()
-    #: By name of the role.
+    #: By ARN.
     roles: t.Mapping[str, RoleFacts] = dataclasses.field(default_factory=dict)
-    #: The documents of a role's inline policies, by name of the role.
-    inline_policies: t.Mapping[str, tuple[t.Any, ...]] = dataclasses.field(default_factory=dict)
     #: The last event of a Job, by namespace and name.
     job_events: t.Mapping[tuple[str, str], str] = dataclasses.field(default_factory=dict)
     #: Why something could not be looked up, one sentence each.
     unknown: tuple[str, ...] = ()
-
-    def role(self, arn: str) -> RoleFacts | None:
-        """The facts of just this role: IAM was asked by name, and a role of another account may have the same one."""
-        facts = self.roles.get(arn.rpartition("/")[2])
-        return facts if facts is not None and facts.arn in ("", arn) else None
 
 
 def read_surroundings(looked_up: t.Any) -> Surroundings:
@@ -109,8 +101,7 @@ def read_surroundings(looked_up: t.Any) -> Surroundings:
         network_policies=tuple(map(mapping, read_loop(found.get("network_policies"), "resources"))),
         webhook=read_webhook(found.get("webhook")),
         associated=tuple(map(read_key, listing(dig(found, "associations", "associations")))),
-        roles=dict(read_role(result) for result in answers(found.get("roles"), "iam_roles")),
-        inline_policies=dict(read_documents(result) for result in answers(found.get("inline_policies"), "policies")),
+        roles=read_roles(found.get("roles")),
         job_events=read_events(found.get("events")),
         unknown=tuple(dict.fromkeys(read_failures(found))),
     )
@@ -190,21 +181,19 @@ def read_key(association: t.Any) -> tuple[str, str]:
     return text(dig(association, "namespace")), text(dig(association, "service_account"))
 
 
-def read_role(result: t.Mapping[str, t.Any]) -> tuple[str, RoleFacts]:
-    """One role by ``iam_role_info``, whose list is empty for a role that does not exist."""
-    name = text(result.get("item"))
-    found = listing(result.get("iam_roles"))
-    if not found:
-        return name, RoleFacts(exists=False)
-    managed = [text(dig(policy, "policy_name")) for policy in listing(dig(found[0], "managed_policies"))]
-    inline = map(text, listing(dig(found[0], "inline_policies")))
-    trust = dig(found[0], "assume_role_policy_document")
-    return name, RoleFacts(True, text(dig(found[0], "arn")), trust, tuple(managed), tuple(inline))
+def read_roles(registered: t.Any) -> dict[str, RoleFacts]:
+    """The roles by a loop of ``eks_pod_identity_role_info`` over accounts."""
+    found = {text(dig(role, "arn")): read_role(role) for role in read_loop(registered, "roles")}
+    return found | {text(arn): RoleFacts(False) for arn in read_loop(registered, "missing")}
 
 
-def read_documents(result: t.Mapping[str, t.Any]) -> tuple[str, tuple[t.Any, ...]]:
-    """A role's inline policies by ``iam_policy_info``."""
-    return text(result.get("item")), tuple(dig(policy, "policy_document") for policy in listing(result["policies"]))
+def read_role(role: t.Any) -> RoleFacts:
+    return RoleFacts(
+        exists=True,
+        trust=dig(role, "trust_policy"),
+        managed=tuple(map(text, mapping(dig(role, "managed_policies")).values())),
+        inline=mapping(dig(role, "inline_policies")),
+    )
 
 
 def read_events(registered: t.Any) -> dict[tuple[str, str], str]:
@@ -225,3 +214,5 @@ def read_failures(found: t.Mapping[str, t.Any]) -> t.Iterator[str]:
             message = text(dig(result, "msg"))
             if message and key not in mapping(result) and dig(result, "skipped") is not True:
                 yield sentence(message, 200)
+    for role in read_loop(found.get("roles"), "unread"):
+        yield f"role {text(dig(role, 'arn'))}: {sentence(text(dig(role, 'message')), 200)}"
