@@ -519,3 +519,15 @@ def test_a_given_role_is_not_touched_and_what_it_needs_is_said(iam: Iam) -> None
     [role] = result["roles"]
     assert role["arn"] == f"{ROLE}theirs" and role["role_id"] is None
     assert f"must allow sts:AssumeRole and sts:TagSession on {ROLE}target" in role["findings"][0]
+
+
+# --- limits of the account --------------------------------------------------------------------------------------------
+
+
+def test_a_quota_that_is_lower_than_declared_is_told_as_such(iam: Iam) -> None:
+    workloads = [workload(f"app-{number}") for number in range(9)]
+    iam.run(workloads[0])
+    result = iam.run(*workloads, trust_size_limit=8192)
+    assert result["failed"] and result["failed_roles"][0]["code"] == "LimitExceeded"
+    assert "A quota of IAM is used up; set trust_size_limit to the account's quota" in result["msg"]
+    assert len(iam.statements("app")) == 1

@@ -43,7 +43,9 @@ def workload(service_account: str = "s3-access-sa", **role: t.Any) -> Mapping:
 
 def plan(workloads: t.Sequence[Mapping], *observed: Role, arn: str = ARN, **options: t.Any) -> list[RolePlan]:
     """The plans for the declared roles, and for those with leftovers, in an account with just these roles."""
-    request = planning.Request(cluster=Cluster.from_arn(arn), workloads=tuple(workloads), now=NOW, **options)
+    request = planning.Request(
+        cluster=Cluster.from_arn(arn), account="111122223333", workloads=tuple(workloads), now=NOW, **options
+    )
     listed = [(role.name, role.trust) for role in observed]
     leftovers = planning.find_leftovers(request, listed) if request.purge != "none" else {}
     found = {role.name: role for role in observed}
@@ -269,6 +271,14 @@ def test_removal_never_deletes_a_foreign_role() -> None:
     assert planned.action == "none" and "was not made here" in planned.findings[0]
 
 
+def test_removal_never_deletes_a_role_that_somebody_is_given_by_its_arn() -> None:
+    gone = workload() | {"state": "absent"}
+    given = {"namespace": "a", "service_account": "b", "role": {"arn": made([workload()]).arn}}
+    (planned,) = plan([gone, given], made([workload()]))
+    assert planned.action == "none" and "is given to a/b by its ARN" in planned.findings[0]
+    assert plan([gone, given], made([workload()]), state="absent")[0].action == "delete"
+
+
 def test_removal_of_what_is_not_there_does_nothing() -> None:
     (planned,) = plan([workload()], state="absent")
     assert planned.action == "none" and planned.findings == ()
@@ -463,6 +473,9 @@ def test_a_right_declaration_has_no_problems() -> None:
         ({"policy": {"Statement": []}}, "disable_session_tags: true"),
         ({"state": "gone"}, "give present or absent"),
         ({"role": {"name": "a", "tags": "x"}}, "give a mapping of keys to values"),
+        ({"role": {"name": "a", "tags": {"a": "b,c"}}}, 'has "b,c" in role.tags'),
+        ({"role": {"name": "a", "description": "a \u2013 b"}}, "none beyond those of Latin-1"),
+        ({"role": {"name": "a", "description": "x" * 1001}}, "up to 1000 characters"),
         ({"target_role": "x"}, "give a mapping with name"),
         ({"target_role": {"account": "444455556666"}}, "a target_role without name"),
         ({"target_role": {"name": "a", "account": "4444"}}, "the account's 12 digits, in quotes"),
@@ -522,3 +535,10 @@ def test_target_roles_must_not_be_contradicted_either_and_spelling_matters() -> 
 def test_a_workload_is_present_or_absent_and_not_both() -> None:
     (problem,) = pod_identity_workload_problems([workload(), workload() | {"state": "absent"}])
     assert "is declared 2 times" in problem
+
+
+def test_tags_that_iam_refuses_are_a_problem_and_those_that_are_there_are_not() -> None:
+    tags = {"aws:cloudformation:stack-name": "theirs"}
+    assert plan([workload()], made([workload()], tags=tags))[0].problems == ()
+    (planned,) = plan([workload(tags={"aws:x": "y"})])
+    assert "reserved by AWS" in planned.problems[0]
