@@ -392,9 +392,7 @@ CASES: list[tuple[str, Json, list[str]]] = [
     ("not_injected", with_document(document(**NOT_INJECTED)), ["did not see the association yet"]),
     (
         "not_injected",
-        with_document(
-            document(**NOT_INJECTED), surroundings={"webhook": webhook({"key": "team", "operator": "Exists"})}
-        ),
+        with_document(document(**NOT_INJECTED), surroundings={"webhook": webhook()}),
         ["did not see the association yet"],
     ),
     (
