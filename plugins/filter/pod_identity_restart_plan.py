@@ -12,7 +12,7 @@ author:
   - podidentity.eks contributors (@podidentity)
 description:
   - Finds the pods that lack the identity of their service account's association, or that were admitted before it last
-    changed, and the Deployments, StatefulSets and DaemonSets that they belong to. Nothing is called.
+    changed or its role was made, and the Deployments, StatefulSets and DaemonSets that they belong to. Nothing is called.
   - A pod has the identity when one of its containers has it. A pod whose own label, annotation or variables keep the
     webhook from it is not restarted, as its successor would be the same.
   - Made for the role P(podidentity.eks.restart#role); its arguments change with that role.
@@ -40,6 +40,12 @@ options:
     type: list
     elements: dict
     default: []
+  role_dates:
+    description:
+      - When roles of the associations were made, in ISO 8601 by ARN. A role that was deleted and made again is another
+        one, and sessions of the former are worth nothing.
+    type: dict
+    default: {}
   mode:
     description: V(missing) plans for pods without the identity, V(stale) for older ones as well, V(never) for none.
     type: str
@@ -109,12 +115,17 @@ from ansible_collections.podidentity.eks.plugins.module_utils._kube.restart impo
 
 
 def pod_identity_restart_plan(
-    workloads: t.Any, pods: t.Any, associations: t.Any = (), objects: t.Any = (), mode: str = "stale"
+    workloads: t.Any,
+    pods: t.Any,
+    associations: t.Any = (),
+    objects: t.Any = (),
+    mode: str = "stale",
+    role_dates: t.Any = None,
 ) -> dict[str, t.Any]:
     """The filter; see its documentation above."""
     if mode not in MODES:
         raise AnsibleFilterError(f"The mode of a restart is one of {', '.join(MODES)}, not {mode!r}.")
-    return dataclasses.asdict(plan(workloads, pods, associations, objects, mode))
+    return dataclasses.asdict(plan(workloads, pods, associations, objects, mode, role_dates))
 
 
 class FilterModule:

@@ -132,6 +132,25 @@ def test_a_pod_of_the_same_second_counts_as_older(created: str, stale: bool) -> 
     assert found.get("restarts", []) == ([("Deployment/web", "stale")] if stale else [])
 
 
+def test_a_pod_older_than_its_role_or_its_target_role_is_stale() -> None:
+    later = pod("a", "ReplicaSet/web-1", HELD, created="2026-11-23T11:00:00Z")
+    for key in ("role_arn", "target_role_arn"):
+        known = [{**ASSOCIATIONS[0], "role_arn": "arn:old", key: "arn:new"}]
+        plan = pod_identity_restart_plan(
+            WORKLOADS, [later], known, WEB, role_dates={"arn:old": CHANGED, "arn:new": "2026-11-23T12:00:00+00:00"}
+        )
+        assert [one["reason"] for one in plan["restarts"]] == [
+            "pod a was admitted before the role arn:new was made (2026-11-23T12:00:00+00:00)"
+        ]
+        for dates in ({}, {"arn:old": CHANGED}, {"arn:new": None}, {"arn:other": "2026-11-23T12:00:00+00:00"}):
+            assert pod_identity_restart_plan(WORKLOADS, [later], known, WEB, role_dates=dates)["restarts"] == []
+
+
+def test_an_association_whose_date_nobody_knows_outdates_nothing() -> None:
+    known = [{**ASSOCIATIONS[0], "association_id": "a-1", "modified_at": None}]
+    assert pod_identity_restart_plan(WORKLOADS, [pod("a", "ReplicaSet/web-1", HELD)], known, WEB)["restarts"] == []
+
+
 def test_modes() -> None:
     pods = [
         pod("a", "ReplicaSet/web-1", HELD, created="2026-11-23T09:00:00Z"),
