@@ -19,6 +19,7 @@ from ansible_collections.podidentity.eks.plugins.module_utils._eks.validation im
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.validation import ROLE_ARN
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.validation import SERVICE_ACCOUNT
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.validation import SERVICE_ACCOUNT_LIMIT
+from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import Cluster
 
 if t.TYPE_CHECKING:
     import collections.abc as c
@@ -28,7 +29,9 @@ Workload = t.Mapping[str, t.Any]
 WORKLOAD_KEYS = (
     "namespace",
     "service_account",
+    "state",
     "role",
+    "target_role",
     "target_role_arn",
     "policy",
     "disable_session_tags",
@@ -47,7 +50,11 @@ ROLE_KEYS = (
     "tags",
     "trust",
 )
+#: A target role trusts its source role alone, so that there is no ``trust`` to choose; it may be in another account.
+TARGET_ROLE_KEYS = (*(key for key in ROLE_KEYS if key not in ("arn", "trust")), "account")
+STATES = ("present", "absent")
 TRUSTS = ("scoped", "open")
+ACCOUNT = re.compile(r"[0-9]{12}")
 ROLE_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 ROLE_PATH = re.compile(r"/([!-~]{1,510}/)?")
 POLICY = re.compile(r"(arn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/([!-~]+/)?)?[\w+=,.@-]{1,128}", re.ASCII)
@@ -76,11 +83,31 @@ def workload_problems(workloads: object, account: str = "") -> list[str]:
         where = place(workload, number)
         problems += unknown_keys(declared, WORKLOAD_KEYS, where)
         problems += key_problems(workload, where)
-        problems += role_problems(workload.get("role"), where, account)
+        problems += state_problems(workload, where)
+        if is_present(workload) or workload.get("role") is not None:
+            problems += role_problems(workload.get("role"), where, account)
+        problems += target_role_problems(workload, where)
         problems += association_problems(workload, where)
         problems += prove_problems(workload)
         readable.append(workload)
-    return [*problems, *duplicate_problems(readable), *shared_role_problems(readable)]
+    return [
+        *problems,
+        *duplicate_problems(readable),
+        *shared_role_problems(readable),
+        *shared_target_problems(readable, account),
+        *letter_case_problems(readable),
+    ]
+
+
+def is_present(workload: Workload) -> bool:
+    """Whether a workload is declared to be there; it is where nothing else is said."""
+    return workload.get("state", "present") == "present"
+
+
+def state_problems(workload: Workload, where: str) -> c.Iterator[str]:
+    """Neither there nor away."""
+    if workload.get("state", "present") not in STATES:
+        yield f"{where} has the state {shown(workload['state'])}: give present or absent."
 
 
 def place(workload: Workload, number: int) -> str:
@@ -159,33 +186,59 @@ def given_role_problems(role: t.Mapping[str, t.Any], where: str, account: str) -
         yield f"{where} has role.arn, so its role is used as it is: take {', '.join(others)} out, or give role.name."
 
 
-def made_role_problems(role: t.Mapping[str, t.Any], where: str) -> c.Iterator[str]:
-    """What IAM would refuse when it makes the role."""
+def made_role_problems(role: t.Mapping[str, t.Any], where: str, key: str = "role") -> c.Iterator[str]:
+    """What IAM would refuse when it makes the role; ``key`` is where the workload has it."""
     if not ROLE_NAME.fullmatch(str(role["name"])):
-        yield f"{where} has role.name {shown(role['name'])}: use 1 to 64 letters, digits and any of +=,.@_-"
+        yield f"{where} has {key}.name {shown(role['name'])}: use 1 to 64 letters, digits and any of +=,.@_-"
     if role.get("path") and not ROLE_PATH.fullmatch(str(role["path"])):
-        yield f"{where} has role.path {shown(role['path'])}: begin and end it with a slash, such as /workloads/."
+        yield f"{where} has {key}.path {shown(role['path'])}: begin and end it with a slash, such as /workloads/."
     if role.get("trust", "scoped") not in TRUSTS:
-        yield f"{where} has role.trust {shown(role['trust'])}: give scoped or open."
-    policies = role.get("managed_policies") or []
+        yield f"{where} has {key}.trust {shown(role['trust'])}: give scoped or open."
+    yield from policies_problems(role.get("managed_policies") or [], where, key)
+    if role.get("inline_policy") and not isinstance(role["inline_policy"], t.Mapping):
+        yield f"{where} has {key}.inline_policy {shown(role['inline_policy'])}: give the policy document as a mapping."
+    if role.get("boundary") and not POLICY_ARN.fullmatch(str(role["boundary"])):
+        yield f"{where} has {key}.boundary {shown(role['boundary'])}: give the ARN of a managed policy."
+    if role.get("tags") is not None and not isinstance(role["tags"], t.Mapping):
+        yield f"{where} has {key}.tags {shown(role['tags'])}: give a mapping of keys to values."
+    yield from duration_problems(role.get("max_session_duration"), where, key)
+
+
+def policies_problems(policies: object, where: str, key: str) -> c.Iterator[str]:
+    """Managed policies that no policy can be found by."""
     if not isinstance(policies, (list, tuple)):
-        yield f"{where} has role.managed_policies {shown(policies)}: give a list of names or ARNs."
-        policies = []
+        yield f"{where} has {key}.managed_policies {shown(policies)}: give a list of names or ARNs."
+        return
     for policy in policies:
         if not POLICY.fullmatch(str(policy)):
             yield f"{where} has the managed policy {shown(policy)}: give a policy's name or its ARN."
-    if role.get("inline_policy") and not isinstance(role["inline_policy"], t.Mapping):
-        yield f"{where} has role.inline_policy {shown(role['inline_policy'])}: give the policy document as a mapping."
-    if role.get("boundary") and not POLICY_ARN.fullmatch(str(role["boundary"])):
-        yield f"{where} has role.boundary {shown(role['boundary'])}: give the ARN of a managed policy."
-    yield from duration_problems(role.get("max_session_duration"), where)
 
 
-def duration_problems(seconds: object, where: str) -> c.Iterator[str]:
+def duration_problems(seconds: object, where: str, key: str) -> c.Iterator[str]:
     """IAM allows sessions of one hour to twelve."""
     low, high = SESSION_SECONDS
     if seconds is not None and not (isinstance(seconds, int) and low <= seconds <= high):
-        yield f"{where} has role.max_session_duration {shown(seconds)}: give {low} to {high} seconds."
+        yield f"{where} has {key}.max_session_duration {shown(seconds)}: give {low} to {high} seconds."
+
+
+def target_role_problems(workload: Workload, where: str) -> c.Iterator[str]:
+    """A target role that cannot be made: it is declared by name, in this account or another one."""
+    declared = workload.get("target_role")
+    if declared is None:
+        return
+    if not isinstance(declared, t.Mapping):
+        yield f"{where} has target_role {shown(declared)}: give a mapping with name, and account if it is another one."
+        return
+    role = as_meant(declared, TARGET_ROLE_KEYS)
+    yield from unknown_keys(declared, TARGET_ROLE_KEYS, f"The target_role of {where[0].lower()}{where[1:]}")
+    if workload.get("target_role_arn"):
+        yield f"{where} has target_role and target_role_arn: give target_role to have it made, or the ARN of one."
+    if role.get("account") is not None and not ACCOUNT.fullmatch(str(role["account"])):
+        yield f"{where} has target_role.account {shown(role['account'])}: give the account's 12 digits, in quotes."
+    if not role.get("name"):
+        yield f"{where} has a target_role without name: give the name of the role to make."
+    else:
+        yield from made_role_problems(role, where, "target_role")
 
 
 def association_problems(workload: Workload, where: str) -> c.Iterator[str]:
@@ -215,15 +268,111 @@ def duplicate_problems(workloads: t.Sequence[Workload]) -> c.Iterator[str]:
             yield f"Workload {'/'.join(key)} is declared {keys.count(key)} times: declare a service account once."
 
 
-def shared_role_problems(workloads: t.Sequence[Workload]) -> c.Iterator[str]:
+def shared_role_problems(workloads: t.Sequence[Workload], field: str = "role") -> c.Iterator[str]:
     """Workloads that share a role may leave its settings to one of them, but must not contradict each other."""
-    declared: dict[tuple[str, str], str] = {}
-    for workload in workloads:
-        role = workload.get("role")
-        if not isinstance(role, t.Mapping) or not role.get("name"):
-            continue
+    declared: dict[tuple[str, str, str], str] = {}
+    for role in named_roles(workloads, field):
         for key in DECLARED_ROLE_KEYS:
             value = shown(role[key]) if role.get(key) is not None else None
-            if value is not None and declared.setdefault((str(role["name"]), key), value) != value:
-                first = declared[str(role["name"]), key]
-                yield f"Role {role['name']} is declared with {key} {first} and with {value}: give it once."
+            place = (str(role.get("account") or ""), str(role["name"]), key)
+            if value is not None and declared.setdefault(place, value) != value:
+                yield f"Role {role['name']} is declared with {key} {declared[place]} and with {value}: give it once."
+
+
+def named_roles(workloads: t.Iterable[Workload], field: str) -> c.Iterator[Workload]:
+    """The roles to be made of those workloads that are to be there."""
+    for workload in workloads:
+        role = workload.get(field)
+        if is_present(workload) and isinstance(role, t.Mapping) and role.get("name"):
+            yield role
+
+
+def shared_target_problems(workloads: t.Sequence[Workload], account: str) -> c.Iterator[str]:
+    """The same of target roles; and none of them can be a role that EKS assumes first."""
+    known = [
+        {**workload, "target_role": {**target, "account": str(target.get("account") or account)}}
+        for workload in workloads
+        if isinstance(target := workload.get("target_role"), t.Mapping)
+    ]
+    yield from shared_role_problems(known, "target_role")
+    sources = {str(role["name"]).lower() for role in named_roles(workloads, "role")}
+    names = [str(role["name"]) for role in named_roles(known, "target_role") if role["account"] == account]
+    for name in dict.fromkeys(names):
+        if name.lower() in sources:
+            yield f"Role {name} is declared as role and as target_role in one account: give the target role another name."
+
+
+def letter_case_problems(workloads: t.Sequence[Workload]) -> c.Iterator[str]:
+    """IAM keeps one role for a name, whatever the case of its letters."""
+    spelt: dict[str, str] = {}
+    for role in named_roles(workloads, "role"):
+        name = str(role["name"])
+        first = spelt.setdefault(name.lower(), name)
+        if first != name:
+            yield f"Roles {first} and {name} differ in upper and lower case only: IAM takes them for one, spell it alike."
+
+
+# --- what follows from a declaration ----------------------------------------------------------------------------------
+
+
+def role_arn(workload: Workload, cluster_arn: str, role_arns: t.Mapping[str, str] | None = None) -> str:
+    """The role that EKS assumes for a workload: the given one, the known one of that name, or the one to be made.
+
+    :raises TrustError: when the account is needed and ``cluster_arn`` does not tell it.
+    """
+    role = workload["role"]
+    if role.get("arn"):
+        return str(role["arn"])
+    known = (role_arns or {}).get(role["name"])
+    return known or made_arn(role, Cluster.from_arn(cluster_arn))
+
+
+def target_role_arn(workload: Workload, cluster_arn: str) -> str | None:
+    """The target role of a workload, given or to be made; None where nothing is said about one.
+
+    :raises TrustError: when the account is needed and ``cluster_arn`` does not tell it.
+    """
+    if workload.get("target_role"):
+        return made_arn(workload["target_role"], Cluster.from_arn(cluster_arn))
+    given: str | None = workload.get("target_role_arn")
+    return given
+
+
+def made_arn(role: t.Mapping[str, t.Any], cluster: Cluster) -> str:
+    """The ARN of a role that is declared by name: in the cluster's account where nothing else is said."""
+    account = role.get("account") or cluster.account
+    return f"arn:{cluster.partition}:iam::{account}:role{role.get('path') or '/'}{role['name']}"
+
+
+def associations(
+    workloads: t.Iterable[Workload], cluster_arn: str, role_arns: t.Mapping[str, str] | None = None
+) -> list[dict[str, t.Any]]:
+    """The associations that workloads declare, as the module ``eks_pod_identity_associations`` takes them.
+
+    :param role_arns: ARNs of roles by name, for those that are not under the declared path.
+    :raises TrustError: when the account of a role is needed and ``cluster_arn`` does not tell it.
+    """
+    return [
+        association(workload, cluster_arn, role_arns)
+        if is_present(workload)
+        else {**_picked(workload, ("namespace", "service_account")), "state": "absent"}
+        for workload in workloads
+    ]
+
+
+def association(
+    workload: Workload, cluster_arn: str, role_arns: t.Mapping[str, str] | None = None
+) -> dict[str, t.Any]:
+    """The association of one workload that is to be there; what is not declared is not in it, and so left as it is."""
+    target = target_role_arn(workload, cluster_arn)
+    return {
+        **_picked(workload, ("namespace", "service_account")),
+        "role_arn": role_arn(workload, cluster_arn, role_arns),
+        **({} if target is None else {"target_role_arn": target}),
+        **_picked(workload, ("disable_session_tags", "policy", "tags")),
+        "state": "present",
+    }
+
+
+def _picked(workload: Workload, keys: t.Sequence[str]) -> dict[str, t.Any]:
+    return {key: workload[key] for key in keys if key in workload}
