@@ -47,8 +47,7 @@ options:
     description: The role's present trust policy, as a mapping or as JSON, to merge the statement into.
     type: raw
 seealso:
-  - plugin: podidentity.eks.pod_identity_role_plans
-    plugin_type: filter
+  - module: podidentity.eks.eks_pod_identity_roles
 """
 
 EXAMPLES = r"""

@@ -60,8 +60,9 @@ options:
   kind:
     description:
       - V(source) manages the roles under C(role), which EKS assumes itself. They are in the cluster's account.
-      - V(target) manages the roles under C(target_role), which EKS assumes with those, as far as they are in the account
-        of the credentials; the others are left to a task with credentials of that account. It needs O(associations).
+      - V(target) manages the roles under C(target_role), which EKS assumes with those, as far as they are in the
+        account of the credentials; the others are left to a task with credentials of that account. It needs
+        O(associations).
     type: str
     choices: [source, target]
     default: source
@@ -83,6 +84,9 @@ options:
         collection makes for this cluster, namespace and service account. Statements that do not tell the workload in
         their conditions, which are those of C(trust=open) and, for O(kind=source), those of associations without
         session tags, cannot be found so; declare such a workload with C(state=absent).
+      - A workload stays whose association belongs to an EKS add-on, or does not carry the tag
+        C(podidentity.eks/cluster) with the cluster's name, because somebody else has declared it then.
+        RV(findings) names it. Associations of ours are not looked at; let them be purged first.
       - What else the roles under O(state=absent) says holds here too.
     type: str
     choices: [none, namespace, cluster]

@@ -7,6 +7,8 @@ It runs in the sandbox's process. A cluster whose name begins with ``broken`` do
 
 from __future__ import annotations
 
+import base64
+import json
 import pathlib
 import typing as t
 
@@ -46,8 +48,11 @@ class PaperCluster:
         scheduled = {f"{key}NumberScheduled": len(self._nodes) for key in keys}
         return {**scheduled, "numberReady": len(self._nodes), "numberAvailable": len(self._nodes)}
 
-    async def review_token(self, _token: str, _audience: str) -> dict[str, t.Any] | None:
-        return None
+    async def review_token(self, token: str, _audience: str) -> dict[str, t.Any] | None:
+        """What a token claims for itself is taken for true, since nobody here signs any."""
+        part = token.split(".")[1]
+        claims: dict[str, t.Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        return claims
 
 
 def _key(manifest: dict[str, t.Any]) -> tuple[str, str]:

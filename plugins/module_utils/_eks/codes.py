@@ -10,5 +10,6 @@ ACCESS_DENIED = ("AccessDeniedException", "AccessDenied")
 #: that the thing exists, and from a delete call that others still depend on it.
 IN_USE = "ResourceInUseException"
 INVALID_PARAMETER = "InvalidParameterException"
-#: The tagging operations of EKS have an error family of their own.
-NOT_FOUND = ("ResourceNotFoundException", "NotFoundException")
+#: The tagging operations of EKS have an error family of their own, and so has IAM.
+NO_SUCH_ENTITY = "NoSuchEntity"
+NOT_FOUND = ("ResourceNotFoundException", "NotFoundException", NO_SUCH_ENTITY)

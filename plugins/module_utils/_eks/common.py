@@ -98,12 +98,15 @@ class AnsibleEKSModule(AnsibleAWSModule):  # type: ignore[misc]  # amazon.aws ha
             self.fail_json(msg=NO_REGION)
         return t.cast("EKSClient", self.watched_client("eks", concurrency))
 
-    def watched_client(self, service: str, concurrency: int = CONCURRENCY) -> t.Any:
-        """A client whose calls are paced, counted and retried by :attr:`traffic`."""
+    def watched_client(self, service: str, concurrency: int = CONCURRENCY, **settings: t.Any) -> t.Any:
+        """A client whose calls are paced, counted and retried by :attr:`traffic`.
+
+        :param settings: take the place of what the task's options say, such as other credentials.
+        """
         config = botocore.config.Config(
             connect_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT, max_pool_connections=concurrency
         )
-        client = self.client(service, config=config)
+        client = self.client(service, config=config, **settings)
         self.traffic.watch(client)
         return client
 

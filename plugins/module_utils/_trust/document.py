@@ -72,6 +72,16 @@ def parse(document: Document | str | None) -> dict[str, t.Any]:
     return dict(parsed)
 
 
+def same(one: Document, other: Document) -> bool:
+    """Whether two policies mean the same."""
+    return canonical(one) == canonical(other)
+
+
+def statements_of(document: Document | None) -> list[Statement]:
+    """All statements of a document that may be none, or have a single one outside a list."""
+    return [item for item in as_list((document or {}).get("Statement")) if isinstance(item, t.Mapping)]
+
+
 def size(document: Document) -> int:
     """Characters that IAM counts: all but white space."""
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
@@ -79,10 +89,27 @@ def size(document: Document) -> int:
 
 
 def ensure_statements(document: Document | str | None, wanted: t.Sequence[Statement], repair: bool = True) -> TrustPlan:
-    """Merge the statements of workloads into a document; every foreign statement stays as it is.
+    """Merge the statements of workloads into the trust policy of a role that EKS assumes itself.
 
-    A wanted statement replaces the one with its Sid, in its place, and is appended where there is none. Statements
-    that are meant for Pod Identity and cannot work are put right (see :func:`repaired`) unless ``repair`` is false.
+    Statements that are meant for Pod Identity and cannot work are put right (see :func:`repaired`) unless ``repair`` is
+    false; every other foreign statement stays as it is.
+    """
+    return merge_statements(document, wanted, lambda statement: repaired(statement, repair))
+
+
+def untouched(statement: Statement) -> tuple[Statement | None, list[str]]:
+    """A foreign statement that nothing is to be said about."""
+    return statement, []
+
+
+def merge_statements(
+    document: Document | str | None,
+    wanted: t.Sequence[Statement],
+    foreign: t.Callable[[Statement], tuple[Statement | None, list[str]]] = untouched,
+) -> TrustPlan:
+    """Merge statements into a document: each replaces the one with its Sid, in its place, or is appended.
+
+    :param foreign: what becomes of any other statement, and what is to be said about it.
     """
     observed = parse(document)
     pending = {str(statement["Sid"]): statement for statement in wanted}
@@ -94,7 +121,7 @@ def ensure_statements(document: Document | str | None, wanted: t.Sequence[Statem
         if before.get("Sid") in ours:
             after = pending.pop(before["Sid"], None)  # None: a second statement with the same Sid
         else:
-            after, found = repaired(before, repair)
+            after, found = foreign(before)
             findings += found
         changed = after is None or canonical(before) != canonical(after)
         if changed:
@@ -177,14 +204,3 @@ def size_problems(document: Document, where: str, limit: int = SIZE_LIMIT) -> li
         f"The trust policy of {where} would have {characters} characters without white space, IAM takes {limit}: give "
         f"some of its workloads a role of their own{quota}."
     ]
-
-
-def diff_lines(changes: t.Iterable[StatementChange]) -> list[str]:
-    """The changes statement by statement, each as JSON lines marked with ``-`` and ``+``."""
-    lines: list[str] = []
-    for change in changes:
-        lines.append(f"# {change}")
-        for mark, statement in (("-", change.before), ("+", change.after)):
-            if statement is not None:
-                lines += [f"{mark} {line}" for line in json.dumps(statement, indent=2).splitlines()]
-    return lines

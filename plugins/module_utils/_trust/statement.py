@@ -76,10 +76,40 @@ def statement_id(subject: Subject) -> str:
     IAM allows letters and digits only, so the names alone would be ambiguous (``a-b``/``c`` and ``a``/``b-c``): the
     hash over cluster ARN, namespace and service account makes the Sid unique, the words make it readable.
     """
-    identity = "\n".join((subject.cluster.arn, subject.namespace, subject.service_account))
-    digest = hashlib.sha256(identity.encode()).hexdigest()[:SID_HASH_LENGTH]
-    words = (camel_case(word)[:SID_WORD_LIMIT] for word in (subject.namespace, subject.service_account))
-    return "".join((SID_PREFIX, *words, digest))
+    words = (subject.namespace, subject.service_account)
+    return made_sid(SID_PREFIX, words, (subject.cluster.arn, *words))
+
+
+def made_sid(prefix: str, words: t.Iterable[str], identity: t.Iterable[str]) -> str:
+    """A Sid that can be read by its words and is unique by the hash over what it stands for."""
+    digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:SID_HASH_LENGTH]
+    return "".join((prefix, *(camel_case(word)[:SID_WORD_LIMIT] for word in words), digest))
+
+
+def subject_of(statement: Statement, cluster: Cluster) -> Subject | None:
+    """Whose statement this is, if it is one of ours for a workload of this cluster and says so in its conditions.
+
+    The Sid is made anew of what the conditions say: only where it is the same was the statement made here.
+    """
+    if not str(statement.get("Sid", "")).startswith(SID_PREFIX):
+        return None
+    equals = condition(statement, "StringEquals")
+    namespace, service_account = equals.get(NAMESPACE_TAG), equals.get(SERVICE_ACCOUNT_TAG)
+    if condition(statement, "ArnEquals").get("aws:SourceArn") != cluster.arn:
+        return None
+    if not isinstance(namespace, str) or not isinstance(service_account, str):
+        return None
+    found = Subject(cluster, namespace, service_account)
+    return found if statement_id(found) == statement["Sid"] else None
+
+
+def condition(statement: Statement, operator: str) -> t.Mapping[str, t.Any]:
+    """The keys of one operator in a statement's conditions, values that are alone in a list as if they were not."""
+    conditions = statement.get("Condition")
+    keys = conditions.get(operator) if isinstance(conditions, t.Mapping) else None
+    if not isinstance(keys, t.Mapping):
+        return {}
+    return {key: values[0] if isinstance(values, list) and len(values) == 1 else values for key, values in keys.items()}
 
 
 def camel_case(name: str) -> str:
@@ -144,7 +174,11 @@ def only_assumes(statement: Statement) -> bool:
 
 
 def canonical(statement: Statement) -> str:
-    """A text that is equal for statements that mean the same: order and single values in lists do not matter."""
+    """A text that is equal for statements that mean the same, or for whole documents.
+
+    The order of a list, whether a single value is in one, and whether a value of a condition is written as a text do
+    not matter.
+    """
     return json.dumps(_canonical(statement), sort_keys=True)
 
 
@@ -154,4 +188,6 @@ def _canonical(value: t.Any) -> t.Any:
     if isinstance(value, (list, tuple)):
         items = sorted((_canonical(item) for item in value), key=lambda item: json.dumps(item, sort_keys=True))
         return items[0] if len(items) == 1 else items
-    return value
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, (int, float)) else value

@@ -101,7 +101,7 @@ def workload_problems(workloads: object, account: str = "") -> list[str]:
 
 def is_present(workload: Workload) -> bool:
     """Whether a workload is declared to be there; it is where nothing else is said."""
-    return workload.get("state", "present") == "present"
+    return bool(workload.get("state", "present") == "present")
 
 
 def state_problems(workload: Workload, where: str) -> c.Iterator[str]:
@@ -299,7 +299,7 @@ def shared_target_problems(workloads: t.Sequence[Workload], account: str) -> c.I
     names = [str(role["name"]) for role in named_roles(known, "target_role") if role["account"] == account]
     for name in dict.fromkeys(names):
         if name.lower() in sources:
-            yield f"Role {name} is declared as role and as target_role in one account: give the target role another name."
+            yield f"Role {name} is declared as role and as target_role in one account: give one of them another name."
 
 
 def letter_case_problems(workloads: t.Sequence[Workload]) -> c.Iterator[str]:
@@ -309,7 +309,7 @@ def letter_case_problems(workloads: t.Sequence[Workload]) -> c.Iterator[str]:
         name = str(role["name"])
         first = spelt.setdefault(name.lower(), name)
         if first != name:
-            yield f"Roles {first} and {name} differ in upper and lower case only: IAM takes them for one, spell it alike."
+            yield f"Roles {first} and {name} differ in upper and lower case only, for IAM they are one: spell it alike."
 
 
 # --- what follows from a declaration ----------------------------------------------------------------------------------
@@ -360,9 +360,7 @@ def associations(
     ]
 
 
-def association(
-    workload: Workload, cluster_arn: str, role_arns: t.Mapping[str, str] | None = None
-) -> dict[str, t.Any]:
+def association(workload: Workload, cluster_arn: str, role_arns: t.Mapping[str, str] | None = None) -> dict[str, t.Any]:
     """The association of one workload that is to be there; what is not declared is not in it, and so left as it is."""
     target = target_role_arn(workload, cluster_arn)
     return {
