@@ -35,8 +35,8 @@ options:
     default: []
   objects:
     description:
-      - The C(ReplicaSet), C(Deployment), C(StatefulSet), C(DaemonSet) and C(PodDisruptionBudget) objects of the same
-        namespaces. Without them only RV(_value.pods) is right.
+      - The objects of RV(_value.kinds) in the same namespaces. Without them only RV(_value.pods) and RV(_value.kinds)
+        are right.
     type: list
     elements: dict
     default: []
@@ -84,7 +84,7 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - Four lists of objects, each with C(kind), C(namespace), C(name), C(service_account), C(why) (V(missing) or
+    - Lists of objects, each with C(kind), C(namespace), C(name), C(service_account), C(why) (V(missing) or
       V(stale)) and C(reason).
   type: dict
   contains:
@@ -104,6 +104,10 @@ _value:
       description: What is not restarted by anybody but its owner, such as bare pods and Jobs.
       type: list
       elements: dict
+    kinds:
+      description: Kinds of the objects that must be looked at to know what to do about the pods.
+      type: list
+      elements: str
 """
 
 import dataclasses

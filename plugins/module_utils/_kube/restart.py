@@ -30,6 +30,14 @@ MISSING, STALE = "missing", "stale"
 #: What each mode restarts.
 MODES = {"never": (), MISSING: (MISSING,), STALE: (MISSING, STALE)}
 ROLLED = ("Deployment", "StatefulSet", "DaemonSet")
+BUDGET = "PodDisruptionBudget"
+#: What must be looked at to know what to do about pods of such an owner.
+LOOKED_AT = {
+    "ReplicaSet": ("ReplicaSet", "Deployment"),
+    "Deployment": ("ReplicaSet", "Deployment"),
+    "StatefulSet": ("StatefulSet",),
+    "DaemonSet": ("DaemonSet",),
+}
 SKIP_POD = "eks.amazonaws.com/skip-pod-identity-webhook"
 SKIP_CONTAINERS = "eks.amazonaws.com/skip-containers"
 #: A container that has one of them already is left alone by the webhook.
@@ -65,6 +73,8 @@ class Plan:
     blocked: list[dict[str, str]] = dataclasses.field(default_factory=list)
     #: What is nobody's to roll, such as bare pods and Jobs.
     reported: list[dict[str, str]] = dataclasses.field(default_factory=list)
+    #: Kinds of the objects without which it is not known what to do about the pods.
+    kinds: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +99,7 @@ class Change:
 def plan(
     workloads: t.Any, pods: t.Any, associations: t.Any, objects: t.Any, mode: str, role_dates: t.Any = None
 ) -> Plan:
-    """The plan. Without ``objects`` (ReplicaSets, what is rolled, disruption budgets) only its ``pods`` are right."""
+    """The plan. Without ``objects`` (those of its ``kinds``) only its ``pods`` and its ``kinds`` are right."""
     made = Plan()
     known = {place_of(one): one for one in listing(objects)}
     by_owner: dict[Place, list[Lack]] = collections.defaultdict(list)
@@ -102,7 +112,8 @@ def plan(
             continue
         made.pods.append(entry(lack.pod, lack, reason_of([lack])))
         by_owner[lack.owner].append(lack)
-    budgets = [one for place, one in known.items() if place.kind == "PodDisruptionBudget"]
+    made.kinds = kinds_of(by_owner)
+    budgets = [one for place, one in known.items() if place.kind == BUDGET]
     for owner, lacking in sorted(by_owner.items(), key=lambda item: dataclasses.astuple(item[0])):
         reason = reason_of(lacking)
         if owner not in known or owner.kind not in ROLLED:
@@ -213,6 +224,12 @@ def owner_of(pod: t.Any, known: t.Mapping[Place, t.Any]) -> Place:
             break
         found = known.get(place)
     return place
+
+
+def kinds_of(owners: t.Iterable[Place]) -> list[str]:
+    """Kinds of the objects to look at; the owner of a ReplicaSet is known only when that is."""
+    kinds = {kind for owner in owners for kind in LOOKED_AT.get(owner.kind, ())}
+    return sorted({*kinds, BUDGET} if kinds else ())
 
 
 def remedy(owner: Place) -> str:
