@@ -26,10 +26,10 @@ options:
     description:
       - What was observed. C(cluster) is the cluster's name and C(timeout) for how many seconds pods were waited for.
       - C(associations) is the list that M(podidentity.eks.eks_pod_identity_association_info) returns.
-      - C(mode) is V(job) or V(exec). Of Jobs, C(jobs) is the list of them, one for each workload, and C(applied), C(pods),
-        C(logs) and C(removed) are the registered results of making them, listing their pods, reading their logs and
-        removing them. Of running pods, C(container) is the container asked for and C(executed) the registered result of
-        running the script.
+      - C(mode) is V(job) or V(exec). Of Jobs, C(jobs) is the list of them, one for each workload, and C(applied),
+        C(pods), C(logs) and C(removed) are the registered results of making them, listing their pods, reading their
+        logs and removing them. Of running pods, C(container) is the container asked for and C(executed) the registered
+        result of running the script.
       - C(own_pods) is the registered result of listing the workloads' own pods.
       - C(surroundings) is what was looked up after a failure, as registered results under C(addon), C(agent_pods),
         C(roles) and C(events).

@@ -104,7 +104,7 @@ def complaints(pod: t.Any, associated: bool) -> t.Iterator[str]:
     containers = listing(dig(pod, "spec", "containers"))
     injected = [name for name in map(name_of, containers) if identity_of(pod, name).mechanism == POD_IDENTITY]
     if associated and not injected and SKIP_LABEL not in mapping(dig(pod, "metadata", "labels")):
-        yield "was admitted without Pod Identity credentials; the role podidentity.eks.restart restarts such pods"
+        yield "admitted without Pod Identity credentials; the role podidentity.eks.restart restarts such pods"
     for container in containers:
         variables = variables_of(container)
         stronger = [name for name in STRONGER if variables.get(name) != "" and name in variables]
