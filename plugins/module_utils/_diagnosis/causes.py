@@ -115,7 +115,7 @@ def job_refused(case: Case) -> Cause | None:
     return Cause(
         "job_refused",
         f"Kubernetes refused the verification's Job in namespace {case.workload.namespace}: {sentence(case.refused)}.",
-        "Make sure that the namespace exists and that the user who verifies may create Jobs and ConfigMaps in it.",
+        "Make sure that the namespace exists and that the user who verifies may create Jobs in it.",
     )
 
 

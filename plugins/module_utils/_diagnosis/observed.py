@@ -136,6 +136,8 @@ class Document:
     identity_fault: Fault | None
     fault: Fault | None
     calls: tuple[CallResult, ...]
+    #: How long it took, without the start of the pod.
+    seconds: float
 
 
 def read_association(described: t.Any) -> Association:
@@ -215,7 +217,13 @@ def parse_document(parsed: t.Mapping[str, t.Any]) -> Document:
         identity_fault=parse_fault(parsed.get("identity_error")),
         fault=parse_fault(parsed.get("error")),
         calls=tuple(parse_call(call) for call in listing(parsed.get("calls"))),
+        seconds=parse_seconds(parsed.get("seconds")),
     )
+
+
+def parse_seconds(value: t.Any) -> float:
+    is_time = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e6
+    return float(value) if is_time else 0.0
 
 
 def parse_fault(value: t.Any) -> Fault | None:
