@@ -12,7 +12,8 @@ author:
   - podidentity.eks contributors (@podidentity)
 description:
   - Finds the pods that lack the identity of their service account's association, or that were admitted before it last
-    changed or its role was made, and the Deployments, StatefulSets and DaemonSets that they belong to. Nothing is called.
+    changed or its role was made, and the Deployments, StatefulSets and DaemonSets that they belong to. Nothing is
+    called.
   - A pod has the identity when one of its containers has it. A pod whose own label, annotation or variables keep the
     webhook from it is not restarted, as its successor would be the same.
   - Made for the role P(podidentity.eks.restart#role); its arguments change with that role.
