@@ -666,14 +666,6 @@ def test_no_secret_is_shown(verified: Verified) -> None:
     assert [secret for secret in ("secret-of-the-proxy", "wJalrXUtnFEMIbPxRfiCYEXAMPLEKEY") if secret in shown] == []
 
 
-def test_a_proxy_that_the_workload_would_ask_is_a_warning(verified: Verified) -> None:
-    [warning] = verified.proofs["proxied"]["warnings"]
-    assert warning.startswith("HTTP_PROXY sends SDKs other than boto3 to a proxy")
-    assert f"warning   {warning}" in " ".join(verified.output.split("\n"))
-    warned = [name for name, proof in verified.proofs.items() if "warnings" in proof]
-    assert warned == ["proxied"]
-
-
 # --- breaks of the whole cluster, in the order of a bad day -----------------------------------------------------------
 
 

@@ -157,8 +157,8 @@ def observed(**changes: t.Any) -> Json:
         "cluster": "example",
         "timeout": 120,
         "associations": [ASSOCIATION],
-        "objects": [{"kind": "ConfigMap", "metadata": name}, {"kind": "Job", "metadata": name}],
-        "applied": {"result": {"results": [{"result": {}}, {"result": {}}]}},
+        "jobs": [{"kind": "Job", "metadata": name}],
+        "applied": {"result": {"kind": "Job"}},
         "pods": {"resources": [pod()]},
         "logs": {"results": [], "skipped": True},
         "surroundings": {"addon": {}, "agent_pods": {}, "roles": {}, "events": {}},
@@ -313,7 +313,7 @@ CASES: list[tuple[str, Json, list[str]]] = [
         "job_refused",
         observed(
             pods={"resources": []},
-            applied={"result": {"results": [{"error": {"msg": 'namespaces "team-a" not found'}}, {"result": {}}]}},
+            applied={"result": {}, "error": {"msg": 'namespaces "team-a" not found'}},
         ),
         ['namespaces "team-a" not found'],
     ),
@@ -936,13 +936,3 @@ def test_what_one_network_policy_allows_no_other_takes_away() -> None:
     both = [network_policy("deny"), network_policy("allow", egress=[{}])]
     looked_up = {"addon": addon(), "agent_pods": agents(NODE), "network_policies": {"results": [{"resources": both}]}}
     assert judge(with_document(UNREACHABLE, surroundings=looked_up))["cause"]["id"] == "agent_unreachable"
-
-
-def test_a_proxy_that_only_other_sdks_ask_is_a_warning() -> None:
-    proof = judge(with_document(document(proxies=["HTTP_PROXY"])))
-    assert proof["proven"] is True
-    [warning] = proof["warnings"]
-    assert "HTTP_PROXY" in warning
-    assert "NO_PROXY" in warning
-    assert any(warning in line for line in pod_identity_proof_report([proof]))
-    assert "warnings" not in judge(observed())

@@ -60,8 +60,8 @@ OBSERVED: Json = {
             "target_role_arn": None,
         }
     ],
-    "objects": [{"metadata": {"name": "verify-1"}}, {"metadata": {"name": "verify-1"}}],
-    "applied": {"result": {"results": [{"error": {"msg": ""}}, {"error": {"msg": ""}}]}},
+    "jobs": [{"metadata": {"name": "verify-1"}}],
+    "applied": {"result": {"results": [{"error": {"msg": ""}}]}},
     "pods": {
         "resources": [
             {
@@ -266,6 +266,6 @@ def test_any_observation_gives_a_proof_and_only_the_right_identity_is_proven(see
 @quickly
 @hypothesis.given(exchanged(OBSERVED["pods"]["resources"]), st.integers(0, 3))
 def test_any_pods_settle_when_the_time_is_up_and_not_before_they_are_there(found: Json, expected: int) -> None:
-    assert pod_identity_proof_settled(found, expected, elapsed=120.0, timeout=120.0) is True
-    assert pod_identity_proof_settled([], expected + 1, elapsed=5.0, timeout=120.0) is False
+    assert pod_identity_proof_settled({"resources": found}, expected, elapsed=120.0, timeout=120.0) is True
+    assert pod_identity_proof_settled({"resources": []}, expected + 1, elapsed=5.0, timeout=120.0) is False
     assert {tuple(sorted(item)) for item in pod_identity_proof_unread(found)} <= {("index", "name", "namespace")}

@@ -142,8 +142,6 @@ class Document:
     botocore: str
     region: str
     variables: frozenset[str]
-    #: Variables that name a proxy which other SDKs would ask for the agent's address.
-    proxies: tuple[str, ...]
     injected: bool
     method: str
     credentials_fault: Fault | None
@@ -151,6 +149,8 @@ class Document:
     identity_fault: Fault | None
     fault: Fault | None
     calls: tuple[CallResult, ...]
+    #: How long it took, without the start of the pod.
+    seconds: float
 
 
 def read_association(described: t.Any) -> Association:
@@ -226,7 +226,6 @@ def parse_document(parsed: t.Mapping[str, t.Any]) -> Document:
         botocore=text(parsed.get("botocore")),
         region=text(parsed.get("region")),
         variables=frozenset(text(name) for name in listing(parsed.get("variables"))),
-        proxies=tuple(map(text, listing(parsed.get("proxies")))),
         injected=parsed.get("pod_identity_injected") is True,
         method=text(dig(parsed, "credentials", "method")),
         credentials_fault=parse_fault(dig(parsed, "credentials", "error")),
@@ -234,7 +233,13 @@ def parse_document(parsed: t.Mapping[str, t.Any]) -> Document:
         identity_fault=parse_fault(parsed.get("identity_error")),
         fault=parse_fault(parsed.get("error")),
         calls=tuple(parse_call(call) for call in listing(parsed.get("calls"))),
+        seconds=parse_seconds(parsed.get("seconds")),
     )
+
+
+def parse_seconds(value: t.Any) -> float:
+    is_time = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e6
+    return float(value) if is_time else 0.0
 
 
 def parse_fault(value: t.Any) -> Fault | None:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 import typing as t
 
@@ -78,15 +77,9 @@ def job_refused(case: Case) -> Cause | None:
         return None
     return Cause(
         "job_refused",
-        f"Kubernetes refused the verification's Job in namespace {case.workload.namespace}: {refusal(case.refused)}.",
-        "Make sure that the namespace exists and that the user who verifies may create Jobs and ConfigMaps in it.",
+        f"Kubernetes refused the verification's Job in namespace {case.workload.namespace}: {sentence(case.refused)}.",
+        "Make sure that the namespace exists and that the user who verifies may create Jobs in it.",
     )
-
-
-def refusal(message: str) -> str:
-    """What the API server said, out of the status that kubernetes.core passes on."""
-    found = re.search(r'"message":\s*("(?:[^"\\]|\\.)*")', message)
-    return sentence(json.loads(found[1]) if found else message)
 
 
 def pod_not_created(case: Case) -> Cause | None:

@@ -145,10 +145,20 @@ def read_agents(registered: t.Any) -> dict[str, AgentPod] | None:
 
 def read_agent(pod: t.Any) -> AgentPod:
     """One pod of the agent's DaemonSet."""
-    for condition in listing(dig(pod, "status", "conditions")):
-        if (dig(condition, "type"), dig(condition, "status")) == ("Ready", "True"):
-            return AgentPod(True, since=text(dig(condition, "lastTransitionTime")))
-    return AgentPod(False, trouble=read_trouble(pod))
+    ready = ready_condition(pod)
+    if ready is None:
+        return AgentPod(False, trouble=read_trouble(pod))
+    return AgentPod(True, since=text(dig(ready, "lastTransitionTime")))
+
+
+def is_ready(pod: t.Any) -> bool:
+    return ready_condition(pod) is not None
+
+
+def ready_condition(pod: t.Any) -> t.Any:
+    """The condition that says that a pod is ready, None while it is not."""
+    conditions = listing(dig(pod, "status", "conditions"))
+    return next((item for item in conditions if (dig(item, "type"), dig(item, "status")) == ("Ready", "True")), None)
 
 
 def read_trouble(pod: t.Any) -> str:
