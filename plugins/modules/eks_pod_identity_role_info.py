@@ -38,7 +38,6 @@ extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
-  - podidentity.eks.attributes
   - podidentity.eks.attributes.info
 seealso:
   - module: podidentity.eks.eks_pod_identity_roles

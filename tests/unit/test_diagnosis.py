@@ -7,11 +7,13 @@ from __future__ import annotations
 import copy
 import json
 import pathlib
+import re
 import typing as t
 
 import pytest
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof import pod_identity_proof
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof_report import pod_identity_proof_report
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis import call_causes
 
 Json = dict[str, t.Any]
 
@@ -745,10 +747,15 @@ def test_a_cause_gives_its_own_name_and_says_what_was_seen(cause: str, seen: Jso
 
 
 def test_the_documented_causes_are_those_that_exist() -> None:
-    readme = pathlib.Path(__file__).parents[2] / "roles" / "verify" / "README.md"
-    rows = [line.split("|")[1] for line in readme.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    root = pathlib.Path(__file__).parents[2]
+    readme = (root / "roles" / "verify" / "README.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in readme.splitlines() if line.startswith("| `")]
     documented = {name for row in rows for name in row.split("`")[1::2]}
-    assert documented == {cause for cause, _seen, _told in CASES}
+    sources = (root / "plugins" / "module_utils" / "_diagnosis").glob("*.py")
+    named = {name for path in sources for name in re.findall(r'Cause\(\s*"(\w+)"', path.read_text(encoding="utf-8"))}
+    denials = {name for _words, name, _advice in call_causes.DENIALS} | {call_causes.NOT_ALLOWED[0]}
+    assert documented == (named | denials) - {"unexplained"}
+    assert {cause for cause, _seen, _told in CASES} <= documented
 
 
 def test_what_is_right_is_proven_and_shows_what_was_asked_for() -> None:
