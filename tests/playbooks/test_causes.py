@@ -9,10 +9,12 @@ whole cluster needs a run of its own.
 from __future__ import annotations
 
 import json
+import pathlib
 import typing as t
 
 import kubernetes
 import pytest
+from conformance.kubernetes_cluster import eventually
 from iam_roles import NODE_POLICIES
 from iam_roles import make_role
 from iam_roles import trust_policy
@@ -35,12 +37,21 @@ OTHER_ACCOUNT = "444455556666"
 #: Node groups of one node each, and the role of its own that a node has.
 NODE_GROUPS = ("plain", "tainted", "fargate", "forbidden", "throttled", "cut-off", "broken", "skewed")
 LIST = {"service": "s3", "operation": "list_buckets"}
+#: The causes that are not of one workload or node alone.
+OF_THE_CLUSTER = {
+    *("pod_unschedulable", "deadline_exceeded", "pod_not_created"),
+    *("webhook_missing", "agent_missing", "agent_unreachable", "agent_crashing", "agent_not_active"),
+}
 #: What the verification says can be seen, and cannot be seeded here, with the reason.
 NOT_SEEDED = {
     "agent_late": "only a race between a new node's agent and the pod gives it",
     "network_policy": "the sandbox has no network policies",
     "organization_denies": "the sandbox has no organizations",
     "wrong_session": "EKS itself never gives such a session",
+    # How a verification itself runs is proven in test_verify.py.
+    **dict.fromkeys(("no_running_pod", "exec_refused", "exec_without_python"), "in running pods only"),
+    **dict.fromkeys(("exec_without_boto3", "exec_failed"), "in running pods only"),
+    **dict.fromkeys(("pods_not_listed", "verification_failed"), "nothing of the workload"),
 }
 
 
@@ -421,6 +432,24 @@ def changed(world: World, name: str) -> None:
     world.engine.changes[name] = change
 
 
+@breaks("wrong_account", f":{OTHER_ACCOUNT}:", "role/moved")
+def moved(world: World, name: str) -> None:
+    """Somebody gives the association a target role in another account while the verification is on its way."""
+    identifier = world.well(name)["associationId"]
+    target = f"arn:aws:iam::{OTHER_ACCOUNT}:role/moved-target"
+    world.permit(name, *BOTH, resource=target)
+    settings = world.sandbox.add_account(OTHER_ACCOUNT)[OTHER_ACCOUNT]
+    keys = {key: settings[key] for key in ("aws_access_key_id", "aws_secret_access_key")}
+    document = trust_policy("", Principal={"AWS": f"{ROLE_PREFIX}{name}"})
+    world.sandbox.client("iam", **keys).create_role(RoleName="moved-target", AssumeRolePolicyDocument=document)
+
+    def change(_pod: Json) -> None:
+        names = {"clusterName": CLUSTER, "associationId": identifier}
+        world.eks.update_pod_identity_association(**names, targetRoleArn=target)
+
+    world.engine.changes[name] = change
+
+
 @breaks("deny_allowed", "s3.list_buckets", "has been done", "Allow-1 (inline)", deny=[LIST])
 def too_much(world: World, name: str) -> None:
     world.well(name)
@@ -639,6 +668,7 @@ def check(proof: Proof, cause: str, *told: str) -> None:
     """The cause, and that its text and advice name what was seen and what to do."""
     assert proof["proven"] is False
     assert proof["cause"]["id"] == cause, proof
+    assert cause in OF_THE_CLUSTER | {each.cause for each in BREAKS.values()}
     said = f"{proof['cause']['text']} {proof['advice']}"
     assert [word for word in told if word not in said] == [], said
 
@@ -671,33 +701,83 @@ def test_no_secret_is_shown(verified: Verified) -> None:
 
 @pytest.fixture(scope="module")
 def bare(world: World, verified: Verified) -> World:
-    """The cluster when every workload has been proven, with three more to break it for."""
-    for name in ("plain", "stuck", "no-service-account"):
+    """The cluster when every workload has been proven, with four more to break it for."""
+    for name in ("plain", "elsewhere", "stuck", "nowhere"):
         world.core.create_namespace({"metadata": {"name": name}})
-        world.well(name)
-    for name in ("plain", "stuck"):
         world.core.create_namespaced_service_account(name, {"metadata": {"name": "app"}})
+        world.well(name)
+    world.engine.changes["plain"] = policy_engine.on_node("plain")
+    world.engine.changes["elsewhere"] = policy_engine.on_node("tainted")
     return world
 
 
-def test_a_run_that_does_not_wait_for_ever(bare: World, verify: Verify) -> None:
-    bare.core.create_namespace({"metadata": {"name": "nowhere"}})
-    bare.core.create_namespaced_service_account("nowhere", {"metadata": {"name": "app"}})
-    bare.well("nowhere")
+def test_what_does_not_come_to_its_end(bare: World, verify: Verify) -> None:
     bare.engine.changes["nowhere"] = policy_engine.on_node("none")
     bare.engine.changes["stuck"] = policy_engine.container(command=["sleep", "3600"])
-    admission = kubernetes.client.AdmissionregistrationV1Api(bare.api)
-    own = admission.read_mutating_webhook_configuration(policy_engine.WEBHOOK)
-    removed = [{"op": "remove", "path": "/webhooks/1"}]
-    admission.patch_mutating_webhook_configuration(policy_engine.WEBHOOK, removed)
-
-    names = ("nowhere", "stuck", "no-service-account", "plain")
-    proofs = verify(*map(workload, names), verify_timeout=6).proofs
+    bare.core.delete_namespaced_service_account("app", "elsewhere")
+    proofs = verify(*map(workload, ("nowhere", "stuck", "elsewhere")), verify_timeout=10).proofs
+    bare.core.create_namespaced_service_account("elsewhere", {"metadata": {"name": "app"}})
     check(proofs["nowhere"], "pod_unschedulable", "nodes are available", "verify_node_selector")
-    check(proofs["stuck"], "deadline_exceeded", "within 6 s", "verify_timeout")
-    check(proofs["no-service-account"], "pod_not_created", "no-service-account/app exists")
-    check(proofs["plain"], "webhook_missing", "MutatingWebhookConfiguration pod-identity-webhook")
+    check(proofs["stuck"], "deadline_exceeded", "within 10 s", "verify_timeout")
+    check(proofs["elsewhere"], "pod_not_created", "elsewhere/app exists")
 
-    del own.webhooks[1].namespace_selector.match_expressions[:]
-    own.metadata.resource_version = None
-    admission.replace_mutating_webhook_configuration(policy_engine.WEBHOOK, own)
+
+def test_a_cluster_without_the_webhook(bare: World, verify: Verify) -> None:
+    admission = kubernetes.client.AdmissionregistrationV1Api(bare.api)
+    own = admission.read_mutating_webhook_configuration(policy_engine.WEBHOOK).webhooks[1]
+    own.namespace_selector = {}
+    removed = {"op": "remove", "path": "/webhooks/1"}
+    admission.patch_mutating_webhook_configuration(policy_engine.WEBHOOK, [removed])
+    proofs = verify(workload("plain")).proofs
+    brought_back = {"op": "add", "path": "/webhooks/1", "value": bare.api.sanitize_for_serialization(own)}
+    admission.patch_mutating_webhook_configuration(policy_engine.WEBHOOK, [brought_back])
+    check(proofs["plain"], "webhook_missing", "has no MutatingWebhookConfiguration pod-identity-webhook")
+
+
+def test_a_cluster_without_agents(bare: World, verify: Verify) -> None:
+    bare.eks.delete_addon(clusterName=CLUSTER, addonName=AGENT)
+    eventually(lambda: not agents(bare))
+    check(verify(workload("plain")).proofs["plain"], "agent_missing", f"has no add-on {AGENT}")
+
+
+def test_what_may_not_be_looked_up_is_told(bare: World, verify: Verify) -> None:
+    """Still without agents; but this user may only verify, and in this namespace only."""
+    bare.iam.create_user(UserName="narrow")
+    looks = ("eks:DescribeCluster", "eks:ListPodIdentityAssociations", "eks:DescribePodIdentityAssociation")
+    bare.iam.put_user_policy(UserName="narrow", PolicyName="looks", PolicyDocument=policy(*looks))
+    keys = bare.iam.create_access_key(UserName="narrow")["AccessKey"]
+    names = {"clusterName": CLUSTER, "principalArn": "arn:aws:iam::111122223333:user/narrow"}
+    bare.eks.create_access_entry(**names)
+    edit = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSEditPolicy"
+    scope = {"type": "namespace", "namespaces": ["plain"]}
+    bare.eks.associate_access_policy(**names, policyArn=edit, accessScope=scope)
+    env = {"AWS_ACCESS_KEY_ID": keys["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"]}
+    proof = verify(workload("plain"), env=env).proofs["plain"]
+    check(proof, "agent_unreachable", "Not looked up: ", "eks:DescribeAddon", "pods is forbidden", "nodes is forbidden")
+
+
+def test_agents_that_crash(bare: World, verify: Verify) -> None:
+    bare.sandbox.knobs(addon_patience_seconds=0.1)
+    addon = {"clusterName": CLUSTER, "addonName": AGENT}
+    configuration = {"agent": {"additionalArgs": {"--no-such-flag": "1"}}, "tolerations": []}
+    bare.eks.create_addon(**addon, configurationValues=json.dumps(configuration))
+    eventually(lambda: bare.eks.describe_addon(**addon)["addon"]["status"] == "DEGRADED")
+    eventually(lambda: [True for pod in agents(bare) if (pod.status.container_statuses or [None])[0].restart_count])
+    proofs = verify(*map(workload, ("plain", "elsewhere"))).proofs
+    check(proofs["plain"], "agent_crashing", "does not stay up", "exit code 2")
+    check(proofs["elsewhere"], "agent_not_active", "DEGRADED (InsufficientNumberOfReplicas")
+
+
+def agents(world: World) -> list[t.Any]:
+    """The pods of the add-on."""
+    found = world.core.list_pod_for_all_namespaces(label_selector=f"app.kubernetes.io/name={AGENT}")
+    return list(found.items)
+
+
+def test_every_cause_was_seeded_or_says_why_not() -> None:
+    readme = pathlib.Path(__file__).parents[2] / "roles" / "verify" / "README.md"
+    rows = [line.split("|")[1] for line in readme.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    documented = {name for row in rows for name in row.split("`")[1::2]}
+    seeded = {each.cause for each in BREAKS.values()} | OF_THE_CLUSTER
+    assert seeded.isdisjoint(NOT_SEEDED)
+    assert seeded | set(NOT_SEEDED) == documented
