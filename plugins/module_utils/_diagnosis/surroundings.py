@@ -13,6 +13,7 @@ import dataclasses
 import typing as t
 
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import dig
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import kubernetes_words
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import listing
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import mapping
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import sentence
@@ -223,6 +224,6 @@ def read_failures(found: t.Mapping[str, t.Any]) -> t.Iterator[str]:
         for result in loop or [found.get(part)]:
             message = text(dig(result, "msg"))
             if message and key not in mapping(result) and dig(result, "skipped") is not True:
-                yield sentence(message, 200)
+                yield kubernetes_words(message)
     for role in read_loop(found.get("roles"), "unread"):
-        yield f"role {text(dig(role, 'arn'))}: {sentence(text(dig(role, 'message')), 200)}"
+        yield f"role {text(dig(role, 'arn'))}: {sentence(text(dig(role, 'message')))}"
