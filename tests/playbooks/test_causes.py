@@ -30,7 +30,6 @@ Json = dict[str, t.Any]
 Proof = dict[str, t.Any]
 
 CLUSTER = "causes"
-CLUSTER_ARN = f"arn:aws:eks:eu-west-1:111122223333:cluster/{CLUSTER}"
 AGENT = "eks-pod-identity-agent"
 PODS = "pods.eks.amazonaws.com"
 OTHER_ACCOUNT = "444455556666"
@@ -764,7 +763,7 @@ def test_agents_that_crash(bare: World, verify: Verify) -> None:
     configuration = {"agent": {"additionalArgs": {"--no-such-flag": "1"}}, "tolerations": []}
     bare.eks.create_addon(**addon, configurationValues=json.dumps(configuration))
     eventually(lambda: bare.eks.describe_addon(**addon)["addon"]["status"] == "DEGRADED")
-    eventually(lambda: [True for pod in agents(bare) if (pod.status.container_statuses or [None])[0].restart_count])
+    eventually(lambda: any(status.restart_count for status in statuses(bare)))
     proofs = verify(*map(workload, ("plain", "elsewhere"))).proofs
     check(proofs["plain"], "agent_crashing", "does not stay up", "exit code 2")
     check(proofs["elsewhere"], "agent_not_active", "DEGRADED (InsufficientNumberOfReplicas")
@@ -774,6 +773,11 @@ def agents(world: World) -> list[t.Any]:
     """The pods of the add-on."""
     found = world.core.list_pod_for_all_namespaces(label_selector=f"app.kubernetes.io/name={AGENT}")
     return list(found.items)
+
+
+def statuses(world: World) -> list[t.Any]:
+    """Those of their containers."""
+    return [status for pod in agents(world) for status in pod.status.container_statuses or []]
 
 
 def test_every_cause_was_seeded_or_says_why_not() -> None:
