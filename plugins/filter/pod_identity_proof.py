@@ -26,10 +26,14 @@ options:
     description:
       - What was observed. C(cluster) is the cluster's name and C(timeout) for how many seconds pods were waited for.
       - C(associations) is the list that M(podidentity.eks.eks_pod_identity_association_info) returns.
-      - C(objects) is the list of a ConfigMap and a Job for each workload, C(applied), C(pods) and C(logs) are the
-        registered results of applying them, listing their pods and reading their logs.
+      - C(mode) is V(job) or V(exec). Of Jobs, C(jobs) is the list of them, one for each workload, and C(applied),
+        C(pods), C(logs) and C(removed) are the registered results of making them, listing their pods, reading their
+        logs and removing them. Of running pods, C(container) is the container asked for and C(executed) the registered
+        result of running the script.
+      - C(own_pods) is the registered result of listing the workloads' own pods.
       - C(surroundings) is what was looked up after a failure, as registered results under C(addon), C(agent_pods),
-        C(roles) and C(events).
+        C(nodes), C(network_policies), C(webhook), C(associations), C(roles) and C(events).
+      - C(failure) says why nothing was found out, and stands for all else.
     type: dict
     required: true
 seealso:
@@ -139,6 +143,22 @@ _value:
           V(not_tried)), C(ok), C(shown) where asked, and C(code) and C(message) of an error.
       type: list
       elements: dict
+    mode:
+      description: V(job) or V(exec), for where the script ran.
+      type: str
+    pod:
+      description: The pod in which it ran, null if there was none.
+      type: str
+    container:
+      description: The container in it.
+      type: str
+    seconds:
+      description: How long the script took.
+      type: float
+    warnings:
+      description: What in the workload's own pods, or around the proof, keeps the workload from what was proven.
+      type: list
+      elements: str
     proven:
       description: Whether the identity is the association's and every call went as declared.
       type: bool

@@ -34,6 +34,10 @@ options:
     description: For how many seconds a pod tries again what may only need time.
     type: int
     default: 0
+  limit:
+    description: After how many seconds the script gives up; 0 stands for never.
+    type: int
+    default: 0
 seealso:
   - plugin: podidentity.eks.pod_identity_proof
     plugin_type: filter
@@ -81,6 +85,9 @@ _value:
     grace:
       description: As given.
       type: int
+    limit:
+      description: As given.
+      type: int
     calls:
       description: The calls with C(service), C(operation), C(parameters), C(expected) and C(show).
       type: list
@@ -95,11 +102,11 @@ from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declara
 
 
 def pod_identity_proof_orders(
-    workloads: t.Any, associations: t.Any, region: str = "", grace: int = 0
+    workloads: t.Any, associations: t.Any, region: str = "", grace: int = 0, limit: int = 0
 ) -> list[dict[str, t.Any]]:
     """The filter; see its documentation above."""
     try:
-        return pod_orders(workloads, associations, region, grace)
+        return pod_orders(workloads, associations, region, grace, limit)
     except DeclarationError as error:
         raise AnsibleFilterError(str(error)) from error
 

@@ -11,15 +11,14 @@ version_added: 0.1.0
 author:
   - podidentity.eks contributors (@podidentity)
 description:
-  - True when every pod has ended or waits for what never comes, such as an image that does not exist, and when the
-    time is up.
+  - True when every pod has ended or waits for what never comes, such as an image that does not exist, when the pods may
+    not be listed, and when the time is up.
   - Made for the role P(podidentity.eks.verify#role); its arguments change with that role.
 positional: _input
 options:
   _input:
-    description: The pods of one run, as M(kubernetes.core.k8s_info) returns them.
-    type: list
-    elements: dict
+    description: The registered result of M(kubernetes.core.k8s_info) that lists the pods of one run.
+    type: dict
     required: true
   expected:
     description: How many pods there are to be.
@@ -41,22 +40,23 @@ seealso:
 EXAMPLES = r"""
 - name: Wait no longer for a pod whose image does not exist
   ansible.builtin.assert:
-    that: pods | podidentity.eks.pod_identity_proof_settled(expected=1, elapsed=3.5, timeout=120)
+    that: listed | podidentity.eks.pod_identity_proof_settled(expected=1, elapsed=3.5, timeout=120)
   vars:
-    # As kubernetes.core.k8s_info returns them.
-    pods:
-      - metadata:
-          name: verify-s3-access-sa-x7k2m9qa-0-bx4tz
-          namespace: default
-          labels:
-            podidentity.eks/workload: "0"
-        status:
-          phase: Pending
-          containerStatuses:
-            - name: prove
-              state:
-                waiting:
-                  reason: ImagePullBackOff
+    # As a task with kubernetes.core.k8s_info registers it.
+    listed:
+      resources:
+        - metadata:
+            name: verify-s3-access-sa-x7k2m9qa-0-bx4tz
+            namespace: default
+            labels:
+              podidentity.eks/workload: "0"
+          status:
+            phase: Pending
+            containerStatuses:
+              - name: prove
+                state:
+                  waiting:
+                    reason: ImagePullBackOff
 """
 
 RETURN = r"""
@@ -70,9 +70,9 @@ import typing as t
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.cases import is_settled
 
 
-def pod_identity_proof_settled(pods: t.Any, expected: int, elapsed: float, timeout: float) -> bool:
+def pod_identity_proof_settled(listed: t.Any, expected: int, elapsed: float, timeout: float) -> bool:
     """The filter; see its documentation above."""
-    return is_settled(pods, expected, elapsed, timeout)
+    return is_settled(listed, expected, elapsed, timeout)
 
 
 class FilterModule:

@@ -12,7 +12,8 @@ author:
   - podidentity.eks contributors (@podidentity)
 description:
   - Finds the pods that lack the identity of their service account's association, or that were admitted before it last
-    changed, and the Deployments, StatefulSets and DaemonSets that they belong to. Nothing is called.
+    changed or its role was made, and the Deployments, StatefulSets and DaemonSets that they belong to. Nothing is
+    called.
   - A pod has the identity when one of its containers has it. A pod whose own label, annotation or variables keep the
     webhook from it is not restarted, as its successor would be the same.
   - Made for the role P(podidentity.eks.restart#role); its arguments change with that role.
@@ -35,11 +36,17 @@ options:
     default: []
   objects:
     description:
-      - The C(ReplicaSet), C(Deployment), C(StatefulSet), C(DaemonSet) and C(PodDisruptionBudget) objects of the same
-        namespaces. Without them only RV(_value.pods) is right.
+      - The objects of RV(_value.kinds) in the same namespaces. Without them only RV(_value.pods) and RV(_value.kinds)
+        are right.
     type: list
     elements: dict
     default: []
+  role_dates:
+    description:
+      - When roles of the associations were made, in ISO 8601 by ARN. A role that was deleted and made again is another
+        one, and sessions of the former are worth nothing.
+    type: dict
+    default: {}
   mode:
     description: V(missing) plans for pods without the identity, V(stale) for older ones as well, V(never) for none.
     type: str
@@ -78,7 +85,7 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - Four lists of objects, each with C(kind), C(namespace), C(name), C(service_account), C(why) (V(missing) or
+    - Lists of objects, each with C(kind), C(namespace), C(name), C(service_account), C(why) (V(missing) or
       V(stale)) and C(reason).
   type: dict
   contains:
@@ -98,6 +105,10 @@ _value:
       description: What is not restarted by anybody but its owner, such as bare pods and Jobs.
       type: list
       elements: dict
+    kinds:
+      description: Kinds of the objects that must be looked at to know what to do about the pods.
+      type: list
+      elements: str
 """
 
 import dataclasses
@@ -109,12 +120,17 @@ from ansible_collections.podidentity.eks.plugins.module_utils._kube.restart impo
 
 
 def pod_identity_restart_plan(
-    workloads: t.Any, pods: t.Any, associations: t.Any = (), objects: t.Any = (), mode: str = "stale"
+    workloads: t.Any,
+    pods: t.Any,
+    associations: t.Any = (),
+    objects: t.Any = (),
+    mode: str = "stale",
+    role_dates: t.Any = None,
 ) -> dict[str, t.Any]:
     """The filter; see its documentation above."""
     if mode not in MODES:
         raise AnsibleFilterError(f"The mode of a restart is one of {', '.join(MODES)}, not {mode!r}.")
-    return dataclasses.asdict(plan(workloads, pods, associations, objects, mode))
+    return dataclasses.asdict(plan(workloads, pods, associations, objects, mode, role_dates))
 
 
 class FilterModule:

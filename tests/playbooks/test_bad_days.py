@@ -58,7 +58,7 @@ WRONG_DECLARATION = [
     "arn:aws:iam::111122223333:role/name.",
     'Workload team-a/app has the unknown key "service_acount": did you mean service_account?',
     'The role of workload team-a/app has the unknown key "managed_polices": did you mean managed_policies?',
-    "Workload team-a/app: prove is to be a mapping with the lists allow and deny, nothing else.",
+    "Workload team-a/app: prove is to be a mapping of allow, deny, image, node_selector, tolerations, nothing else.",
 ]
 
 

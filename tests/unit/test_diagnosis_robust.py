@@ -60,8 +60,8 @@ OBSERVED: Json = {
             "target_role_arn": None,
         }
     ],
-    "objects": [{"metadata": {"name": "verify-1"}}, {"metadata": {"name": "verify-1"}}],
-    "applied": {"result": {"results": [{"error": {"msg": ""}}, {"error": {"msg": ""}}]}},
+    "jobs": [{"metadata": {"name": "verify-1"}}],
+    "applied": {"result": {"results": [{"error": {"msg": ""}}]}},
     "pods": {
         "resources": [
             {
@@ -86,14 +86,51 @@ OBSERVED: Json = {
                 {"spec": {"nodeName": "node-1"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
             ]
         },
+        "nodes": {
+            "resources": [{"metadata": {"name": "node-1", "labels": {"eks.amazonaws.com/compute-type": "auto"}}}]
+        },
+        "network_policies": {
+            "results": [
+                {
+                    "resources": [
+                        {
+                            "metadata": {"name": "deny", "namespace": "team-a"},
+                            "spec": {
+                                "podSelector": {"matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]},
+                                "policyTypes": ["Egress"],
+                                "egress": [
+                                    {
+                                        "to": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": []}}],
+                                        "ports": [{"port": 80, "endPort": 90}],
+                                    }
+                                ],
+                            },
+                        }
+                    ]
+                }
+            ]
+        },
+        "webhook": {
+            "resources": [
+                {
+                    "webhooks": [
+                        {
+                            "name": "iam-for-pods.amazonaws.com",
+                            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "team-a"}},
+                        }
+                    ]
+                }
+            ]
+        },
+        "associations": {"associations": [{"namespace": "team-a", "service_account": "apps"}]},
         "roles": {
             "results": [
                 {
-                    "item": "app-role",
-                    "iam_roles": [
+                    "item": "111122223333",
+                    "roles": [
                         {
                             "arn": ROLE_ARN,
-                            "assume_role_policy_document": {
+                            "trust_policy": {
                                 "Statement": [
                                     {
                                         "Effect": "Allow",
@@ -103,10 +140,22 @@ OBSERVED: Json = {
                                     }
                                 ]
                             },
-                            "managed_policies": [{"policy_name": "A"}],
-                            "inline_policies": ["B"],
+                            "managed_policies": {"arn:aws:iam::aws:policy/A": "A"},
+                            "inline_policies": {
+                                "B": {
+                                    "Statement": [
+                                        {
+                                            "Effect": "Allow",
+                                            "Action": ["sts:AssumeRole"],
+                                            "Resource": ["arn:aws:iam::*"],
+                                        }
+                                    ]
+                                }
+                            },
                         }
                     ],
+                    "missing": [],
+                    "unread": [{"arn": "", "message": ""}],
                 }
             ]
         },
@@ -217,6 +266,6 @@ def test_any_observation_gives_a_proof_and_only_the_right_identity_is_proven(see
 @quickly
 @hypothesis.given(exchanged(OBSERVED["pods"]["resources"]), st.integers(0, 3))
 def test_any_pods_settle_when_the_time_is_up_and_not_before_they_are_there(found: Json, expected: int) -> None:
-    assert pod_identity_proof_settled(found, expected, elapsed=120.0, timeout=120.0) is True
-    assert pod_identity_proof_settled([], expected + 1, elapsed=5.0, timeout=120.0) is False
+    assert pod_identity_proof_settled({"resources": found}, expected, elapsed=120.0, timeout=120.0) is True
+    assert pod_identity_proof_settled({"resources": []}, expected + 1, elapsed=5.0, timeout=120.0) is False
     assert {tuple(sorted(item)) for item in pod_identity_proof_unread(found)} <= {("index", "name", "namespace")}

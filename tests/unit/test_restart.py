@@ -83,6 +83,7 @@ def budget(allowed: int, **labels: str) -> Mapping:
 def planned(pods: list[Mapping], *objects: Mapping, mode: str = "stale") -> dict[str, list[tuple[str, str]]]:
     """For each list of the plan, what it names."""
     plan = pod_identity_restart_plan(WORKLOADS, pods, ASSOCIATIONS, list(objects), mode)
+    plan.pop("kinds")
     return {key: [(f"{one['kind']}/{one['name']}", one["why"]) for one in plan[key]] for key in plan if plan[key]}
 
 
@@ -130,6 +131,25 @@ def test_both_reasons_are_told() -> None:
 def test_a_pod_of_the_same_second_counts_as_older(created: str, stale: bool) -> None:
     found = planned([pod("a", "ReplicaSet/web-1", HELD, created=created)], *WEB)
     assert found.get("restarts", []) == ([("Deployment/web", "stale")] if stale else [])
+
+
+def test_a_pod_older_than_its_role_or_its_target_role_is_stale() -> None:
+    later = pod("a", "ReplicaSet/web-1", HELD, created="2026-11-23T11:00:00Z")
+    for key in ("role_arn", "target_role_arn"):
+        known = [{**ASSOCIATIONS[0], "role_arn": "arn:old", key: "arn:new"}]
+        plan = pod_identity_restart_plan(
+            WORKLOADS, [later], known, WEB, role_dates={"arn:old": CHANGED, "arn:new": "2026-11-23T12:00:00+00:00"}
+        )
+        assert [one["reason"] for one in plan["restarts"]] == [
+            "pod a was admitted before the role arn:new was made (2026-11-23T12:00:00+00:00)"
+        ]
+        for dates in ({}, {"arn:old": CHANGED}, {"arn:new": None}, {"arn:other": "2026-11-23T12:00:00+00:00"}):
+            assert pod_identity_restart_plan(WORKLOADS, [later], known, WEB, role_dates=dates)["restarts"] == []
+
+
+def test_an_association_whose_date_nobody_knows_outdates_nothing() -> None:
+    known = [{**ASSOCIATIONS[0], "association_id": "a-1", "modified_at": None}]
+    assert pod_identity_restart_plan(WORKLOADS, [pod("a", "ReplicaSet/web-1", HELD)], known, WEB)["restarts"] == []
 
 
 def test_modes() -> None:
@@ -407,7 +427,11 @@ def test_every_pod_that_lacks_something_is_answered_for_once(
     assert {one["kind"] for one in plan["restarts"]} <= set(KINDS)
     assert bool(plan["pods"]) <= bool(named)
     # What is known by the pods alone is the same as what is known by all.
-    assert plan["pods"] == pod_identity_restart_plan(WORKLOADS, pods, ASSOCIATIONS, mode=mode)["pods"]
+    first = pod_identity_restart_plan(WORKLOADS, pods, ASSOCIATIONS, mode=mode)
+    assert plan["pods"] == first["pods"]
+    # And of the kinds that it names, nothing more is needed.
+    needed = [one for one in objects if one["kind"] in first["kinds"]]
+    assert plan == pod_identity_restart_plan(WORKLOADS, pods, ASSOCIATIONS, needed, mode)
     # With its pods gone and new ones in their place, nothing is left to restart.
     replaced = [
         pod(one["metadata"]["name"], "ReplicaSet/web-1", HELD) if one["spec"]["serviceAccountName"] == "app" else one

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes import IMAGE_REASONS
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes import START_REASONS
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes import Case
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes_running import RunCase
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declaration import Workload
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declaration import read_workloads
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.executing import read_executions
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observed import Association
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observed import Pod
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observed import read_association
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observed import read_document
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observed import read_pod
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.own_pods import pods_of
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.own_pods import warnings_about
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.pod_causes import IMAGE_REASONS
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.pod_causes import START_REASONS
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import dig
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import kubernetes_words
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import listing
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import number
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import text
@@ -27,6 +31,8 @@ from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.surroun
 INDEX_LABEL = "podidentity.eks/workload"
 #: A Job whose pod is not there after so many seconds gets none: the Job controller needs less than one.
 POD_PATIENCE = 20.0
+#: What the API server answers to somebody who may not do what he asks for; asking again does not help.
+FORBIDDEN = "Forbidden"
 
 
 def find_association(associations: t.Any, workload: Workload) -> Association | None:
@@ -48,11 +54,20 @@ def by_index(pods: t.Any) -> dict[int, t.Any]:
     return found
 
 
-def is_settled(pods: t.Any, expected: int, elapsed: float, timeout: float) -> bool:
-    """Whether waiting may end: every pod has ended or never will, or the time is up."""
-    observed = [read_pod(pod) for pod in by_index(pods).values()]
+def is_settled(registered: t.Any, expected: int, elapsed: float, timeout: float) -> bool:
+    """Whether waiting may end: every pod has ended or never will, they may not be listed, or the time is up."""
+    if elapsed >= timeout:
+        return True
+    if why := refusal(registered):
+        return FORBIDDEN in why
+    observed = [read_pod(pod) for pod in by_index(dig(registered, "resources")).values()]
     complete = len(observed) >= expected or elapsed >= POD_PATIENCE
-    return elapsed >= timeout or (complete and all(map(is_final, observed)))
+    return complete and all(map(is_final, observed))
+
+
+def refusal(registered: t.Any) -> str:
+    """Why there is no list, by the registered result of the task that should have made it."""
+    return "" if isinstance(dig(registered, "resources"), (list, tuple)) else text(dig(registered, "msg"))
 
 
 def is_final(pod: Pod) -> bool:
@@ -81,49 +96,95 @@ def read_logs(registered: t.Any) -> dict[int, str]:
     return logs
 
 
-def read_refusals(registered: t.Any) -> list[str]:
-    """What the API server said against the objects of each workload, for they come in pairs: ConfigMap and Job."""
-    results = listing(dig(registered, "result", "results"))
-    errors = [text(dig(result, "error", "msg")) for result in results]
-    return [next((error for error in errors[place : place + 2] if error), "") for place in range(0, len(errors), 2)]
+def read_refusals(registered: t.Any) -> dict[int, str]:
+    """What the API server said against the Job of each workload; of a single one the result is the module's own."""
+    results = listing(dig(registered, "result", "results")) or [registered]
+    said = {place: kubernetes_words(text(dig(result, "error", "msg"))) for place, result in enumerate(results)}
+    return {place: words for place, words in said.items() if words}
 
 
-def read_cases(declared: t.Any, observed: t.Mapping[str, t.Any]) -> list[Case]:
+def read_cases(declared: t.Any, observed: t.Mapping[str, t.Any]) -> list[RunCase]:
     """One case for each declared workload, from the registered results of the role.
 
-    ``observed`` holds ``cluster`` (name), ``timeout`` (seconds), ``associations`` (list), ``objects`` (list of the
-    ConfigMap and the Job of each workload), ``applied``, ``pods`` and ``logs`` (registered results) and, after a
-    failure, ``surroundings``.
+    ``observed`` holds ``cluster`` (name), ``timeout`` (seconds), ``associations`` (list), ``own_pods`` (registered
+    result) and, after a failure, ``surroundings``. What else there is depends on its ``mode``: see :func:`of_jobs` and
+    :func:`of_executions`. With ``failure``, why nothing was found out, nothing else need be there.
     """
-    workloads = read_workloads(declared)
-    pods = by_index(dig(observed, "pods", "resources"))
-    logs = read_logs(observed.get("logs"))
-    refusals = dict(enumerate(read_refusals(observed.get("applied"))))
-    jobs = [text(dig(item, "metadata", "name")) for item in listing(observed.get("objects"))[1::2]]
-    surroundings = read_surroundings(observed.get("surroundings"))
-    cases = []
-    for index, workload in enumerate(workloads):
-        pod = read_pod(pods[index]) if index in pods else None
-        log = logs.get(index, "")
-        cases.append(
-            Case(
-                cluster=text(observed.get("cluster")),
-                workload=workload,
-                association=find_association(observed.get("associations"), workload),
-                job=jobs[index] if index < len(jobs) else "",
-                refused=refusals.get(index, ""),
-                pod=pod,
-                document=read_document(pod.last_words if pod else "", log),
-                log=log,
-                timeout=number(observed.get("timeout")) or 0,
-                surroundings=surroundings,
-            )
+    workloads, surroundings = read_workloads(declared), read_surroundings(observed.get("surroundings"))
+    known = (of_executions if observed.get("mode") == "exec" else of_jobs)(workloads, observed)
+    return [
+        RunCase(
+            cluster=text(observed.get("cluster")),
+            workload=workload,
+            association=find_association(observed.get("associations"), workload),
+            timeout=number(observed.get("timeout")) or 0,
+            surroundings=surroundings,
+            failure=text(observed.get("failure")),
+            warnings=tuple(read_warnings(index, workload, observed)),
+            **known[index],
         )
-    return cases
+        for index, workload in enumerate(workloads)
+    ]
 
 
-def pod_orders(declared: t.Any, associations: t.Any, region: str, grace: float) -> list[dict[str, t.Any]]:
-    """For each workload the file that tells its pod what to do (the orders that prove.py documents)."""
+def of_jobs(workloads: t.Sequence[Workload], observed: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
+    """What Jobs found out: ``jobs`` (list), ``applied``, ``pods`` and ``logs`` (registered results)."""
+    pods, logs = by_index(dig(observed, "pods", "resources")), read_logs(observed.get("logs"))
+    refusals = read_refusals(observed.get("applied"))
+    known = []
+    for index in range(len(workloads)):
+        pod, log = read_pod(pods[index]) if index in pods else None, logs.get(index, "")
+        known.append(
+            {
+                "job": job_name(observed, index),
+                "refused": refusals.get(index, ""),
+                "unlisted": refusal(observed.get("pods")),
+                "pod": pod,
+                "document": read_document(pod.last_words if pod else "", log),
+                "log": log,
+            }
+        )
+    return known
+
+
+def job_name(observed: t.Mapping[str, t.Any], index: int) -> str:
+    jobs = listing(observed.get("jobs"))
+    return text(dig(jobs[index], "metadata", "name")) if index < len(jobs) else ""
+
+
+def of_executions(workloads: t.Sequence[Workload], observed: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
+    """What the script found out in running pods: ``container`` (name), ``executed`` (registered result)."""
+    pods = dig(observed, "own_pods", "resources")
+    executions = read_executions(workloads, pods, text(observed.get("container")), observed.get("executed"))
+    known = []
+    for workload, execution in zip(workloads, executions, strict=True):
+        names = {read_pod(pod).name: pod for pod in pods_of(pods, workload)}
+        pod = names.get(execution.target.pod) if execution.target else None
+        known.append(
+            {
+                "execution": execution,
+                "unlisted": refusal(observed.get("own_pods")),
+                "pod": read_pod(pod) if pod is not None else None,
+                "document": read_document("", execution.output),
+                "log": execution.output,
+            }
+        )
+    return known
+
+
+def read_warnings(index: int, workload: Workload, observed: t.Mapping[str, t.Any]) -> t.Iterator[str]:
+    """What does no harm to the proof and is good to know, from what was observed around it."""
+    own_pods = observed.get("own_pods")
+    associated = find_association(observed.get("associations"), workload) is not None
+    yield from warnings_about(pods_of(dig(own_pods, "resources"), workload), associated=associated)
+    if observed.get("mode") != "exec" and (why := refusal(own_pods)):
+        yield f"The workload's own pods could not be looked at: {kubernetes_words(why)}."
+    if why := read_refusals(observed.get("removed")).get(index, ""):
+        yield f"Job {job_name(observed, index)} was not removed: {why}. Kubernetes removes it when its time is up."
+
+
+def pod_orders(declared: t.Any, associations: t.Any, region: str, grace: float, limit: int) -> list[dict[str, t.Any]]:
+    """For each workload what tells its pod what to do (the orders that prove.py documents)."""
     orders = []
     for workload in read_workloads(declared):
         association = find_association(associations, workload)
@@ -133,6 +194,7 @@ def pod_orders(declared: t.Any, associations: t.Any, region: str, grace: float) 
                 "expected": {"account": role.account, "role": role.name} if role else None,
                 "region": region,
                 "grace": grace,
+                "limit": limit,
                 "calls": [call.as_document() for call in workload.calls],
             }
         )

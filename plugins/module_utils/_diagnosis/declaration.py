@@ -11,9 +11,15 @@ import typing as t
 
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import plain
 
+#: What ``prove`` may say: the calls, and where the pod of a verification runs.
+PROVE_KEYS = ("allow", "deny", "image", "node_selector", "tolerations")
 #: What a call may say, and what it must.
 CALL_KEYS = {"service", "operation", "parameters", "show"}
 CALL_REQUIRED = ("service", "operation")
+
+EXAMPLE_IMAGE = "public.ecr.aws/lambda/python:3.13"
+EXAMPLE_LABEL = '{kubernetes.io/arch: arm64, gpu: "true"}'
+EXAMPLE_TOLERATION = "[{key: gpu, operator: Exists}]"
 
 
 class DeclarationError(ValueError):
@@ -65,14 +71,30 @@ def read_workload(declared: t.Any, where: str) -> Workload:
         raise DeclarationError(f"{where} lacks a namespace or a service_account.")
     where = "/".join(map(str, names))
     prove = declared.get("prove") or {}
-    if not isinstance(prove, t.Mapping) or set(prove) - {"allow", "deny"}:
-        raise DeclarationError(f"{where}: prove is to be a mapping with the lists allow and deny, nothing else.")
+    if not isinstance(prove, t.Mapping) or set(prove) - set(PROVE_KEYS):
+        raise DeclarationError(f"{where}: prove is to be a mapping of {', '.join(PROVE_KEYS)}, nothing else.")
+    check_place(prove, where)
     calls = [
         read_call(call, expected, f"{where}: prove.{expected}")
         for expected in ("allow", "deny")
         for call in prove.get(expected) or []
     ]
     return Workload(str(names[0]), str(names[1]), tuple(calls))
+
+
+def check_place(prove: t.Mapping[str, t.Any], where: str) -> None:
+    """What ``prove`` says about the pod itself; Kubernetes would refuse anything else in words of its own."""
+    image, labels, tolerations = (prove.get(key) for key in ("image", "node_selector", "tolerations"))
+    if image is not None and not (isinstance(image, str) and image):
+        raise DeclarationError(f"{where}: prove.image is to be the name of an image, such as {EXAMPLE_IMAGE}.")
+    is_labels = isinstance(labels, t.Mapping) and all(isinstance(value, str) for value in labels.values())
+    if labels is not None and not is_labels:
+        raise DeclarationError(
+            f"{where}: prove.node_selector is to be a mapping of labels to texts, such as {EXAMPLE_LABEL}."
+        )
+    is_list = isinstance(tolerations, (list, tuple)) and all(isinstance(item, t.Mapping) for item in tolerations)
+    if tolerations is not None and not is_list:
+        raise DeclarationError(f"{where}: prove.tolerations is to be a list of mappings, such as {EXAMPLE_TOLERATION}.")
 
 
 def read_call(declared: t.Any, expected: str, where: str) -> Call:

@@ -8,19 +8,21 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes import POD_IDENTITY_METHOD
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes import Case
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.case import POD_IDENTITY_METHOD
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.case import is_met
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.case import results
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes import find_cause
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes import is_met
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes import results
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes_running import RunCase
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes_running import find_running_cause
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declaration import Call
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observed import CONTAINER
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observed import CallResult
 
 #: EKS names the sessions ``eks-CLUSTER-POD-UUID`` and shortens long ones, so only the prefix is certain.
 SESSION_PREFIX = "eks-"
 
 
-def prove(case: Case) -> dict[str, t.Any]:
+def prove(case: RunCase) -> dict[str, t.Any]:
     """The proof object of one workload, with ``cause`` and ``advice`` when it is not proven."""
     association, identity = case.association, case.document.identity if case.document else None
     proof: dict[str, t.Any] = {
@@ -33,13 +35,34 @@ def prove(case: Case) -> dict[str, t.Any]:
         "identity": dataclasses.asdict(identity) if identity else None,
         "region": case.document.region or None if case.document else None,
         "calls": [describe_call(call, result) for call, result in results(case)],
+        **describe_run(case),
         "proven": is_proven(case),
     }
     if proof["proven"]:
         return proof
-    cause = find_cause(case)
+    cause = find_running_cause(case) or find_cause(case)
     unknown = "".join(f" (Not looked up: {message}.)" for message in case.surroundings.unknown)
     return proof | {"cause": {"id": cause.id, "text": cause.text}, "advice": cause.advice + unknown}
+
+
+def describe_run(case: RunCase) -> dict[str, t.Any]:
+    """How it was found out, and what else was seen."""
+    target = case.execution.target if case.execution else None
+    return {
+        "mode": "exec" if case.execution else "job",
+        "pod": case.pod.name or None if case.pod else None,
+        "container": target.container if target else CONTAINER if case.pod else None,
+        "seconds": case.document.seconds if case.document else 0.0,
+        "warnings": [*case.warnings, *other_region(case)],
+    }
+
+
+def other_region(case: RunCase) -> t.Iterator[str]:
+    """The pod asks AWS in another region than its cluster's, where the workload need not have what it has here."""
+    cluster = case.association.cluster_arn.split(":")[3:4] if case.association else []
+    region = case.document.region if case.document else ""
+    if region and cluster and [region] != cluster:
+        yield f"The pod's region is {region}, the cluster's is {cluster[0]}."
 
 
 def describe_call(call: Call, result: CallResult) -> dict[str, t.Any]:
@@ -60,7 +83,7 @@ def describe_call(call: Call, result: CallResult) -> dict[str, t.Any]:
     return described
 
 
-def holds_identity(case: Case) -> bool:
+def holds_identity(case: RunCase) -> bool:
     """Whether the pod's session is one of the association's role, made by EKS Pod Identity."""
     identity = case.document.identity if case.document else None
     role = case.role
@@ -73,7 +96,7 @@ def holds_identity(case: Case) -> bool:
     )
 
 
-def is_proven(case: Case) -> bool:
+def is_proven(case: RunCase) -> bool:
     """The right identity, and every declared call tried and gone as declared."""
     pairs = results(case)
     return holds_identity(case) and len(pairs) == len(case.workload.calls) and all(is_met(*pair) for pair in pairs)

@@ -9,7 +9,12 @@ for. So nothing here raises for a value of the wrong type.
 
 from __future__ import annotations
 
+import json
+import re
 import typing as t
+
+#: The message in a Status, Kubernetes's form of an error, wherever it stands in a client's words.
+STATUS_MESSAGE = re.compile(r'"message":\s*("(?:[^"\\]|\\.)*")')
 
 
 def mapping(value: t.Any) -> t.Mapping[str, t.Any]:
@@ -50,3 +55,13 @@ def sentence(message: str, limit: int = 400) -> str:
     """A message of somebody else's, on one line, cut to a length, without the full stop at its end."""
     joined = " ".join(message.split())
     return (f"{joined[:limit]}..." if len(joined) > limit else joined).rstrip(" .")
+
+
+def kubernetes_words(message: str) -> str:
+    """What the API server itself said, out of a client's message with status, headers and body; or all of it."""
+    # Clients show the body as Python shows bytes, where a backslash is two.
+    found = STATUS_MESSAGE.search(message.replace("\\\\", "\\").replace("\\'", "'"))
+    try:
+        return sentence(json.loads(found[1])) if found else sentence(message)
+    except ValueError:
+        return sentence(message)

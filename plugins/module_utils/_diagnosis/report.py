@@ -28,13 +28,16 @@ def describe(proof: Proof) -> list[str]:
     name = f"{proof['namespace']}/{proof['service_account']} in cluster {proof['cluster']}"
     identity = proof["identity"]
     seen = identity["arn"] if identity else "no AWS identity"
+    details = [*map(describe_call, proof["calls"]), *(f"  warning   {text}" for text in proof.get("warnings", ()))]
+    if proof.get("mode") == "exec" and proof.get("pod"):
+        details.insert(0, f"  seen in   container {proof['container']} of pod {proof['pod']}")
     if proof["proven"]:
-        return [f"PROVEN {name}", f"  identity  {seen}", *map(describe_call, proof["calls"])]
+        return [f"PROVEN {name}", f"  identity  {seen}", *details]
     return [
         f"NOT PROVEN {name}: {proof['cause']['id']}",
         f"  expected  {expectation(proof)}",
         f"  seen      {seen}",
-        *map(describe_call, proof["calls"]),
+        *details,
         f"  cause     {proof['cause']['text']}",
         f"  to do     {proof['advice']}",
     ]

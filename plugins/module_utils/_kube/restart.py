@@ -30,6 +30,14 @@ MISSING, STALE = "missing", "stale"
 #: What each mode restarts.
 MODES = {"never": (), MISSING: (MISSING,), STALE: (MISSING, STALE)}
 ROLLED = ("Deployment", "StatefulSet", "DaemonSet")
+BUDGET = "PodDisruptionBudget"
+#: What must be looked at to know what to do about pods of such an owner.
+LOOKED_AT = {
+    "ReplicaSet": ("ReplicaSet", "Deployment"),
+    "Deployment": ("ReplicaSet", "Deployment"),
+    "StatefulSet": ("StatefulSet",),
+    "DaemonSet": ("DaemonSet",),
+}
 SKIP_POD = "eks.amazonaws.com/skip-pod-identity-webhook"
 SKIP_CONTAINERS = "eks.amazonaws.com/skip-containers"
 #: A container that has one of them already is left alone by the webhook.
@@ -47,8 +55,8 @@ class Lack:
     service_account: str
     #: ``missing`` or ``stale``.
     why: str
-    #: When the association was last changed, empty where it is not known.
-    changed: str = ""
+    #: What the pod's credentials are older than, empty where it lacks them altogether.
+    since: str = ""
     #: Why a pod in its place would have no identity either, empty where it would.
     refusal: str = ""
 
@@ -65,14 +73,38 @@ class Plan:
     blocked: list[dict[str, str]] = dataclasses.field(default_factory=list)
     #: What is nobody's to roll, such as bare pods and Jobs.
     reported: list[dict[str, str]] = dataclasses.field(default_factory=list)
+    #: Kinds of the objects without which it is not known what to do about the pods.
+    kinds: list[str] = dataclasses.field(default_factory=list)
 
 
-def plan(workloads: t.Any, pods: t.Any, associations: t.Any, objects: t.Any, mode: str) -> Plan:
-    """The plan. Without ``objects`` (ReplicaSets, what is rolled, disruption budgets) only its ``pods`` are right."""
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """What credentials of before do not have."""
+
+    #: What happened, for a reason: ``the association last changed``.
+    what: str
+    #: When, in ISO 8601; anything else counts as never.
+    at: str
+
+    def outdates(self, admitted: datetime.datetime) -> bool:
+        """Whether a pod that was admitted then has credentials of before."""
+        at = instant(self.at)
+        # Kubernetes tells whole seconds only; of two in the same second, the pod may have been the first.
+        return at is not None and admitted <= at.replace(microsecond=0)
+
+    def __str__(self) -> str:
+        return f"{self.what} ({self.at})"
+
+
+def plan(
+    workloads: t.Any, pods: t.Any, associations: t.Any, objects: t.Any, mode: str, role_dates: t.Any = None
+) -> Plan:
+    """The plan. Without ``objects`` (those of its ``kinds``) only its ``pods`` and its ``kinds`` are right."""
     made = Plan()
     known = {place_of(one): one for one in listing(objects)}
     by_owner: dict[Place, list[Lack]] = collections.defaultdict(list)
-    for lack in lacks(workloads, pods, associations, known):
+    changes = changes_of(associations, role_dates)
+    for lack in lacks(workloads, pods, changes, known):
         if lack.why not in MODES[mode]:
             continue
         if lack.refusal:
@@ -80,7 +112,8 @@ def plan(workloads: t.Any, pods: t.Any, associations: t.Any, objects: t.Any, mod
             continue
         made.pods.append(entry(lack.pod, lack, reason_of([lack])))
         by_owner[lack.owner].append(lack)
-    budgets = [one for place, one in known.items() if place.kind == "PodDisruptionBudget"]
+    made.kinds = kinds_of(by_owner)
+    budgets = [one for place, one in known.items() if place.kind == BUDGET]
     for owner, lacking in sorted(by_owner.items(), key=lambda item: dataclasses.astuple(item[0])):
         reason = reason_of(lacking)
         if owner not in known or owner.kind not in ROLLED:
@@ -98,21 +131,41 @@ def entry(place: Place, lack: Lack, reason: str) -> dict[str, str]:
     return {**found, "service_account": lack.service_account, "why": lack.why, "reason": reason}
 
 
-def lacks(workloads: t.Any, pods: t.Any, associations: t.Any, known: t.Mapping[Place, t.Any]) -> list[Lack]:
+def changes_of(associations: t.Any, role_dates: t.Any) -> dict[tuple[str, str], list[Change]]:
+    """What has happened to each service account's credentials, by namespace and name.
+
+    A role that was deleted and made again under its name is another one: sessions of the former are worth nothing. Its
+    policies act on sessions at once, and its trust policy on none that there is, so neither is looked at.
+    """
+    dates, found = mapping(role_dates), {}
+    for one in listing(associations):
+        roles = [text(dig(one, key)) for key in ("role_arn", "target_role_arn")]
+        found[text(dig(one, "namespace")), text(dig(one, "service_account"))] = [
+            Change("the association last changed", text(dig(one, "modified_at"))),
+            *(Change(f"the role {role} was made", text(dates.get(role))) for role in roles),
+        ]
+    return found
+
+
+def lacks(
+    workloads: t.Any,
+    pods: t.Any,
+    changes: t.Mapping[tuple[str, str], t.Sequence[Change]],
+    known: t.Mapping[Place, t.Any],
+) -> list[Lack]:
     """The living pods of these service accounts that lack something."""
     wanted = {(text(dig(one, "namespace")), text(dig(one, "service_account"))) for one in listing(workloads)}
-    changes = {
-        (text(dig(one, "namespace")), text(dig(one, "service_account"))): text(dig(one, "modified_at"))
-        for one in listing(associations)
-    }
     found = []
     for pod in listing(pods):
         account = text(dig(pod, "spec", "serviceAccountName")) or "default"
         key = (text(dig(pod, "metadata", "namespace")), account)
-        changed = changes.get(key, "")
-        if key in wanted and lives(pod) and (why := why_lacking(pod, changed)):
-            refusal = refusal_of(pod) if why == MISSING else ""
-            found.append(Lack(place_of(pod, "Pod"), owner_of(pod, known), account, why, changed, refusal))
+        if key not in wanted or not lives(pod):
+            continue
+        place, owner = place_of(pod, "Pod"), owner_of(pod, known)
+        if not has_identity(pod):
+            found.append(Lack(place, owner, account, MISSING, refusal=refusal_of(pod)))
+        elif since := outdated(pod, changes.get(key, ())):
+            found.append(Lack(place, owner, account, STALE, since))
     return found
 
 
@@ -121,14 +174,18 @@ def lives(pod: t.Any) -> bool:
     return dig(pod, "status", "phase") not in ("Succeeded", "Failed") and not dig(pod, "metadata", "deletionTimestamp")
 
 
-def why_lacking(pod: t.Any, changed: str) -> str:
-    """``missing``, ``stale`` or empty. One container with the identity is enough: others can be kept from it."""
+def has_identity(pod: t.Any) -> bool:
+    """Whether a pod was admitted with the identity. One container is enough: others can be kept from it."""
     names = [text(dig(one, "name")) for one in listing(dig(pod, "spec", "containers"))]
-    if not any(identity_of(pod, name).mechanism == POD_IDENTITY for name in names):
-        return MISSING
-    admitted, last = instant(text(dig(pod, "metadata", "creationTimestamp"))), instant(changed)
-    # Kubernetes tells whole seconds only; of two in the same second, the pod may have been the first.
-    return STALE if admitted and last and admitted <= last.replace(microsecond=0) else ""
+    return any(identity_of(pod, name).mechanism == POD_IDENTITY for name in names)
+
+
+def outdated(pod: t.Any, changes: t.Sequence[Change]) -> str:
+    """What happened after a pod was admitted, so that its credentials are those of before; empty for nothing."""
+    admitted = instant(text(dig(pod, "metadata", "creationTimestamp")))
+    if admitted is None:
+        return ""
+    return next((str(change) for change in changes if change.outdates(admitted)), "")
 
 
 def instant(value: str) -> datetime.datetime | None:
@@ -169,6 +226,12 @@ def owner_of(pod: t.Any, known: t.Mapping[Place, t.Any]) -> Place:
     return place
 
 
+def kinds_of(owners: t.Iterable[Place]) -> list[str]:
+    """Kinds of the objects to look at; the owner of a ReplicaSet is known only when that is."""
+    kinds = {kind for owner in owners for kind in LOOKED_AT.get(owner.kind, ())}
+    return sorted({*kinds, BUDGET} if kinds else ())
+
+
 def remedy(owner: Place) -> str:
     """What somebody has to do about pods that this collection does not replace."""
     if owner.kind == "Pod":
@@ -186,7 +249,7 @@ def reason_of(lacking: t.Sequence[Lack]) -> str:
         if names:
             more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
             shown = f"{'pod' if len(names) == 1 else 'pods'} {', '.join(names[:SHOWN])}{more}"
-            changed = next(lack.changed for lack in lacking if lack.why == why)
-            what = "without the identity" if why == MISSING else f"before the association last changed ({changed})"
+            since = next(lack.since for lack in lacking if lack.why == why)
+            what = "without the identity" if why == MISSING else f"before {since}"
             told.append(f"{shown} {'was' if len(names) == 1 else 'were'} admitted {what}")
     return ", and ".join(told)

@@ -25,6 +25,7 @@ import botocore.serialize
 
 from eks_sandbox.aws import managed_policies
 from eks_sandbox.aws import trust
+from eks_sandbox.aws.denials import say_who_denied
 from eks_sandbox.aws.errors import ServiceError
 from eks_sandbox.aws.errors import access_denied
 from eks_sandbox.aws.http import Application
@@ -159,6 +160,7 @@ class Ministack:
         NatGateways(ec2, knobs).install()
         keep_volume_keys(ec2)
         simulate_with_context(iam, iam_evaluator, self._models["iam"])
+        say_who_denied(iam_evaluator, iam_actions)
         expand_variables(iam_evaluator)
 
     # --- life ---------------------------------------------------------------------------------------------------------

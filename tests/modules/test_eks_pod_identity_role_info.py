@@ -1,0 +1,102 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Roles as they decide about Pod Identity: those that are there, those that are not, those that may not be seen."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+import pytest
+from iam_roles import make_role
+from modules.conftest import Account
+from modules.conftest import RunModule
+
+PREFIX = "arn:aws:iam::111122223333:role/"
+OTHER = "444455556666"
+DOCUMENT = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:Get*", "Resource": "*"}]}
+
+
+@pytest.fixture
+def look(run_module: RunModule, account: Account) -> t.Callable[..., dict[str, t.Any]]:
+    def look(*arns: str, **more: t.Any) -> dict[str, t.Any]:
+        return run_module("eks_pod_identity_role_info", arns=list(arns), **more)
+
+    return look
+
+
+Look = t.Callable[..., dict[str, t.Any]]
+
+
+def test_a_role_with_all_that_decides(look: Look, account: Account) -> None:
+    iam = account.sandbox.client("iam")
+    make_role(iam, "reader", "pods.eks.amazonaws.com", "AmazonS3ReadOnlyAccess")
+    iam.put_role_policy(RoleName="reader", PolicyName="own", PolicyDocument=json.dumps(DOCUMENT))
+    boundary = "arn:aws:iam::aws:policy/AmazonS3FullAccess"
+    iam.put_role_permissions_boundary(RoleName="reader", PermissionsBoundary=boundary)
+    account.sandbox.clear_calls()
+    result = look(f"{PREFIX}reader", f"{PREFIX}reader")
+    assert result["changed"] is False
+    [role] = result["roles"]
+    assert role.pop("trust_policy")["Statement"][0]["Principal"] == {"Service": "pods.eks.amazonaws.com"}
+    assert role == {
+        "arn": f"{PREFIX}reader",
+        "name": "reader",
+        "managed_policies": {"arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess": "AmazonS3ReadOnlyAccess"},
+        "inline_policies": {"own": DOCUMENT},
+        "boundary": boundary,
+    }
+    calls = ("sts:GetCallerIdentity", "iam:GetRole", "iam:GetRolePolicy")
+    lists = ("iam:ListAttachedRolePolicies", "iam:ListRolePolicies")
+    assert account.sandbox.calls() == dict.fromkeys((*calls, *lists), 1)
+
+
+def test_what_is_not_there_or_is_another_role_is_missing(look: Look, account: Account) -> None:
+    result = look(f"{PREFIX}app", f"{PREFIX}forgotten", f"{PREFIX}teams/app")
+    assert [role["name"] for role in result["roles"]] == ["app"]
+    assert result["missing"] == [f"{PREFIX}forgotten", f"{PREFIX}teams/app"], "a path makes another role"
+    assert result["unread"] == []
+
+
+def test_a_role_of_another_account_is_not_looked_for_in_this_one(look: Look, account: Account) -> None:
+    arn = f"arn:aws:iam::{OTHER}:role/app"
+    result = look(arn)
+    assert result["failed"] is False
+    assert result["roles"] == result["missing"] == []
+    told = f"It is of account {OTHER}, and these credentials are of 111122223333."
+    assert result["unread"] == [{"arn": arn, "message": told}]
+    assert set(account.sandbox.calls()) == {"sts:GetCallerIdentity"}
+
+
+def test_another_account_is_seen_with_a_role_of_it(look: Look, account: Account) -> None:
+    settings = account.sandbox.add_account(OTHER)[OTHER]
+    keys = {key: settings[key] for key in ("aws_access_key_id", "aws_secret_access_key")}
+    iam = account.sandbox.client("iam", **keys)
+    trust = {"Effect": "Allow", "Principal": {"AWS": "111122223333"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    iam.create_role(RoleName="auditor", AssumeRolePolicyDocument=document)
+    iam.attach_role_policy(RoleName="auditor", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
+    auditor = f"arn:aws:iam::{OTHER}:role/auditor"
+    assert [role["arn"] for role in look(auditor, assume_role_arn=auditor)["roles"]] == [auditor]
+
+
+def test_a_role_that_may_not_be_seen_is_told_and_hides_no_other(
+    look: Look, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    iam = account.sandbox.client("iam")
+    make_role(iam, "secret", "pods.eks.amazonaws.com")
+    iam.create_user(UserName="narrow")
+    statement = [
+        {"Effect": "Allow", "Action": ["iam:Get*", "iam:List*"], "Resource": "*"},
+        {"Effect": "Deny", "Action": "iam:GetRole", "Resource": f"{PREFIX}secret"},
+    ]
+    document = json.dumps({"Version": "2012-10-17", "Statement": statement})
+    iam.put_user_policy(UserName="narrow", PolicyName="look", PolicyDocument=document)
+    key = iam.create_access_key(UserName="narrow")["AccessKey"]
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+    result = look(f"{PREFIX}secret", f"{PREFIX}app")
+    assert [role["name"] for role in result["roles"]] == ["app"]
+    [unread] = result["unread"]
+    assert unread["arn"] == f"{PREFIX}secret"
+    assert "iam:GetRole" in unread["message"]

@@ -1,0 +1,313 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""`playbooks/workload.yml` on a cluster that somebody else has made and runs workloads in, told in order.
+
+The webhooks hear of an association late and at different times, and pods are there before it.
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+import pathlib
+import time
+import typing as t
+
+import kubernetes
+import pytest
+from iam_roles import make_role
+from playbooks.account import make_account
+from playbooks.account import make_cluster
+from playbooks.account import writes
+from playbooks.conftest import Playbooks
+from playbooks.conftest import Run
+from sandbox_process import SandboxProcess
+
+HOST = "example"
+TEAMS = ("team-0", "team-1", "team-2", "team-3")
+COUNT = 20
+#: Workloads that run already, with service accounts that their teams have made.
+EARLY = ("app-0", "app-1", "app-2", "app-3")
+LATE = {"association_delay_seconds": 8.0, "webhook_replicas": 3, "webhook_spread_seconds": 5.0}
+OURS = "podidentity.eks/managed"
+VOLUME = "eks-pod-identity-token"
+INVENTORY = {
+    "eks_clusters": {
+        "hosts": {HOST: {}},
+        "vars": {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+            "eks_region": "eu-west-1",
+        },
+    }
+}
+Workload = dict[str, t.Any]
+
+
+def workload(number: int, **more: t.Any) -> Workload:
+    return {
+        "namespace": TEAMS[number % len(TEAMS)],
+        "service_account": f"app-{number}",
+        "role": {"name": f"role-{number}", "managed_policies": ["AmazonS3ReadOnlyAccess"]},
+        "prove": {"allow": [{"service": "s3", "operation": "list_buckets", "show": "Buckets[].Name"}]},
+        **more,
+    }
+
+
+def declared() -> list[Workload]:
+    """Twenty workloads of four namespaces; the last two share a role."""
+    shared = {"name": "role-shared", "managed_policies": ["AmazonS3ReadOnlyAccess"]}
+    return [workload(number, **({"role": shared} if number >= COUNT - 2 else {})) for number in range(COUNT)]
+
+
+class Account:
+    """What stands in the account and in the cluster."""
+
+    def __init__(self, sandbox: SandboxProcess) -> None:
+        self.sandbox = sandbox
+        self.eks, self.iam = sandbox.client("eks"), sandbox.client("iam")
+        api = kubernetes.config.new_client_from_config(str(sandbox.kubeconfig))
+        self.core, self.apps = kubernetes.client.CoreV1Api(api), kubernetes.client.AppsV1Api(api)
+
+    def deploy(self, namespace: str, account: str) -> None:
+        container = {"name": "main", "image": "busybox", "command": ["sleep", "3600"]}
+        spec = {"serviceAccountName": account, "terminationGracePeriodSeconds": 0, "containers": [container]}
+        template = {"metadata": {"labels": {"app": account}}, "spec": spec}
+        selected = {"selector": {"matchLabels": {"app": account}}, "template": template}
+        self.apps.create_namespaced_deployment(namespace, {"metadata": {"name": account}, "spec": selected})
+
+    def pods(self, account: str) -> list[t.Any]:
+        found = self.core.list_pod_for_all_namespaces(label_selector=f"app={account}").items
+        return [pod for pod in found if not pod.metadata.deletion_timestamp]
+
+    def have_identity(self, account: str) -> set[bool]:
+        return {VOLUME in [one.name for one in pod.spec.volumes or []] for pod in self.pods(account)}
+
+    def generations(self) -> dict[str, int]:
+        found = self.apps.list_deployment_for_all_namespaces().items
+        return {one.metadata.name: one.metadata.generation for one in found if one.metadata.namespace in TEAMS}
+
+    def associations(self) -> set[str]:
+        pages = self.eks.get_paginator("list_pod_identity_associations").paginate(clusterName="example")
+        return {f"{one['namespace']}/{one['serviceAccount']}" for page in pages for one in page["associations"]}
+
+    def roles(self) -> set[str]:
+        return {one["RoleName"] for page in self.iam.get_paginator("list_roles").paginate() for one in page["Roles"]}
+
+    def service_accounts(self) -> dict[str, bool]:
+        """Those of the teams, and whether each was made here."""
+        found = self.core.list_service_account_for_all_namespaces().items
+        return {
+            f"{one.metadata.namespace}/{one.metadata.name}": (one.metadata.labels or {}).get(OURS) == "true"
+            for one in found
+            if one.metadata.namespace in TEAMS and one.metadata.name != "default"
+        }
+
+    def everything(self) -> tuple[t.Any, ...]:
+        return self.associations(), self.roles(), self.service_accounts(), self.generations()
+
+
+@pytest.fixture(scope="module")
+def account(sandbox: SandboxProcess) -> Account:
+    """A cluster in which workloads run before anybody has thought of Pod Identity."""
+    make_cluster(sandbox, make_account(sandbox))
+    made, agent = Account(sandbox), {"clusterName": "example", "addonName": "eks-pod-identity-agent"}
+    made.eks.create_addon(**agent)
+    made.eks.get_waiter("addon_active").wait(**agent, WaiterConfig={"Delay": 1})
+    for team in TEAMS:
+        made.core.create_namespace({"metadata": {"name": team}})
+    for team, name in zip(TEAMS, EARLY, strict=True):
+        made.core.create_namespaced_service_account(team, {"metadata": {"name": name}})
+        made.deploy(team, name)
+    # What others have of the same kinds.
+    make_role(made.iam, "somebody-elses", "pods.eks.amazonaws.com")
+    made.core.create_namespaced_service_account("team-0", {"metadata": {"name": "theirs"}})
+    made.eks.create_pod_identity_association(
+        clusterName="example",
+        namespace="team-0",
+        serviceAccount="theirs",
+        roleArn="arn:aws:iam::111122223333:role/somebody-elses",
+    )
+    deadline = time.monotonic() + 30
+    while not all(made.pods(name) for name in EARLY):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return made
+
+
+class Story:
+    """Runs the playbook, and keeps what was proven."""
+
+    def __init__(self, playbook: Playbooks, directory: pathlib.Path) -> None:
+        self.playbook, self.proof_file = playbook, directory / "proof.json"
+        self.inventory = directory / "hosts.json"
+        self.inventory.write_text(json.dumps(INVENTORY), encoding="utf-8")
+
+    def __call__(self, workloads: list[Workload], *arguments: str, **more: t.Any) -> Run:
+        self.proof_file.unlink(missing_ok=True)
+        began = time.monotonic()
+        run = self.playbook(
+            "playbooks/workload.yml",
+            *arguments,
+            inventory=str(self.inventory),
+            podidentity_workloads=workloads,
+            podidentity_proof_file=str(self.proof_file),
+            **more,
+        )
+        print(f"workload.yml with {len(workloads)} workloads: {time.monotonic() - began:.1f} s")
+        return run
+
+    @property
+    def proven(self) -> dict[str, bool]:
+        proofs = json.loads(self.proof_file.read_text(encoding="utf-8"))
+        return {f"{one['namespace']}/{one['service_account']}": one["proven"] for one in proofs}
+
+
+@pytest.fixture(scope="module")
+def story(playbook: Playbooks, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    return Story(playbook, tmp_path_factory.mktemp("story"))
+
+
+def names(workloads: list[Workload]) -> set[str]:
+    return {f"{one['namespace']}/{one['service_account']}" for one in workloads}
+
+
+def test_check_mode_predicts_and_writes_nothing(account: Account, story: Story) -> None:
+    before = account.everything()
+    account.sandbox.clear_calls()
+    run = story(declared(), "--check", "--diff")
+    assert run.code == 0
+    assert run.count("changed", HOST) == 4, "roles, service accounts, associations and restarts"
+    assert f"{COUNT} to create" in run.output
+    assert writes(account.sandbox) == []
+    assert account.everything() == before
+
+
+def test_from_nothing_to_proof_and_nobody_is_restarted_early(account: Account, story: Story) -> None:
+    account.sandbox.knobs(**LATE)
+    run = story(declared())
+    assert run.code == 0
+    assert run.count("changed", HOST) == 4, "as predicted"
+    assert story.proven == dict.fromkeys(names(declared()), True)
+    # One restart of each was enough, so none came before the webhooks knew.
+    assert account.generations() == dict.fromkeys(EARLY, 2)
+    assert [account.have_identity(name) for name in EARLY] == [{True}] * len(EARLY)
+    assert account.associations() == names(declared()) | {"team-0/theirs"}
+    ours = {name for name, made in account.service_accounts().items() if made}
+    assert ours == {name for name in names(declared()) if name.partition("/")[2] not in EARLY}
+
+
+def test_a_second_run_changes_nothing_and_asks_once(account: Account, story: Story) -> None:
+    account.sandbox.clear_calls()
+    run = story(declared())
+    assert (run.code, run.count("changed", HOST)) == (0, 0)
+    assert writes(account.sandbox) == []
+    calls = collections.Counter(call["operation"] for call in account.sandbox.call_log() if ":user/" in call["caller"])
+    roles = COUNT - 1
+    assert calls == {
+        "eks:DescribeCluster": 1,
+        "iam:GetRole": roles,
+        "iam:ListAttachedRolePolicies": roles,
+        "iam:ListRolePolicies": roles,
+        "eks:ListPodIdentityAssociations": 1,
+        "eks:DescribePodIdentityAssociation": COUNT,
+    }
+    assert set(story.proven.values()) == {True}
+
+
+def changed() -> list[Workload]:
+    """Three more, one that goes and whose role others use, one that goes with its role, and one that is forgotten."""
+    workloads = [one for one in declared() if one["service_account"] not in ("app-6",)]
+    for one in workloads:
+        if one["service_account"] in ("app-7", "app-19"):
+            one["state"] = "absent"
+    return [*workloads, *(workload(number) for number in (20, 21, 22))]
+
+
+GONE = {"team-2/app-6", "team-3/app-7", "team-3/app-19"}
+SETTINGS: dict[str, t.Any] = {"podidentity_purge": "cluster", "podidentity_revoke_sessions": True, "verify_grace": 0}
+
+
+def test_changes_are_predicted_in_all_layers(account: Account, story: Story) -> None:
+    before = account.everything()
+    account.sandbox.clear_calls()
+    run = story(changed(), "--check", "--diff", **SETTINGS)
+    assert run.code == 0
+    assert "3 to create, 3 to delete" in run.output
+    assert run.count("changed", HOST) == 5, "roles, service accounts, associations; service accounts and roles that go"
+    assert writes(account.sandbox) == []
+    assert account.everything() == before
+
+
+def test_a_partial_failure_names_every_item_and_the_others_go_on(account: Account, story: Story) -> None:
+    fault = {"outcome": "error", "calls": [1]}
+    account.sandbox.knobs(
+        association_delay_seconds=0.0,
+        webhook_replicas=1,
+        webhook_spread_seconds=0.0,
+        faults=[
+            {**fault, "operation": "iam:CreateRole", "code": "AccessDenied"},
+            {**fault, "operation": "eks:CreatePodIdentityAssociation", "code": "ResourceLimitExceededException"},
+        ],
+    )
+    before = account.everything()
+    run = story(changed(), **SETTINGS)
+    account.sandbox.knobs(faults=[])
+    assert run.code == 2
+    added = {name for name in names(changed()) if name.rpartition("-")[2] in ("20", "21", "22")}
+    made = account.associations() & added
+    [roleless] = [name for name in added if f"role-{name.rpartition('-')[2]}" not in account.roles()]
+    [refused] = added - made - {roleless}
+    last = " ".join(run.output[run.output.index("Everything was done") :].split())
+    assert f"iam_role: {roleless}" in last or f"role-{roleless.rpartition('-')[2]}" in last
+    assert f"association: {refused}" in last
+    assert "verify: not proven" in last
+    assert story.proven == {name: name not in (roleless, refused) for name in names(changed()) - GONE}
+    # What is declared to go is gone; what is forgotten waits for a run without failures.
+    assert account.associations() == (before[0] | made) - GONE | {"team-2/app-6"}
+    assert set(account.service_accounts()) == (set(before[2]) | added) - GONE | {"team-2/app-6"}
+    assert account.roles() >= {"role-6", "role-shared", "somebody-elses"}
+    assert "role-7" not in account.roles()
+    assert account.generations() == before[3]
+
+
+def test_sessions_of_what_went_are_revoked_and_only_they(account: Account) -> None:
+    [policy] = account.iam.list_role_policies(RoleName="role-shared")["PolicyNames"]
+    document = account.iam.get_role_policy(RoleName="role-shared", PolicyName=policy)["PolicyDocument"]
+    [statement] = document["Statement"]
+    assert statement["Effect"] == "Deny"
+    assert "app-19" in json.dumps(statement["Condition"])
+    assert "app-18" not in json.dumps(document)
+
+
+def test_the_next_run_finishes_the_rest_and_purges(account: Account, story: Story) -> None:
+    run = story(changed(), **SETTINGS)
+    assert run.code == 0
+    left = names(changed()) - GONE
+    assert story.proven == dict.fromkeys(left, True), "the neighbour with the same role as well"
+    assert account.associations() == left | {"team-0/theirs"}
+    assert set(account.service_accounts()) == left | {"team-0/theirs"}
+    assert not {"role-6", "role-7"} & account.roles()
+    assert account.roles() >= {"role-shared", "somebody-elses", "role-20", "role-21", "role-22"}
+    assert account.generations() == dict.fromkeys(EARLY, 2)
+
+
+def test_all_of_it_goes_and_leaves_what_others_have(account: Account, story: Story) -> None:
+    before = account.everything()
+    run = story(changed(), workload_state="absent")
+    assert run.code == 0
+    assert account.associations() == {"team-0/theirs"}
+    assert set(account.service_accounts()) == {
+        "team-0/theirs",
+        *(f"{team}/{name}" for team, name in zip(TEAMS, EARLY, strict=True)),
+    }
+    assert not [role for role in account.roles() if role.startswith("role-")]
+    assert "somebody-elses" in account.roles()
+    assert account.generations() == before[3]
+
+
+def test_fifty_at_once_from_nothing_to_proof(account: Account, story: Story) -> None:
+    workloads = [workload(number) for number in range(100, 150)]
+    run = story(workloads)
+    assert run.code == 0
+    assert story.proven == dict.fromkeys(names(workloads), True)
