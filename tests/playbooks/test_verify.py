@@ -250,7 +250,7 @@ def test_a_verification_that_fails_leaves_its_record_beside_those_of_others(
     assert (run.count("failed", "example"), run.count("failed", "locked")) == (0, 1)
     assert failures_in(files) == {"example.team-a.app": None, "locked.team-a.app": "verification_failed"}
     proofs = json.loads(pathlib.Path(files["podidentity_proof_file"]).read_text(encoding="utf-8"))
-    assert "nobody" in proofs[1]["cause"]["text"]
+    assert "profile" in proofs[1]["cause"]["text"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
