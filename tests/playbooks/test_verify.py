@@ -47,6 +47,11 @@ class Kubernetes:
     def jobs(self) -> list[t.Any]:
         return list(self.batch.list_job_for_all_namespaces().items)
 
+    def env_of(self, part: str) -> dict[str, str]:
+        """The variables that the Job with this in its name gives its pod."""
+        [job] = [job for job in self.jobs() if part in job.metadata.name]
+        return {entry.name: entry.value for entry in job.spec.template.spec.containers[0].env}
+
     def left(self) -> list[str]:
         """What there is of verifications, whatever its kind."""
         selector = {"label_selector": "app.kubernetes.io/name=podidentity-verify"}
@@ -80,6 +85,14 @@ def eventually(look: t.Callable[[], t.Any]) -> t.Any:
 def workload(account: str, namespace: str = "team-a", **prove: t.Any) -> dict[str, t.Any]:
     role = {"arn": f"{ROLE_PREFIX}app"}
     return {"namespace": namespace, "service_account": account, "role": role, "prove": {**CALLS, **prove}}
+
+
+PLACED = [
+    workload("app", node_selector=SOMEWHERE, tolerations=[{"operator": "Exists"}]),
+    workload("keys", "team-b", node_selector=SOMEWHERE),
+    workload("image", node_selector=SOMEWHERE, image="registry.example/no-such:1"),
+    workload("nobody") | {"state": "absent"},
+]
 
 
 @pytest.fixture(scope="module")
@@ -179,12 +192,7 @@ def test_each_workload_is_proven_where_it_says_and_told_what_is_in_its_way(
         "-vvv",
         "--limit=example",
         inventory=inventory,
-        podidentity_workloads=[
-            workload("app", node_selector=SOMEWHERE, tolerations=[{"operator": "Exists"}]),
-            workload("keys", "team-b", node_selector=SOMEWHERE),
-            workload("image", node_selector=SOMEWHERE, image="registry.example/no-such:1"),
-            workload("nobody") | {"state": "absent"},
-        ],
+        podidentity_workloads=PLACED,
         # No workload is proven there, for each has a place of its own.
         verify_node_selector=NOWHERE,
         verify_proxy={"http_proxy": f"http://user:{SECRET}@proxy.example:3128", "no_proxy": "127.0.0.1"},
@@ -208,12 +216,10 @@ def test_each_workload_is_proven_where_it_says_and_told_what_is_in_its_way(
         "example.team-a.image": "image_pull_failed",
     }
     assert SECRET not in "".join(pathlib.Path(path).read_text(encoding="utf-8") for path in files.values())
-    [container] = next(job for job in cluster.jobs() if "-app-" in job.metadata.name).spec.template.spec.containers
-    env = {entry.name: entry.value for entry in container.env}
+    env = cluster.env_of("-app-")
     assert env["NO_PROXY"] == env["no_proxy"] == "127.0.0.1,169.254.170.23,[fd00:ec2::23]"
     assert env["HTTP_PROXY"] == env["http_proxy"] == f"http://user:{SECRET}@proxy.example:3128"
     assert not {"HTTPS_PROXY", "https_proxy"} & set(env)
-    assert [job.spec.ttl_seconds_after_finished for job in cluster.jobs()] == [3600] * 3
 
 
 def test_running_pods_prove_as_well(
