@@ -222,17 +222,25 @@ def test_each_workload_is_proven_where_it_says_and_told_what_is_in_its_way(
     assert not {"HTTPS_PROXY", "https_proxy"} & set(env)
 
 
-def test_running_pods_prove_as_well(
-    playbook: Playbooks, cluster: Kubernetes, play: str, inventory: str, files: dict[str, str]
+def test_running_pods_prove_as_well_and_known_associations_are_not_asked_for(
+    playbook: Playbooks,
+    sandbox: SandboxProcess,
+    cluster: Kubernetes,
+    play: str,
+    inventory: str,
+    files: dict[str, str],
 ) -> None:
     cluster.deploy("team-a", "app")
     jobs = len(cluster.jobs())
+    known = {"namespace": "team-a", "role_arn": f"{ROLE_PREFIX}app", "target_role_arn": None}
+    sandbox.clear_calls()
     run = playbook(
         play,
         "--limit=example",
         inventory=inventory,
         podidentity_workloads=[workload("app"), workload("early"), workload("image")],
         verify_mode="exec",
+        verify_associations=[known | {"service_account": name} for name in ("app", "early", "image")],
         **t.cast("dict[str, t.Any]", files),
     )
     assert run.code != 0
@@ -246,6 +254,7 @@ def test_running_pods_prove_as_well(
     assert causes == {"early": "not_injected", "image": "no_running_pod"}
     assert "podidentity.eks.restart" in proofs["early"]["advice"]
     assert len(cluster.jobs()) == jobs
+    assert "eks:ListPodIdentityAssociations" not in sandbox.calls()
 
 
 def test_a_verification_that_fails_leaves_its_record_beside_those_of_others(

@@ -35,8 +35,8 @@ exec(compile(script, "prove.py", "exec"))
 
 
 def command(script: str, orders: t.Any) -> str:
-    """The command that runs the script with its orders in a container of any image with python3."""
-    return shlex.join(["python3", "-c", BOOTSTRAP, pack(script), pack(json.dumps(orders))])
+    """The command that runs the script with its orders in a container with python3, and writes nothing there."""
+    return shlex.join(["python3", "-B", "-c", BOOTSTRAP, pack(script), pack(json.dumps(orders))])
 
 
 def pack(content: str) -> str:
