@@ -22,6 +22,7 @@ from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof_place
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof_report import pod_identity_proof_report
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof_settled import pod_identity_proof_settled
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import kubernetes_words
+from unit.test_diagnosis import CASES
 from unit.test_diagnosis import DOCUMENT
 from unit.test_diagnosis import NOT_TRIED
 from unit.test_diagnosis import WORKLOAD
@@ -32,6 +33,8 @@ from unit.test_diagnosis import pod
 from unit.test_diagnosis import without_identity
 
 Json = dict[str, t.Any]
+
+ROLE = pathlib.Path(__file__).resolve().parents[2] / "roles" / "verify"
 
 URI = {"name": "AWS_CONTAINER_CREDENTIALS_FULL_URI", "value": "http://169.254.170.23/v1/credentials"}
 TOKEN_FOLDER = "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount"
@@ -202,6 +205,14 @@ def test_each_way_in_which_a_run_fails_has_its_cause(cause: str, seen: Json, wor
     assert [word for word in words if word not in proof["cause"]["text"]] == []
 
 
+def test_the_documented_causes_of_a_run_are_those_that_exist() -> None:
+    lines = (ROLE / "README.md").read_text(encoding="utf-8").splitlines()
+    items = [line.partition(":")[0] for line in lines[lines.index("Of the verification itself:") :]]
+    documented = {name for item in items if item.startswith("* `") for name in item.split("`")[1::2]}
+    # The others are among the causes of any verification.
+    assert documented == {cause for cause, _seen, _told in EXECUTIONS} - {cause for cause, _seen, _told in CASES}
+
+
 def test_a_restart_is_advised_where_a_pod_came_too_early() -> None:
     advice = judge(executed([EARLY], rc=0, stdout=said(NOT_INJECTED)))["advice"]
     assert "podidentity.eks.restart" in advice
@@ -328,7 +339,7 @@ def test_kubernetes_own_words_are_found_in_a_clients(message: str) -> None:
 
 
 def test_a_script_and_its_orders_run_as_one_short_command(tmp_path: pathlib.Path) -> None:
-    script = pathlib.Path(__file__).resolve().parents[2] / "roles" / "verify" / "files" / "prove.py"
+    script = ROLE / "files" / "prove.py"
     [orders] = pod_identity_proof_orders([WORKLOAD], [], limit=60)
     command = pod_identity_proof_command(script.read_text(encoding="utf-8"), orders)
     assert len(command) < 8000, "some proxies take no longer URLs"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes_running import RunCase
@@ -16,7 +17,8 @@ from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observe
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observed import read_association
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observed import read_document
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observed import read_pod
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.own_pods import pods_of
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.own_pods import Account
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.own_pods import by_account
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.own_pods import warnings_about
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.pod_causes import IMAGE_REASONS
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.pod_causes import START_REASONS
@@ -37,9 +39,8 @@ FORBIDDEN = "Forbidden"
 
 def find_association(associations: t.Any, workload: Workload) -> Association | None:
     """The association of a workload in the list of its cluster."""
-    key = (workload.namespace, workload.service_account)
     for described in listing(associations):
-        if (dig(described, "namespace"), dig(described, "service_account")) == key:
+        if (dig(described, "namespace"), dig(described, "service_account")) == workload.account:
             return read_association(described)
     return None
 
@@ -111,76 +112,72 @@ def read_cases(declared: t.Any, observed: t.Mapping[str, t.Any]) -> list[RunCase
     :func:`of_executions`. With ``failure``, why nothing was found out, nothing else need be there.
     """
     workloads, surroundings = read_workloads(declared), read_surroundings(observed.get("surroundings"))
-    known = (of_executions if observed.get("mode") == "exec" else of_jobs)(workloads, observed)
-    return [
-        RunCase(
+    running = by_account(dig(observed, "own_pods", "resources"))
+    is_exec = observed.get("mode") == "exec"
+    known = of_executions(workloads, running, observed) if is_exec else of_jobs(len(workloads), observed)
+    cases = []
+    for workload, found in zip(workloads, known, strict=True):
+        association = find_association(observed.get("associations"), workload)
+        case = RunCase(
             cluster=text(observed.get("cluster")),
             workload=workload,
-            association=find_association(observed.get("associations"), workload),
+            association=association,
             timeout=number(observed.get("timeout")) or 0,
             surroundings=surroundings,
             failure=text(observed.get("failure")),
-            warnings=tuple(read_warnings(index, workload, observed)),
-            **known[index],
+            **found,
         )
-        for index, workload in enumerate(workloads)
-    ]
+        warnings = warnings_about(running.get(workload.account, []), associated=association is not None)
+        cases.append(dataclasses.replace(case, warnings=(*warnings, *case.warnings)))
+    return cases
 
 
-def of_jobs(workloads: t.Sequence[Workload], observed: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
-    """What Jobs found out: ``jobs`` (list), ``applied``, ``pods`` and ``logs`` (registered results)."""
+def of_jobs(count: int, observed: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
+    """What Jobs found out: ``jobs`` (list), ``applied``, ``pods``, ``logs`` and ``removed`` (registered results)."""
     pods, logs = by_index(dig(observed, "pods", "resources")), read_logs(observed.get("logs"))
-    refusals = read_refusals(observed.get("applied"))
+    refused, left = read_refusals(observed.get("applied")), read_refusals(observed.get("removed"))
+    unlisted, unseen = refusal(observed.get("pods")), refusal(observed.get("own_pods"))
+    names = dict(enumerate(text(dig(job, "metadata", "name")) for job in listing(observed.get("jobs"))))
     known = []
-    for index in range(len(workloads)):
-        pod, log = read_pod(pods[index]) if index in pods else None, logs.get(index, "")
+    for index in range(count):
+        pod, log, job = read_pod(pods[index]) if index in pods else None, logs.get(index, ""), names.get(index, "")
+        warnings = []
+        if unseen and not unlisted:
+            warnings.append(f"The workload's own pods could not be looked at: {kubernetes_words(unseen)}.")
+        if index in left and index not in refused:
+            warnings.append(f"Job {job} was not removed: {left[index]}. Kubernetes removes it when its time is up.")
         known.append(
             {
-                "job": job_name(observed, index),
-                "refused": refusals.get(index, ""),
-                "unlisted": refusal(observed.get("pods")),
+                "job": job,
+                "refused": refused.get(index, ""),
+                "unlisted": unlisted,
                 "pod": pod,
                 "document": read_document(pod.last_words if pod else "", log),
                 "log": log,
+                "warnings": tuple(warnings),
             }
         )
     return known
 
 
-def job_name(observed: t.Mapping[str, t.Any], index: int) -> str:
-    jobs = listing(observed.get("jobs"))
-    return text(dig(jobs[index], "metadata", "name")) if index < len(jobs) else ""
-
-
-def of_executions(workloads: t.Sequence[Workload], observed: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
+def of_executions(
+    workloads: t.Sequence[Workload], running: t.Mapping[Account, list[t.Any]], observed: t.Mapping[str, t.Any]
+) -> list[dict[str, t.Any]]:
     """What the script found out in running pods: ``container`` (name), ``executed`` (registered result)."""
-    pods = dig(observed, "own_pods", "resources")
-    executions = read_executions(workloads, pods, text(observed.get("container")), observed.get("executed"))
+    container, registered = text(observed.get("container")), observed.get("executed")
     known = []
-    for workload, execution in zip(workloads, executions, strict=True):
-        names = {read_pod(pod).name: pod for pod in pods_of(pods, workload)}
-        pod = names.get(execution.target.pod) if execution.target else None
+    for workload, execution in zip(workloads, read_executions(workloads, running, container, registered), strict=True):
+        pods = {text(dig(pod, "metadata", "name")): read_pod(pod) for pod in running.get(workload.account, [])}
         known.append(
             {
                 "execution": execution,
                 "unlisted": refusal(observed.get("own_pods")),
-                "pod": read_pod(pod) if pod is not None else None,
+                "pod": pods.get(execution.target.pod) if execution.target else None,
                 "document": read_document("", execution.output),
                 "log": execution.output,
             }
         )
     return known
-
-
-def read_warnings(index: int, workload: Workload, observed: t.Mapping[str, t.Any]) -> t.Iterator[str]:
-    """What does no harm to the proof and is good to know, from what was observed around it."""
-    own_pods = observed.get("own_pods")
-    associated = find_association(observed.get("associations"), workload) is not None
-    yield from warnings_about(pods_of(dig(own_pods, "resources"), workload), associated=associated)
-    if observed.get("mode") != "exec" and (why := refusal(own_pods)):
-        yield f"The workload's own pods could not be looked at: {kubernetes_words(why)}."
-    if why := read_refusals(observed.get("removed")).get(index, ""):
-        yield f"Job {job_name(observed, index)} was not removed: {why}. Kubernetes removes it when its time is up."
 
 
 def pod_orders(declared: t.Any, associations: t.Any, region: str, grace: float, limit: int) -> list[dict[str, t.Any]]:

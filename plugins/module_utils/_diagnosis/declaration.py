@@ -51,8 +51,13 @@ class Workload:
     service_account: str
     calls: tuple[Call, ...]
 
+    @property
+    def account(self) -> tuple[str, str]:
+        """By which its associations and pods are found."""
+        return self.namespace, self.service_account
+
     def __str__(self) -> str:
-        return f"{self.namespace}/{self.service_account}"
+        return "/".join(self.account)
 
 
 def read_workloads(declared: t.Any) -> list[Workload]:

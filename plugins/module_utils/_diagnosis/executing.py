@@ -13,8 +13,9 @@ import zlib
 
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes_running import Execution
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declaration import Workload
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.own_pods import Account
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.own_pods import by_account
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.own_pods import choose
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.own_pods import pods_of
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import dig
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import listing
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import mapping
@@ -34,8 +35,8 @@ exec(compile(script, "prove.py", "exec"))
 
 
 def command(script: str, orders: t.Any) -> str:
-    """The command that runs the script with its orders in a container of any image with python3."""
-    return shlex.join(["python3", "-c", BOOTSTRAP, pack(script), pack(json.dumps(orders))])
+    """The command that runs the script with its orders in a container with python3, and writes nothing there."""
+    return shlex.join(["python3", "-B", "-c", BOOTSTRAP, pack(script), pack(json.dumps(orders))])
 
 
 def pack(content: str) -> str:
@@ -44,9 +45,9 @@ def pack(content: str) -> str:
 
 def places(workloads: t.Sequence[Workload], pods: t.Any, container: str) -> list[dict[str, t.Any]]:
     """Where to run the script, for the workloads that have a ready pod."""
-    found = []
+    found, running = [], by_account(pods)
     for index, workload in enumerate(workloads):
-        target = choose(pods_of(pods, workload), container)
+        target = choose(running.get(workload.account, []), container)
         if target is not None:
             found.append(
                 {"index": index, "namespace": target.namespace, "pod": target.pod, "container": target.container}
@@ -54,12 +55,14 @@ def places(workloads: t.Sequence[Workload], pods: t.Any, container: str) -> list
     return found
 
 
-def read_executions(workloads: t.Sequence[Workload], pods: t.Any, container: str, registered: t.Any) -> list[Execution]:
+def read_executions(
+    workloads: t.Sequence[Workload], running: t.Mapping[Account, list[t.Any]], container: str, registered: t.Any
+) -> list[Execution]:
     """What the script said, for each workload, by the registered result of a loop over :func:`places`."""
     results = {number(dig(result, "item", "index")): mapping(result) for result in listing(dig(registered, "results"))}
     executions = []
     for index, workload in enumerate(workloads):
-        own, result = pods_of(pods, workload), results.get(index, {})
+        own, result = running.get(workload.account, []), results.get(index, {})
         executions.append(
             Execution(
                 target=choose(own, container),

@@ -14,7 +14,6 @@ import re
 import typing as t
 import urllib.parse
 
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declaration import Workload
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observed import SKIP_LABEL
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import dig
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import listing
@@ -40,6 +39,8 @@ STRONGER = (
 PROXY_VARIABLES, EXCEPTION_VARIABLES = ("HTTP_PROXY", "http_proxy"), ("NO_PROXY", "no_proxy")
 #: Of more pods than these only the number is told.
 SHOWN = 3
+#: Namespace and name.
+Account = tuple[str, str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,20 +54,21 @@ class Target:
     injected: bool
 
 
-def pods_of(pods: t.Any, workload: Workload) -> list[t.Any]:
-    """The living pods of a service account, without those of verifications, the newest first."""
-    found = [pod for pod in listing(pods) if is_own(pod, workload)]
-    return sorted(found, key=lambda pod: text(dig(pod, "metadata", "creationTimestamp")), reverse=True)
+def by_account(pods: t.Any) -> dict[Account, list[t.Any]]:
+    """The running pods of each service account, without those of verifications, the newest first."""
+    found: dict[Account, list[t.Any]] = {}
+    for pod in listing(pods):
+        if dig(pod, "status", "phase") == "Running" and not is_passing(mapping(dig(pod, "metadata"))):
+            account = text(dig(pod, "spec", "serviceAccountName")) or "default"
+            found.setdefault((text(dig(pod, "metadata", "namespace")), account), []).append(pod)
+    for own in found.values():
+        own.sort(key=lambda pod: text(dig(pod, "metadata", "creationTimestamp")), reverse=True)
+    return found
 
 
-def is_own(pod: t.Any, workload: Workload) -> bool:
-    return (
-        dig(pod, "metadata", "namespace") == workload.namespace
-        and (text(dig(pod, "spec", "serviceAccountName")) or "default") == workload.service_account
-        and dig(pod, "status", "phase") == "Running"
-        and not dig(pod, "metadata", "deletionTimestamp")
-        and RUN_LABEL not in mapping(dig(pod, "metadata", "labels"))
-    )
+def is_passing(metadata: t.Mapping[str, t.Any]) -> bool:
+    """Whether a pod is a verification's, or about to end."""
+    return RUN_LABEL in mapping(metadata.get("labels")) or bool(metadata.get("deletionTimestamp"))
 
 
 def name_of(one: t.Any) -> str:
