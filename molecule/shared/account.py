@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a scenario finds in the account, made by plain boto3 and the Kubernetes client, as anybody could have made it.
 
-Usage: account.py CLUSTER "cluster role service_account deployment association agent addon" (those that are to be there,
-in this order).
+Usage: account.py CLUSTER "cluster role service_account deployment association target_association agent addon" (those
+that are to be there, in this order).
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import kubernetes
 NODE_POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEKS_CNI_Policy", "AmazonEC2ContainerRegistryReadOnly")
 NAMESPACE = "default"
 SERVICE_ACCOUNT = "reports"
+#: In another account, and not there yet.
+TARGET_ROLE = "arn:aws:iam::444455556666:role/Reports"
 
 
 def make_role(name: str, service: str, *policies: str) -> str:
@@ -78,10 +80,10 @@ def make_deployment() -> None:
         time.sleep(0.2)
 
 
-def associate(cluster_name: str, role_arn: str) -> None:
+def associate(cluster_name: str, role_arn: str, **more: str) -> None:
     """The association of the service account."""
     boto3.client("eks").create_pod_identity_association(
-        clusterName=cluster_name, namespace=NAMESPACE, serviceAccount=SERVICE_ACCOUNT, roleArn=role_arn
+        clusterName=cluster_name, namespace=NAMESPACE, serviceAccount=SERVICE_ACCOUNT, roleArn=role_arn, **more
     )
 
 
@@ -105,6 +107,8 @@ def main() -> None:
         make_deployment()
     if "association" in wanted:
         associate(cluster_name, role_arn)
+    if "target_association" in wanted:
+        associate(cluster_name, role_arn, targetRoleArn=TARGET_ROLE)
     if "agent" in wanted:
         install(cluster_name, "eks-pod-identity-agent")
     if "addon" in wanted:

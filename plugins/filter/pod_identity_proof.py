@@ -32,7 +32,7 @@ options:
         result of running the script.
       - C(own_pods) is the registered result of listing the workloads' own pods.
       - C(surroundings) is what was looked up after a failure, as registered results under C(addon), C(agent_pods),
-        C(roles) and C(events).
+        C(nodes), C(network_policies), C(webhook), C(associations), C(roles) and C(events).
       - C(failure) says why nothing was found out, and stands for all else.
     type: dict
     required: true

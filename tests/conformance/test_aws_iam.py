@@ -367,3 +367,29 @@ def test_the_simulator_knows_condition_keys_and_each_resource(account: Account) 
     assert simulate("ec2:RunInstances", ContextEntries=[team, keys])["EvalDecision"] == "allowed"
     team["ContextKeyValues"] = ["red"]
     assert simulate("ec2:RunInstances", ContextEntries=[team, keys])["EvalDecision"] == "implicitDeny"
+
+
+def test_lists_come_in_pages(account: Account) -> None:
+    names = [account.pod_role(f"role-{number}").rpartition("/")[2] for number in range(5)]
+    first = account.iam.list_roles(MaxItems=2)
+    assert first["IsTruncated"] is True and len(first["Roles"]) == 2
+    second = account.iam.list_roles(MaxItems=100, Marker=first["Marker"])
+    assert second["IsTruncated"] is False and "Marker" not in second
+    assert [role["RoleName"] for role in [*first["Roles"], *second["Roles"]]] == names
+    paginator = account.iam.get_paginator("list_policies")
+    pages = [page["Policies"] for page in paginator.paginate(PaginationConfig={"PageSize": 7})]
+    assert all(len(page) == 7 for page in pages[:-1]) and len(pages) > 2
+    assert READ_ONLY in {policy["Arn"] for page in pages for policy in page}
+    with refused("InvalidInput", "Invalid Marker", status=400):
+        account.iam.list_roles(Marker="nonsense")
+
+
+def test_a_list_of_roles_leaves_out_what_only_a_look_at_one_tells(account: Account) -> None:
+    document = trust_policy("pods.eks.amazonaws.com")
+    tags = [{"Key": "team", "Value": "a"}]
+    account.iam.create_role(RoleName="app", AssumeRolePolicyDocument=document, Tags=tags, PermissionsBoundary=READ_ONLY)
+    [listed] = account.iam.list_roles()["Roles"]
+    assert "Tags" not in listed and "PermissionsBoundary" not in listed
+    assert listed["AssumeRolePolicyDocument"] == json.loads(document)
+    role = account.iam.get_role(RoleName="app")["Role"]
+    assert role["Tags"] == tags and role["PermissionsBoundary"]["PermissionsBoundaryArn"] == READ_ONLY

@@ -25,7 +25,7 @@ MODULE = "eks_pod_identity_roles"
 CLUSTER = "arn:aws:eks:eu-west-1:111122223333:cluster/shop"
 ROLE = "arn:aws:iam::111122223333:role/"
 READ_ONLY = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
-POLICY = {
+POLICY: dict[str, t.Any] = {
     "Version": "2012-10-17",
     "Statement": [{"Sid": "Read", "Effect": "Allow", "Action": ["s3:GetObject"], "Resource": "*"}],
 }
@@ -94,7 +94,7 @@ def many(count: int) -> list[dict[str, t.Any]]:
 
 def test_roles_are_made_and_then_left_alone(iam: Iam) -> None:
     plain = workload(name="plain")
-    settings = {
+    settings: dict[str, t.Any] = {
         "path": "/apps/",
         "description": "Reads",
         "boundary": READ_ONLY,
@@ -199,7 +199,12 @@ def test_an_unchanged_role_costs_three_calls_and_one_for_each_inline_policy_of_o
 def test_drift_of_each_setting_is_seen_shown_and_put_right(
     iam: Iam, drift: t.Callable[[t.Any], t.Any], change: str, writes: list[str]
 ) -> None:
-    settings = {"description": "Reads", "max_session_duration": 7200, "boundary": READ_ONLY, "tags": {"team": "a"}}
+    settings: dict[str, t.Any] = {
+        "description": "Reads",
+        "max_session_duration": 7200,
+        "boundary": READ_ONLY,
+        "tags": {"team": "a"},
+    }
     declared = workload(**settings, inline_policy=POLICY)
     iam.run(declared)
     drift(iam.client)
@@ -326,7 +331,7 @@ def test_credentials_of_another_account_make_no_roles(iam: Iam) -> None:
 
 def test_one_role_that_fails_hinders_no_other_and_the_next_run_goes_on(iam: Iam) -> None:
     workloads = many(5)
-    limited = limited_caller(t.cast("t.Any", iam), "iam:AttachRolePolicy", f"{ROLE}app-2")
+    limited: dict[str, t.Any] = limited_caller(t.cast("t.Any", iam), "iam:AttachRolePolicy", f"{ROLE}app-2")
     iam.sandbox.clear_calls()
     result = iam.run(*workloads, **limited)
     assert result["failed"] and result["changed"]
@@ -455,7 +460,7 @@ def test_cleaning_leaves_what_is_to_be_there_as_it_is(iam: Iam) -> None:
 
 
 def test_purge_takes_only_what_is_ours_of_this_cluster_and_undeclared(iam: Iam) -> None:
-    other = {"cluster_arn": CLUSTER.replace("shop", "other")}
+    other: dict[str, t.Any] = {"cluster_arn": CLUSTER.replace("shop", "other")}
     iam.run(workload("a"), workload("x", name="x"), workload("y", namespace="team-b", name="y"))
     iam.run(workload("z", name="z"), workload("x", name="x"), **other)
     lookalike = {**iam.statements("y")[0], "Sid": "PodIdentityTeamBY00000000"}
@@ -514,3 +519,15 @@ def test_a_given_role_is_not_touched_and_what_it_needs_is_said(iam: Iam) -> None
     [role] = result["roles"]
     assert role["arn"] == f"{ROLE}theirs" and role["role_id"] is None
     assert f"must allow sts:AssumeRole and sts:TagSession on {ROLE}target" in role["findings"][0]
+
+
+# --- limits of the account --------------------------------------------------------------------------------------------
+
+
+def test_a_quota_that_is_lower_than_declared_is_told_as_such(iam: Iam) -> None:
+    workloads = [workload(f"app-{number}") for number in range(9)]
+    iam.run(workloads[0])
+    result = iam.run(*workloads, trust_size_limit=8192)
+    assert result["failed"] and result["failed_roles"][0]["code"] == "LimitExceeded"
+    assert "A quota of IAM is used up; set trust_size_limit to the account's quota" in result["msg"]
+    assert len(iam.statements("app")) == 1

@@ -7,11 +7,13 @@ from __future__ import annotations
 import copy
 import json
 import pathlib
+import re
 import typing as t
 
 import pytest
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof import pod_identity_proof
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof_report import pod_identity_proof_report
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis import call_causes
 
 Json = dict[str, t.Any]
 
@@ -174,20 +176,46 @@ def addon(arn: str | None = "arn:aws:eks:x", status: str | None = "ACTIVE", issu
     return {"changed": False, "addon": {"arn": arn, "status": status, "health": {"issues": list(issues)}}}
 
 
-def agents(*nodes: str) -> Json:
-    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+def agents(*nodes: str, since: str = "2026-11-01T00:00:00Z") -> Json:
+    ready = {"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": since}]}
     return {"resources": [{"spec": {"nodeName": node}, "status": ready} for node in nodes]}
 
 
-def role(trust: t.Any = TRUST, policies: t.Sequence[str] = (), arn: str = ROLE_ARN) -> Json:
-    """The registered result of a loop over iam_role_info."""
-    found = {
-        "arn": arn,
-        "assume_role_policy_document": trust,
-        "managed_policies": [{"policy_name": name} for name in policies],
-        "inline_policies": ["extra"] if policies else [],
+def role(trust: t.Any = TRUST, policies: t.Sequence[str] = (), arn: str = ROLE_ARN, inline: Json | None = None) -> Json:
+    """One role as eks_pod_identity_role_info returns it."""
+    documents = {"extra": {}} if policies and inline is None else inline or {}
+    managed = {f"arn:aws:iam::aws:policy/{name}": name for name in policies}
+    return {"arn": arn, "trust_policy": trust, "managed_policies": managed, "inline_policies": documents}
+
+
+def agent_pod(node: str, **container: Json) -> Json:
+    """One that is not ready."""
+    return {"spec": {"nodeName": node}, "status": {"conditions": [], "containerStatuses": [container]}}
+
+
+def special(compute_type: str) -> Json:
+    """The verification's node, of a compute type without agents."""
+    labels = {"eks.amazonaws.com/compute-type": compute_type}
+    return {"resources": [{"metadata": {"name": NODE, "labels": labels}}]}
+
+
+def webhook(*expressions: Json) -> Json:
+    """The webhook's configuration with a namespaceSelector."""
+    own = {"name": "iam-for-pods.amazonaws.com", "namespaceSelector": {"matchExpressions": list(expressions)}}
+    return {"resources": [{"webhooks": [{"name": "other", "namespaceSelector": {}}, own]}]}
+
+
+def network_policy(name: str, **spec: t.Any) -> Json:
+    """One with egress for all pods of the namespace, and no rule that lets anything out."""
+    return {
+        "metadata": {"name": name, "namespace": "team-a"},
+        "spec": {"podSelector": {}, "policyTypes": ["Egress"], **spec},
     }
-    return {"results": [{"item": arn.rpartition("/")[2], "iam_roles": [found]}]}
+
+
+def roles(*found: Json, missing: t.Sequence[str] = (), unread: t.Sequence[Json] = ()) -> Json:
+    """The registered result of a loop over accounts."""
+    return {"results": [{"item": ACCOUNT, "roles": list(found), "missing": list(missing), "unread": list(unread)}]}
 
 
 def judge(seen: Json, workload: Json | None = None) -> Json:
@@ -199,6 +227,51 @@ def judge(seen: Json, workload: Json | None = None) -> Json:
 UNREACHABLE = without_identity(
     "Error when retrieving credentials from container-role: Error retrieving metadata: Received error when attempting "
     'to retrieve container metadata: Could not connect to the endpoint URL: "http://169.254.170.23/v1/credentials"'
+)
+SLOW = without_identity(
+    "Error when retrieving credentials from container-role: Error retrieving metadata: Received error when attempting "
+    'to retrieve container metadata: Read timeout on endpoint URL: "http://169.254.170.23/v1/credentials"'
+)
+STARTED = {
+    "containerStatuses": [
+        {
+            "name": "prove",
+            "state": {"terminated": {"startedAt": "2026-11-23T10:15:30Z", "message": json.dumps(UNREACHABLE)}},
+        }
+    ]
+}
+NOT_AUTHORIZED = "not authorized to perform: s3:X on resource: y"
+EXTERNAL_ID = f"eu-west-1/{ACCOUNT}/example/team-a/app"
+CHAINED = {**ASSOCIATION, "target_role_arn": TARGET_ARN, "external_id": EXTERNAL_ID}
+ASSOCIATION_OF_APPS = {**ASSOCIATION, "service_account": "apps"}
+SOURCE = role(
+    inline={
+        "target": {
+            "Statement": {"Effect": "Allow", "Action": ["sts:AssumeRole", "sts:TagSession"], "Resource": TARGET_ARN}
+        }
+    }
+)
+TARGET = role(
+    {
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
+                "Action": "sts:AssumeRole",
+                "Condition": {
+                    "ArnEquals": {"aws:PrincipalArn": ROLE_ARN},
+                    "StringEquals": {"sts:ExternalId": EXTERNAL_ID},
+                },
+            },
+            {
+                "Effect": "Allow",
+                "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
+                "Action": "sts:TagSession",
+                "Condition": {"ArnEquals": {"aws:PrincipalArn": ROLE_ARN}},
+            },
+        ]
+    },
+    arn=TARGET_ARN,
 )
 REFUSED = agent_says(
     "[req-1]: (AccessDeniedException): Unauthorized Exception! EKS does not have permissions to assume the associated "
@@ -321,6 +394,45 @@ CASES: list[tuple[str, Json, list[str]]] = [
     ("not_injected", with_document(document(**NOT_INJECTED)), ["did not see the association yet"]),
     (
         "not_injected",
+        with_document(document(**NOT_INJECTED), surroundings={"webhook": webhook()}),
+        ["did not see the association yet"],
+    ),
+    (
+        "webhook_missing",
+        with_document(document(**NOT_INJECTED), surroundings={"webhook": {"resources": []}}),
+        ["has no MutatingWebhookConfiguration pod-identity-webhook"],
+    ),
+    (
+        "webhook_changed",
+        with_document(
+            document(**NOT_INJECTED),
+            surroundings={
+                "webhook": webhook({"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["team-b"]})
+            },
+        ),
+        ["namespaceSelector", "team-a"],
+    ),
+    (
+        "injection_skipped",
+        with_document(document(**{**NOT_INJECTED, "variables": ["AWS_CONTAINER_CREDENTIALS_FULL_URI"]})),
+        ["AWS_CONTAINER_ variable"],
+    ),
+    (
+        "injection_skipped",
+        observed(
+            pods={
+                "resources": [
+                    pod(
+                        document(**NOT_INJECTED),
+                        metadata={"annotations": {"eks.amazonaws.com/skip-containers": "proxy,prove"}},
+                    )
+                ]
+            }
+        ),
+        ["annotation eks.amazonaws.com/skip-containers"],
+    ),
+    (
+        "injection_skipped",
         observed(
             pods={
                 "resources": [
@@ -404,6 +516,75 @@ CASES: list[tuple[str, Json, list[str]]] = [
         [NODE],
     ),
     (
+        "agent_not_on_node",
+        with_document(UNREACHABLE, surroundings={"addon": addon(), "agent_pods": {"resources": [agent_pod(NODE)]}}),
+        [NODE],
+    ),
+    (
+        "agent_crashing",
+        with_document(
+            UNREACHABLE,
+            surroundings={
+                "addon": addon(status="DEGRADED"),
+                "agent_pods": {
+                    "resources": [
+                        agent_pod(
+                            NODE,
+                            state={"waiting": {"reason": "CrashLoopBackOff"}},
+                            lastState={"terminated": {"exitCode": 1, "message": "cannot assign requested address"}},
+                        )
+                    ]
+                },
+            },
+        ),
+        [NODE, "CrashLoopBackOff, exit code 1, cannot assign requested address", "-b 169.254.170.23"],
+    ),
+    (
+        "agent_late",
+        observed(
+            pods={"resources": [pod(UNREACHABLE, status=STARTED)]},
+            surroundings={"addon": addon(), "agent_pods": agents(NODE, since="2026-11-23T10:15:31Z")},
+        ),
+        ["2026-11-23T10:15:31Z", "2026-11-23T10:15:30Z", "Run the verification again"],
+    ),
+    (
+        "node_unsupported",
+        with_document(
+            UNREACHABLE, surroundings={"addon": addon(), "agent_pods": agents("other"), "nodes": special("fargate")}
+        ),
+        [NODE, "fargate", "EC2 nodes"],
+    ),
+    (
+        "node_unsupported",
+        with_document(
+            UNREACHABLE, surroundings={"addon": addon(), "agent_pods": agents("other"), "nodes": special("hybrid")}
+        ),
+        [NODE, "hybrid", "enableCredentialsFile"],
+    ),
+    (
+        "network_policy",
+        with_document(
+            UNREACHABLE,
+            surroundings={
+                "addon": addon(),
+                "agent_pods": agents(NODE),
+                "network_policies": {"results": [{"resources": [network_policy("default-deny")]}]},
+            },
+        ),
+        ["default-deny", "team-a", "169.254.170.23/32"],
+    ),
+    (
+        "eks_auth_unreachable",
+        with_document(SLOW, surroundings={"addon": addon(), "agent_pods": agents(NODE)}),
+        ["gave no answer in time", NODE],
+    ),
+    ("agent_unreachable", with_document(SLOW), [NODE]),
+    (
+        "eks_auth_unreachable",
+        with_document(agent_says("dial tcp: lookup eks-auth.eu-west-1.api.aws: no such host", 500)),
+        ["no such host", "interface endpoint"],
+    ),
+    (
         "node_role_forbidden",
         with_document(
             agent_says(
@@ -414,24 +595,54 @@ CASES: list[tuple[str, Json, list[str]]] = [
         ["example-node", "AmazonEKSWorkerNodePolicy"],
     ),
     ("trust_refused", with_document(REFUSED), ["app-role", "could not be read"]),
-    ("trust_refused", with_document(REFUSED, surroundings={"roles": role()}), ["app-role", "looks right"]),
+    ("assume_refused", with_document(REFUSED, surroundings={"roles": roles(role())}), ["app-role", "looks right"]),
     (
         "trust_refused",
-        with_document(REFUSED, surroundings={"roles": role(arn="arn:aws:iam::999999999999:role/app-role")}),
+        with_document(REFUSED, surroundings={"roles": roles(role(arn="arn:aws:iam::999999999999:role/app-role"))}),
         ["could not be read"],
     ),
     (
-        "trust_refused",
+        "target_permission_missing",
+        with_document(REFUSED, associations=[CHAINED], surroundings={"roles": roles(role())}),
+        ["app-role", "sts:AssumeRole and sts:TagSession", TARGET_ARN],
+    ),
+    (
+        "target_permission_missing",
+        with_document(REFUSED, associations=[CHAINED], surroundings={"roles": roles(role(policies=["A"]), TARGET)}),
+        ["app-role", "its managed policies A were not read"],
+    ),
+    (
+        "target_refused",
+        with_document(REFUSED, associations=[CHAINED], surroundings={"roles": roles(role(policies=["A"]))}),
+        ["app-role", TARGET_ARN, "could not be read"],
+    ),
+    (
+        "target_refused",
+        with_document(REFUSED, associations=[CHAINED], surroundings={"roles": roles(SOURCE, TARGET)}),
+        ["the trust policies look right"],
+    ),
+    (
+        "target_trust_refused",
+        with_document(REFUSED, associations=[CHAINED], surroundings={"roles": roles(SOURCE)}),
+        ["could not be read", "where sts:ExternalId is eu-west-1/"],
+    ),
+    (
+        "target_trust_refused",
         with_document(
             REFUSED,
-            associations=[{**ASSOCIATION, "target_role_arn": TARGET_ARN}],
-            surroundings={"roles": role()},
+            associations=[{**CHAINED, "external_id": "another"}],
+            surroundings={"roles": roles(SOURCE, TARGET)},
         ),
-        ["app-role", "target-role"],
+        ["its condition on sts:ExternalId asks for eu-west-1/", "and EKS sends another"],
+    ),
+    (
+        "target_role_missing",
+        with_document(REFUSED, associations=[CHAINED], surroundings={"roles": roles(SOURCE, missing=[TARGET_ARN])}),
+        [TARGET_ARN, "no such role"],
     ),
     (
         "role_missing",
-        with_document(REFUSED, surroundings={"roles": {"results": [{"item": "app-role", "iam_roles": []}]}}),
+        with_document(REFUSED, surroundings={"roles": roles(missing=[ROLE_ARN])}),
         ["app-role", "no such role"],
     ),
     (
@@ -477,14 +688,44 @@ CASES: list[tuple[str, Json, list[str]]] = [
     (
         "permission_missing",
         with_document(
-            call_outcome(0, "denied", DENIED), surroundings={"roles": role(policies=["AmazonSQSFullAccess"])}
+            call_outcome(0, "denied", DENIED), surroundings={"roles": roles(role(policies=["AmazonSQSFullAccess"]))}
         ),
         ["AmazonSQSFullAccess, extra (inline)"],
     ),
     (
         "permission_missing",
-        with_document(call_outcome(0, "denied", DENIED), surroundings={"roles": role()}),
+        with_document(call_outcome(0, "denied", DENIED), surroundings={"roles": roles(role())}),
         ["no policy is attached"],
+    ),
+    *(
+        (cause, with_document(call_outcome(0, "denied", {**DENIED, "message": f"is {NOT_AUTHORIZED} {words}"})), told)
+        for cause, words, told in [
+            ("boundary_denies", "because no permissions boundary allows the s3:X action", ["permissions boundary of"]),
+            ("session_policy_denies", "with an explicit deny in a session policy", ["session policy of"]),
+            ("organization_denies", "because no service control policy allows the s3:X action", ["organization"]),
+            ("organization_denies", "with an explicit deny in a resource control policy", ["organization"]),
+            ("resource_policy_denies", "because no resource-based policy allows the s3:X action", ["of the resource"]),
+            ("resource_policy_denies", "with an explicit deny in a VPC endpoint policy", ["VPC endpoint"]),
+            ("policy_denies", "with an explicit deny in an identity-based policy", ["Take the Deny for s3:X"]),
+            ("permission_missing", "because no identity-based policy allows the s3:X action", ["allows s3:X"]),
+        ]
+    ),
+    (
+        "session_tags_refused",
+        with_document(
+            call_outcome(0, "denied", {**DENIED, "message": "x is not authorized to perform: sts:TagSession on y"})
+        ),
+        ["disable_session_tags", "app-role"],
+    ),
+    (
+        "session_too_large",
+        with_document(call_outcome(0, "error", {**DENIED, "code": "PackedPolicyTooLarge", "message": "130 %"})),
+        ["130 %", "disable_session_tags"],
+    ),
+    (
+        "association_missing",
+        observed(associations=[], surroundings={"associations": {"associations": [ASSOCIATION_OF_APPS]}}),
+        ["team-a/apps"],
     ),
     (
         "call_failed",
@@ -506,10 +747,15 @@ def test_a_cause_gives_its_own_name_and_says_what_was_seen(cause: str, seen: Jso
 
 
 def test_the_documented_causes_are_those_that_exist() -> None:
-    readme = pathlib.Path(__file__).parents[2] / "roles" / "verify" / "README.md"
-    rows = [line.split("|")[1] for line in readme.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    root = pathlib.Path(__file__).parents[2]
+    readme = (root / "roles" / "verify" / "README.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in readme.splitlines() if line.startswith("| `")]
     documented = {name for row in rows for name in row.split("`")[1::2]}
-    assert documented == {cause for cause, _seen, _told in CASES}
+    sources = (root / "plugins" / "module_utils" / "_diagnosis").glob("*.py")
+    named = {name for path in sources for name in re.findall(r'Cause\(\s*"(\w+)"', path.read_text(encoding="utf-8"))}
+    denials = {name for _words, name, _advice in call_causes.DENIALS} | {call_causes.NOT_ALLOWED[0]}
+    assert documented == (named | denials) - {"unexplained"}
+    assert {cause for cause, _seen, _told in CASES} <= documented
 
 
 def test_what_is_right_is_proven_and_shows_what_was_asked_for() -> None:
@@ -571,7 +817,7 @@ def label(place: str) -> Json:
 
 
 def test_what_could_not_be_looked_up_is_told() -> None:
-    lookups = {"roles": {"results": [{"item": "app-role", "msg": "Failed to get role: AccessDenied iam:GetRole"}]}}
+    lookups = {"roles": roles(unread=[{"arn": ROLE_ARN, "message": "Failed to get role: AccessDenied iam:GetRole"}])}
     assert "AccessDenied iam:GetRole" in judge(with_document(REFUSED, surroundings=lookups))["advice"]
 
 
@@ -609,18 +855,91 @@ def test_what_could_not_be_looked_up_is_told() -> None:
 )
 def test_the_part_of_the_trust_that_refuses_is_named(change: Json, told: str) -> None:
     trust = {"Version": "2012-10-17", "Statement": [{**TRUST["Statement"][0], **change}]}
-    proof = judge(with_document(REFUSED, surroundings={"roles": role(trust)}))
+    proof = judge(with_document(REFUSED, surroundings={"roles": roles(role(trust))}))
     assert proof["cause"]["id"] == "trust_refused"
     assert told in proof["cause"]["text"]
 
 
 def test_conditions_on_session_tags_never_match_when_tags_are_off() -> None:
     association = {**ASSOCIATION, "disable_session_tags": True}
-    proof = judge(with_document(REFUSED, associations=[association], surroundings={"roles": role()}))
+    proof = judge(with_document(REFUSED, associations=[association], surroundings={"roles": roles(role())}))
     assert "session tags disabled" in proof["cause"]["text"]
 
 
 def test_one_statement_that_fits_is_enough() -> None:
     other = {**TRUST["Statement"][0], "Condition": {"StringEquals": {"aws:RequestTag/kubernetes-namespace": "b"}}}
     trust = {"Version": "2012-10-17", "Statement": [other, TRUST["Statement"][0]]}
-    assert "looks right" in judge(with_document(REFUSED, surroundings={"roles": role(trust)}))["cause"]["text"]
+    assert "looks right" in judge(with_document(REFUSED, surroundings={"roles": roles(role(trust))}))["cause"]["text"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        pytest.param({"Principal": {"AWS": "999999999999"}}, f"no statement of it allows {ROLE_ARN}", id="other"),
+        pytest.param({"Principal": {"AWS": "AROAEXAMPLEEXAMPLE123"}}, "a role that was deleted", id="deleted"),
+        pytest.param({"Action": "sts:AssumeRole"}, f"allows {ROLE_ARN} no sts:TagSession", id="no tags"),
+        pytest.param(
+            {"Condition": {"ArnEquals": {"aws:PrincipalArn": SESSION}}}, f"and EKS sends {ROLE_ARN}", id="principal"
+        ),
+        pytest.param(
+            {"Condition": {"StringEquals": {"aws:RequestTag/kubernetes-namespace": "team-b"}}},
+            "asks for team-b",
+            id="tag",
+        ),
+    ],
+)
+def test_the_part_of_the_targets_trust_that_refuses_is_named(change: Json, told: str) -> None:
+    whole = {"Principal": {"AWS": ROLE_ARN}, "Action": ["sts:AssumeRole", "sts:TagSession"]}
+    trust = {"Statement": [{"Effect": "Allow", **whole, **change}]}
+    looked_up = {"roles": roles(SOURCE, role(trust, arn=TARGET_ARN))}
+    proof = judge(with_document(REFUSED, associations=[CHAINED], surroundings=looked_up))
+    assert proof["cause"]["id"] == "target_trust_refused"
+    assert told in proof["cause"]["text"]
+
+
+@pytest.mark.parametrize(
+    ("effects", "cause"),
+    [
+        (["Allow"], "target_refused"),
+        (["Allow", "Deny"], "target_permission_missing"),
+        (["Deny"], "target_permission_missing"),
+    ],
+)
+def test_a_deny_takes_the_source_roles_permission(effects: list[str], cause: str) -> None:
+    statements = [{"Effect": effect, "Action": "sts:*", "Resource": "arn:aws:iam::4444*:role/*"} for effect in effects]
+    looked_up = {"roles": roles(role(inline={"own": {"Statement": statements}}), TARGET)}
+    proof = judge(with_document(REFUSED, associations=[CHAINED], surroundings=looked_up))
+    assert proof["cause"]["id"] == cause
+
+
+@pytest.mark.parametrize(
+    ("spec", "blocks"),
+    [
+        ({}, True),
+        ({"podSelector": {"matchLabels": {"podidentity.eks/workload": "0"}}}, True),
+        ({"podSelector": {"matchLabels": {"app": "other"}}}, False),
+        ({"podSelector": {"matchExpressions": [{"key": "app", "operator": "DoesNotExist"}]}}, True),
+        ({"policyTypes": ["Ingress"]}, False),
+        ({"policyTypes": None, "egress": []}, True),
+        ({"policyTypes": None}, False),
+        ({"egress": [{}]}, False),
+        ({"egress": [{"to": [{"ipBlock": {"cidr": "169.254.170.23/32"}}]}]}, False),
+        ({"egress": [{"to": [{"ipBlock": {"cidr": "fd00:ec2::/64"}}]}]}, False),
+        ({"egress": [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}}]}]}, True),
+        ({"egress": [{"to": [{"namespaceSelector": {}}]}]}, True),
+        ({"egress": [{"ports": [{"port": 443}]}]}, True),
+        ({"egress": [{"ports": [{"port": 1, "endPort": 100}]}]}, False),
+        ({"egress": [{"ports": [{"protocol": "UDP"}]}]}, True),
+    ],
+)
+def test_a_network_policy_is_named_when_it_keeps_the_pod_from_the_agent(spec: Json, blocks: bool) -> None:
+    policies = {"results": [{"resources": [network_policy("limits", **spec)]}]}
+    looked_up = {"addon": addon(), "agent_pods": agents(NODE), "network_policies": policies}
+    proof = judge(with_document(UNREACHABLE, surroundings=looked_up))
+    assert proof["cause"]["id"] == ("network_policy" if blocks else "agent_unreachable")
+
+
+def test_what_one_network_policy_allows_no_other_takes_away() -> None:
+    both = [network_policy("deny"), network_policy("allow", egress=[{}])]
+    looked_up = {"addon": addon(), "agent_pods": agents(NODE), "network_policies": {"results": [{"resources": both}]}}
+    assert judge(with_document(UNREACHABLE, surroundings=looked_up))["cause"]["id"] == "agent_unreachable"

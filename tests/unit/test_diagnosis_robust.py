@@ -86,14 +86,51 @@ OBSERVED: Json = {
                 {"spec": {"nodeName": "node-1"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
             ]
         },
+        "nodes": {
+            "resources": [{"metadata": {"name": "node-1", "labels": {"eks.amazonaws.com/compute-type": "auto"}}}]
+        },
+        "network_policies": {
+            "results": [
+                {
+                    "resources": [
+                        {
+                            "metadata": {"name": "deny", "namespace": "team-a"},
+                            "spec": {
+                                "podSelector": {"matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]},
+                                "policyTypes": ["Egress"],
+                                "egress": [
+                                    {
+                                        "to": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": []}}],
+                                        "ports": [{"port": 80, "endPort": 90}],
+                                    }
+                                ],
+                            },
+                        }
+                    ]
+                }
+            ]
+        },
+        "webhook": {
+            "resources": [
+                {
+                    "webhooks": [
+                        {
+                            "name": "iam-for-pods.amazonaws.com",
+                            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "team-a"}},
+                        }
+                    ]
+                }
+            ]
+        },
+        "associations": {"associations": [{"namespace": "team-a", "service_account": "apps"}]},
         "roles": {
             "results": [
                 {
-                    "item": "app-role",
-                    "iam_roles": [
+                    "item": "111122223333",
+                    "roles": [
                         {
                             "arn": ROLE_ARN,
-                            "assume_role_policy_document": {
+                            "trust_policy": {
                                 "Statement": [
                                     {
                                         "Effect": "Allow",
@@ -103,10 +140,22 @@ OBSERVED: Json = {
                                     }
                                 ]
                             },
-                            "managed_policies": [{"policy_name": "A"}],
-                            "inline_policies": ["B"],
+                            "managed_policies": {"arn:aws:iam::aws:policy/A": "A"},
+                            "inline_policies": {
+                                "B": {
+                                    "Statement": [
+                                        {
+                                            "Effect": "Allow",
+                                            "Action": ["sts:AssumeRole"],
+                                            "Resource": ["arn:aws:iam::*"],
+                                        }
+                                    ]
+                                }
+                            },
                         }
                     ],
+                    "missing": [],
+                    "unread": [{"arn": "", "message": ""}],
                 }
             ]
         },

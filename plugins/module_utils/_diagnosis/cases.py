@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes import IMAGE_REASONS
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes import START_REASONS
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes_running import RunCase
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declaration import Workload
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declaration import read_workloads
@@ -20,6 +18,8 @@ from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observe
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observed import read_pod
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.own_pods import pods_of
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.own_pods import warnings_about
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.pod_causes import IMAGE_REASONS
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.pod_causes import START_REASONS
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import dig
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import kubernetes_words
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import listing

@@ -11,11 +11,11 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes import OLDEST_BOTOCORE
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes import Case
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes import Cause
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes import sdk_too_old
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.case import Case
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.case import Cause
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.own_pods import Target
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.pod_causes import OLDEST_BOTOCORE
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.pod_causes import sdk_too_old
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import kubernetes_words
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import sentence
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes import POD_IDENTITY_METHOD
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.case import POD_IDENTITY_METHOD
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.case import is_met
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.case import results
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes import find_cause
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes import is_met
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes import results
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes_running import RunCase
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes_running import find_running_cause
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declaration import Call

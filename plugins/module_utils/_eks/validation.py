@@ -81,9 +81,9 @@ def role_arn_problems(role_arn: str, option: str, where: str) -> c.Iterator[str]
 
 
 def tags_problems(tags: t.Mapping[str, str], where: str) -> c.Iterator[str]:
-    """Tags over the limits of EKS: 50 of them, 128 characters a key, 256 a value, ``aws:`` is reserved."""
+    """Tags over the limits of EKS and IAM: 50 of them, 128 characters a key, 256 a value, ``aws:`` is reserved."""
     if len(tags) > TAGS_LIMIT:
-        yield f"tags of {where} are {len(tags)}: EKS keeps at most {TAGS_LIMIT} on a resource."
+        yield f"tags of {where} are {len(tags)}: AWS keeps at most {TAGS_LIMIT} on a resource."
     for key, value in tags.items():
         if not 1 <= len(key) <= TAG_KEY_LIMIT:
             yield f"tags of {where} have the key {quoted(key)}: a key has 1 to {TAG_KEY_LIMIT} characters."

@@ -27,7 +27,7 @@ def told(before: Role | None, after: Role | None) -> c.Iterator[str]:
         return
     if before is None:
         yield "create the role"
-    yield from (str(change) for change in differences(before.trust if before else None, after.trust))
+    yield from (str(change) for change in trust.differences(before.trust if before else None, after.trust))
     yield from policy_changes(before, after)
     yield from (f"set tag {key}={value}" for key, value in new_tags(before, after).items() if before is not None)
     for name in SETTINGS if before is not None else ():
@@ -55,30 +55,6 @@ def new_tags(before: Role | None, after: Role) -> dict[str, str]:
     return {key: value for key, value in after.tags.items() if there.get(key) != value}
 
 
-def differences(before: trust.Document | None, after: trust.Document | None) -> c.Iterator[trust.StatementChange]:
-    """Statement by statement what one document has and the other has not."""
-    old, new = labelled(before), labelled(after)
-    for name, statement in old.items():
-        if name not in new:
-            yield trust.StatementChange(statement, None)
-        elif canonical(statement) != canonical(new[name]):
-            yield trust.StatementChange(statement, new[name])
-    yield from (trust.StatementChange(None, statement) for name, statement in new.items() if name not in old)
-
-
-def labelled(document: trust.Document | None) -> dict[str, t.Any]:
-    """Statements by their Sids, or by what they say; those that are called alike are numbered."""
-    found: dict[str, t.Any] = {}
-    for statement in trust.statements_of(document):
-        name = label = trust.label(statement)
-        number = 1
-        while name in found:
-            number += 1
-            name = f"{label} ({number})"
-        found[name] = statement
-    return found
-
-
 def diff(before: Role | None, after: Role | None) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
     """Both sides of a role, setting by setting and statement by statement, with what differs only."""
     return differing(shown(before), shown(after))
@@ -96,8 +72,8 @@ def shown(role: Role | None) -> dict[str, t.Any]:
         "max_session_duration": role.max_session_duration,
         "tags": dict(role.tags),
         "managed_policies": sorted(role.managed_policies.values()),
-        "inline_policies": {name: "not looked at" if one is None else labelled(one) for name, one in policies},
-        "trust": labelled(role.trust),
+        "inline_policies": {name: "not looked at" if one is None else trust.labelled(one) for name, one in policies},
+        "trust": trust.labelled(role.trust),
     }
     return {name: value for name, value in values.items() if value}
 

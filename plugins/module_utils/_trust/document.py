@@ -49,7 +49,6 @@ class TrustPlan:
     """What becomes of one trust policy. ``document`` is None when no statement is left."""
 
     document: dict[str, t.Any] | None
-    changes: tuple[StatementChange, ...] = ()
     findings: tuple[str, ...] = ()
 
 
@@ -115,7 +114,6 @@ def merge_statements(
     pending = {str(statement["Sid"]): statement for statement in wanted}
     ours = frozenset(pending)
     kept: list[Statement] = []
-    changes: list[StatementChange] = []
     findings: list[str] = []
     for before in as_list(observed.get("Statement")):
         if before.get("Sid") in ours:
@@ -123,14 +121,10 @@ def merge_statements(
         else:
             after, found = foreign(before)
             findings += found
-        changed = after is None or canonical(before) != canonical(after)
-        if changed:
-            changes.append(StatementChange(before, after))
         if after is not None:
-            kept.append(after if changed else before)
-    changes += [StatementChange(None, statement) for statement in pending.values()]
+            kept.append(before if canonical(before) == canonical(after) else after)
     kept += pending.values()
-    return TrustPlan(observed | {"Statement": kept} if kept else None, tuple(changes), tuple(findings))
+    return TrustPlan(observed | {"Statement": kept} if kept else None, tuple(findings))
 
 
 def repaired(statement: Statement, repair: bool) -> tuple[Statement | None, list[str]]:
@@ -179,15 +173,35 @@ def open_findings(statement: Statement) -> list[str]:
     ]
 
 
-def remove_statements(document: Document | str | None, sids: t.Collection[str]) -> TrustPlan:
-    """Take the statements with these Sids out and leave every other as it is."""
+def remove_statements(document: Document | str | None, sids: t.Collection[str]) -> dict[str, t.Any] | None:
+    """Take the statements with these Sids out and leave every other as it is; None when none is left."""
     observed = parse(document)
-    statements = as_list(observed.get("Statement"))
-    kept = [statement for statement in statements if statement.get("Sid") not in sids]
-    removed = tuple(StatementChange(item, None) for item in statements if item.get("Sid") in sids)
-    if not removed:
-        return TrustPlan(observed if statements else None)
-    return TrustPlan(observed | {"Statement": kept} if kept else None, removed)
+    kept = [statement for statement in as_list(observed.get("Statement")) if statement.get("Sid") not in sids]
+    return observed | {"Statement": kept} if kept else None
+
+
+def differences(before: Document | None, after: Document | None) -> t.Iterator[StatementChange]:
+    """Statement by statement what one document has and the other has not."""
+    old, new = labelled(before), labelled(after)
+    for name, statement in old.items():
+        if name not in new:
+            yield StatementChange(statement, None)
+        elif canonical(statement) != canonical(new[name]):
+            yield StatementChange(statement, new[name])
+    yield from (StatementChange(None, statement) for name, statement in new.items() if name not in old)
+
+
+def labelled(document: Document | None) -> dict[str, Statement]:
+    """Statements by their Sids, or by what they say; those that are called alike are numbered."""
+    found: dict[str, Statement] = {}
+    for statement in statements_of(document):
+        name = called = label(statement)
+        number = 1
+        while name in found:
+            number += 1
+            name = f"{called} ({number})"
+        found[name] = statement
+    return found
 
 
 def size_problems(document: Document, where: str, limit: int = SIZE_LIMIT) -> list[str]:

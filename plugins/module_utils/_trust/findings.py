@@ -46,11 +46,19 @@ def last_statement(name: str) -> str:
     )
 
 
+def still_given(name: str, users: t.Iterable[Subject]) -> str:
+    """A role whose last trust statement is to go, and that other workloads are given by its ARN."""
+    return (
+        f"Role {name} is given to {', '.join(map(str, users))} by its ARN, so it stays, and so does its last trust "
+        "statement: IAM keeps no trust policy without one."
+    )
+
+
 def not_revoked(name: str, subject: Subject) -> str:
     """Sessions that nobody can tell from those of others."""
     return (
-        f"The sessions that {subject} has from role {name} were not revoked: without session tags they cannot be told "
-        "from those of others who use the role, and end by themselves within hours."
+        f"The sessions that {subject} has from role {name} were not revoked: nothing says that they have session tags, "
+        "without which they cannot be told from those of others; they end by themselves within hours."
     )
 
 

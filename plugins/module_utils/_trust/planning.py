@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.validation import tags_problems
 from ansible_collections.podidentity.eks.plugins.module_utils._trust import changes
 from ansible_collections.podidentity.eks.plugins.module_utils._trust import document as trust
 from ansible_collections.podidentity.eks.plugins.module_utils._trust import findings
@@ -42,6 +43,8 @@ class Request:
     """What the task is to do."""
 
     cluster: Cluster
+    #: The account whose roles these are; the cluster's, but for target roles.
+    account: str
     workloads: tuple[Workload, ...]
     kind: role.Kind = "source"
     state: role.State = "present"
@@ -49,8 +52,6 @@ class Request:
     revoke: bool = False
     #: The point in time before which revoked sessions began, see :func:`revocation.timestamp`.
     now: str = ""
-    #: The account whose target roles these are.
-    account: str = ""
     associations: Associations = dataclasses.field(default_factory=dict)
     #: Whether associations that are not there may be predicted, as in check mode.
     predict: bool = False
@@ -80,10 +81,10 @@ class RolePlan:
 
 def concerned(request: Request, leftovers: Leftovers) -> list[Declared]:
     """The roles that the request is about, those with leftovers at the end."""
-    account = request.account or request.cluster.account
-    declared = role.declared_roles(request.workloads, request.cluster, request.kind, request.state, account)
+    kind, cluster = request.kind, request.cluster
+    declared = role.declared_roles(request.workloads, cluster, kind, request.state, request.account)
     names = {one.name for one in declared}
-    rest = [role.undeclared(name, request.kind, request.cluster, account) for name in leftovers if name not in names]
+    rest = [role.undeclared(name, kind, cluster, request.account) for name in leftovers if name not in names]
     return [*(one for one in declared if is_concerned(one, request, leftovers)), *rest]
 
 
@@ -109,12 +110,11 @@ def find_leftovers(request: Request, listed: t.Iterable[tuple[str, trust.Documen
     :param listed: name and trust policy of all roles of the account.
     """
     present = [one for one in request.workloads if is_present(one)] if request.state != "absent" else []
-    account = request.account or request.cluster.account
     arns = [role.arn_of(workload, request.kind, request.cluster) for workload in present]
     kept = {
         (role.name_of(arn), workload["namespace"], workload["service_account"])
         for workload, arn in zip(present, arns, strict=True)
-        if arn and role.account_of(arn) == account
+        if arn and role.account_of(arn) == request.account
     }
     namespaces = {workload["namespace"] for workload in request.workloads}
     found: dict[str, dict[str, Subject]] = {}
@@ -203,9 +203,10 @@ def plan_trust(
     """The trust policy with the statements of the workloads, and without those that leave."""
     document = before.trust if before else None
     if request.kind == "target":
-        return target.ensure_chains(document, [chain(declared, one, request) for one in declared.workloads], leaving)
+        chains = [chain(declared, workload, request) for workload in declared.workloads]
+        return trust.TrustPlan(target.ensure_chains(document, chains, leaving))
     if not declared.workloads:
-        return trust.remove_statements(document, leaving)
+        return trust.TrustPlan(trust.remove_statements(document, leaving))
     wanted = [
         trust_statement(
             declared.subject(workload),
@@ -215,8 +216,7 @@ def plan_trust(
         for workload in declared.workloads
     ]
     ensured = trust.ensure_statements(document, wanted, repair=before is None or not before.of_cluster)
-    removed = trust.remove_statements(ensured.document, leaving)
-    return trust.TrustPlan(removed.document, (*ensured.changes, *removed.changes), ensured.findings)
+    return trust.TrustPlan(trust.remove_statements(ensured.document, leaving), ensured.findings)
 
 
 def chain(declared: Declared, workload: Workload, request: Request) -> target.Chain:
@@ -247,6 +247,9 @@ def settled(
         return None, said
     if planned.document is not None:
         return dataclasses.replace(before, trust=planned.document), said
+    if declared.given:
+        users = [declared.subject(workload) for workload in declared.given]
+        return before, [*said, findings.still_given(declared.name, users)]
     return (None, said) if before.ours else (before, [*said, findings.last_statement(declared.name)])
 
 
@@ -315,6 +318,7 @@ def problems(plan: RolePlan, declared: Declared, request: Request, known: t.Mapp
         yield from target_problems(plan, declared, request)
     if not plan.before or not trust.same(plan.before.trust, plan.after.trust):
         yield from trust.size_problems(plan.after.trust, f"role {plan.name}", request.trust_limit)
+    yield from tags_problems(declared.tags, f"role {plan.name}")
     yield from findings.unknown_policies(declared, role.unresolved(declared, plan.before, known))
     yield from findings.too_many_policies(plan.before, plan.after, request.policies_limit)
     yield from findings.too_long_policies(plan.before, plan.after)

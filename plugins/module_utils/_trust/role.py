@@ -231,7 +231,7 @@ def target_policy(declared: Declared, before: Role) -> Document | None:
     if declared.kind == "target":
         return present
     if not declared.targets:
-        return trust.remove_statements(present, [sid]).document
+        return trust.remove_statements(present, [sid])
     wanted = {
         "Sid": sid,
         "Effect": "Allow",

@@ -81,7 +81,7 @@ def tags_statement(source_arn: str) -> dict[str, t.Any]:
 
 def ensure_chains(
     document: trust.Document | None, chains: t.Sequence[Chain], leaving: t.Container[str] = ()
-) -> trust.TrustPlan:
+) -> dict[str, t.Any] | None:
     """Merge the statements for associations into a document, and take those with the Sids ``leaving`` out."""
     wanted = [chain_statement(chain) for chain in chains]
     tagged = dict.fromkeys(chain.source_arn for chain in chains if chain.session_tags)
@@ -99,8 +99,7 @@ def ensure_chains(
     }
     out = [sid for sid in (item.get("Sid") for item in before) if sid and (sid in leaving or sid in unneeded)]
     removed = trust.remove_statements(document, out)
-    ensured = trust.merge_statements(removed.document, [*wanted, *map(tags_statement, tagged)])
-    return trust.TrustPlan(ensured.document, (*removed.changes, *ensured.changes))
+    return trust.merge_statements(removed, [*wanted, *map(tags_statement, tagged)]).document
 
 
 def source_of(statement: Statement) -> str:

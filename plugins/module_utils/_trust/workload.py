@@ -12,6 +12,7 @@ import difflib
 import json
 import re
 import typing as t
+import unicodedata
 
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declaration import DeclarationError
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declaration import read_workload
@@ -59,6 +60,9 @@ ROLE_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 ROLE_PATH = re.compile(r"/([!-~]{1,510}/)?")
 POLICY = re.compile(r"(arn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/([!-~]+/)?)?[\w+=,.@-]{1,128}", re.ASCII)
 POLICY_ARN = re.compile(r"arn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/([!-~]+/)?[\w+=,.@-]{1,128}", re.ASCII)
+#: IAM's own patterns and limits (CreateRole, ``Description`` and ``Tag``).
+DESCRIPTION = re.compile("[\t\n\r\x20-\x7e\xa1-\xff]{0,1000}")
+TAG_CHARACTERS = "_.:/=+-@"
 SESSION_SECONDS = (3600, 43200)
 DECLARED_ROLE_KEYS = ("path", "description", "inline_policy", "boundary", "max_session_duration", "tags")
 
@@ -199,9 +203,25 @@ def made_role_problems(role: t.Mapping[str, t.Any], where: str, key: str = "role
         yield f"{where} has {key}.inline_policy {shown(role['inline_policy'])}: give the policy document as a mapping."
     if role.get("boundary") and not POLICY_ARN.fullmatch(str(role["boundary"])):
         yield f"{where} has {key}.boundary {shown(role['boundary'])}: give the ARN of a managed policy."
-    if role.get("tags") is not None and not isinstance(role["tags"], t.Mapping):
-        yield f"{where} has {key}.tags {shown(role['tags'])}: give a mapping of keys to values."
+    if not DESCRIPTION.fullmatch(str(role.get("description") or "")):
+        yield (
+            f"{where} has {key}.description {shown(role['description'])}: use up to 1000 characters, none beyond those "
+            "of Latin-1 (no typographic dashes or quotes)."
+        )
+    yield from tags_problems(role.get("tags"), where, key)
     yield from duration_problems(role.get("max_session_duration"), where, key)
+
+
+def tags_problems(tags: object, where: str, key: str) -> c.Iterator[str]:
+    """Tags that are none, or have characters that IAM takes in no tag."""
+    if tags is None:
+        return
+    if not isinstance(tags, t.Mapping):
+        yield f"{where} has {key}.tags {shown(tags)}: give a mapping of keys to values."
+        return
+    for text in (str(one) for pair in tags.items() for one in pair):
+        if any(unicodedata.category(one)[0] not in "LNZ" and one not in TAG_CHARACTERS for one in text):
+            yield f"{where} has {shown(text)} in {key}.tags: use letters, digits, spaces and any of {TAG_CHARACTERS}"
 
 
 def policies_problems(policies: object, where: str, key: str) -> c.Iterator[str]:

@@ -16,6 +16,7 @@ import typing as t
 import urllib.parse
 from xml.sax.saxutils import escape
 
+from eks_sandbox.aws import iam_lists
 from eks_sandbox.aws import iam_rules
 from eks_sandbox.aws import query
 from eks_sandbox.aws import sts_rules
@@ -97,9 +98,13 @@ class Checks:
             return self._error(error, "iam")
         before = self._before(operation, parsed)
         status, headers, content = handler(form)
-        if status == 200:
-            self._after(operation, parsed, before)
-        return status, headers, content if status == 200 else _in_words_of_aws(content)
+        if status != 200:
+            return status, headers, _in_words_of_aws(content)
+        self._after(operation, parsed, before)
+        try:
+            return status, headers, iam_lists.page_of(self._models["iam"].operation_model(operation), parsed, content)
+        except ServiceError as error:
+            return self._error(error, "iam")
 
     def _error(self, error: ServiceError, service: str) -> Answer:
         answer: Answer = self._iam._error(error.status, error.code, escape(error.message), ns=service)

@@ -53,7 +53,12 @@ def run(module: common.AnsibleEKSModule) -> dict[str, t.Any]:
     with progress.Report(f"roles of cluster {cluster.name}", module.traffic.summary):
         credentials = other_credentials(module)
         iam: IAMClient = module.watched_client("iam", params["concurrency"], **credentials)
-        task = Task(iam, request_of(module, cluster, credentials), params["concurrency"], lambda: eks_client(module))
+        task = Task(
+            iam,
+            request_of(module, cluster, credentials),
+            params["concurrency"],
+            lambda: eks_client(module, credentials),
+        )
         task.observe()
         task.plan()
         if any(plan.action == "create" for plan in task.plans):
@@ -118,10 +123,11 @@ def request_of(module: common.AnsibleEKSModule, cluster: Cluster, credentials: t
     )
 
 
-def eks_client(module: common.AnsibleEKSModule) -> EKSClient:
-    """A client with the task's own credentials, in the cluster's region."""
-    cluster = cluster_of(module.params["cluster_arn"])
-    return t.cast("EKSClient", module.watched_client("eks", module.params["concurrency"], region=cluster.region))
+def eks_client(module: common.AnsibleEKSModule, credentials: t.Mapping[str, t.Any]) -> EKSClient:
+    """A client in the cluster's region."""
+    region = cluster_of(module.params["cluster_arn"]).region
+    client = module.watched_client("eks", module.params["concurrency"], **credentials, region=region)
+    return t.cast("EKSClient", client)
 
 
 # --- whose credentials ------------------------------------------------------------------------------------------------
@@ -188,12 +194,18 @@ class Task:
 
     def _associations_of_others(self, leftovers: Leftovers) -> set[tuple[str, str]]:
         """The associations of these workloads that nobody purges: an add-on's, and those that do not carry our tag."""
-        eks, name = self._eks(), self.request.cluster.name
+        name, mark = self.request.cluster.name, {ownership.TAG: self.request.cluster.name}
+        if self.request.kind == "target":
+            # These credentials may be another account's than the cluster's.
+            known = self.request.associations.items()
+            return {
+                key for key, one in known if one.get("owner_arn") or not mark.items() <= (one.get("tags") or {}).items()
+            }
+        eks = self._eks()
         keys = {(one.namespace, one.service_account) for found in leftovers.values() for one in found.values()}
         summaries = [one for one in list_associations(eks, name) or [] if one.key in keys]
         unowned = [str(one.association_id) for one in summaries if not one.owner_arn]
-        described = describe_associations(eks, name, unowned, self._concurrency)
-        ours = {one.key for one in described if one.carries({ownership.TAG: name})}
+        ours = {one.key for one in describe_associations(eks, name, unowned, self._concurrency) if one.carries(mark)}
         return {one.key for one in summaries} - ours
 
     def plan(self) -> None:

@@ -78,13 +78,10 @@ def settings(before: Role, after: Role) -> c.Iterator[Action]:
         yield Action("put_role_permissions_boundary", {**name, "PermissionsBoundary": after.boundary})
     elif before.boundary and not after.boundary:
         yield Action("delete_role_permissions_boundary", name)
-    updated: dict[str, t.Any] = {}
-    if after.description != before.description:
-        updated["Description"] = after.description
-    if after.max_session_duration != before.max_session_duration:
-        updated["MaxSessionDuration"] = after.max_session_duration
-    if updated:
-        yield Action("update_role", {**name, **updated})
+    described = {"Description": after.description} if after.description != before.description else {}
+    if described or after.max_session_duration != before.max_session_duration:
+        # The API reference says that a duration that is left out becomes an hour.
+        yield Action("update_role", {**name, **described, "MaxSessionDuration": after.max_session_duration})
     tags = changes.new_tags(before, after)
     if tags:
         yield Action("tag_role", {**name, "Tags": tag_list(tags)})
