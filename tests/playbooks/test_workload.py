@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import json
 import pathlib
+import re
 import time
 import typing as t
 
@@ -217,14 +218,22 @@ def test_a_second_run_changes_nothing_and_asks_once(account: Account, story: Sto
 
 def changed() -> list[Workload]:
     """Three more, one that goes and whose role others use, one that goes with its role, and one that is forgotten."""
-    workloads = [one for one in declared() if one["service_account"] not in ("app-6",)]
+    workloads = [one for one in declared() if one["service_account"] != "app-6"]
     for one in workloads:
-        if one["service_account"] in ("app-7", "app-19"):
+        if one["service_account"] in ("app-7", f"app-{COUNT - 1}"):
             one["state"] = "absent"
-    return [*workloads, *(workload(number) for number in (20, 21, 22))]
+    return [*workloads, *added()]
 
 
-GONE = {"team-2/app-6", "team-3/app-7", "team-3/app-19"}
+def added() -> list[Workload]:
+    return [workload(number) for number in range(COUNT, COUNT + 3)]
+
+
+def role_of(name: str) -> str:
+    return f"role-{name.rpartition('-')[2]}"
+
+
+GONE = {"team-2/app-6", "team-3/app-7", f"{TEAMS[(COUNT - 1) % len(TEAMS)]}/app-{COUNT - 1}"}
 SETTINGS: dict[str, t.Any] = {"podidentity_purge": "cluster", "podidentity_revoke_sessions": True, "verify_grace": 0}
 
 
@@ -254,18 +263,20 @@ def test_a_partial_failure_names_every_item_and_the_others_go_on(account: Accoun
     run = story(changed(), **SETTINGS)
     account.sandbox.knobs(faults=[])
     assert run.code == 2
-    added = {name for name in names(changed()) if name.rpartition("-")[2] in ("20", "21", "22")}
-    made = account.associations() & added
-    [roleless] = [name for name in added if f"role-{name.rpartition('-')[2]}" not in account.roles()]
-    [refused] = added - made - {roleless}
-    last = " ".join(run.output[run.output.index("Everything was done") :].split())
-    assert f"iam_role: {roleless}" in last or f"role-{roleless.rpartition('-')[2]}" in last
-    assert f"association: {refused}" in last
-    assert "verify: not proven" in last
+    new = names(added())
+    made = account.associations() & new
+    [roleless] = [name for name in new if role_of(name) not in account.roles()]
+    [refused] = new - made - {roleless}
+    last = " ".join(run.output[run.output.index("Not everything could be done") :].split())
+    iam_role, association, verify = (last.index(f"Phase {name}: ") for name in ("iam_role", "association", "verify"))
+    assert f"role {role_of(roleless)}: " in last[iam_role:association]
+    assert f"{refused}: " in last[association:verify]
+    [told] = set(re.findall(r"as the report above says: (\S+, \S+)", last[verify:]))
+    assert set(told.split(", ")) == {roleless, refused}
     assert story.proven == {name: name not in (roleless, refused) for name in names(changed()) - GONE}
     # What is declared to go is gone; what is forgotten waits for a run without failures.
     assert account.associations() == (before[0] | made) - GONE | {"team-2/app-6"}
-    assert set(account.service_accounts()) == (set(before[2]) | added) - GONE | {"team-2/app-6"}
+    assert set(account.service_accounts()) == (set(before[2]) | new) - GONE | {"team-2/app-6"}
     assert account.roles() >= {"role-6", "role-shared", "somebody-elses"}
     assert "role-7" not in account.roles()
     assert account.generations() == before[3]
@@ -276,8 +287,8 @@ def test_sessions_of_what_went_are_revoked_and_only_they(account: Account) -> No
     document = account.iam.get_role_policy(RoleName="role-shared", PolicyName=policy)["PolicyDocument"]
     [statement] = document["Statement"]
     assert statement["Effect"] == "Deny"
-    assert "app-19" in json.dumps(statement["Condition"])
-    assert "app-18" not in json.dumps(document)
+    assert f"app-{COUNT - 1}" in json.dumps(statement["Condition"])
+    assert f"app-{COUNT - 2}" not in json.dumps(document)
 
 
 def test_the_next_run_finishes_the_rest_and_purges(account: Account, story: Story) -> None:
@@ -288,7 +299,7 @@ def test_the_next_run_finishes_the_rest_and_purges(account: Account, story: Stor
     assert account.associations() == left | {"team-0/theirs"}
     assert set(account.service_accounts()) == left | {"team-0/theirs"}
     assert not {"role-6", "role-7"} & account.roles()
-    assert account.roles() >= {"role-shared", "somebody-elses", "role-20", "role-21", "role-22"}
+    assert account.roles() >= {"role-shared", "somebody-elses", *map(role_of, names(added()))}
     assert account.generations() == dict.fromkeys(EARLY, 2)
 
 
