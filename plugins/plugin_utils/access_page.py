@@ -16,6 +16,7 @@ from ..module_utils._access.objects import rank
 from ..module_utils._access.permissions import wildcards
 from ..module_utils._access.reports import over_clusters
 from ..module_utils._access.reports import summary
+from .access_picture import SLICE
 from .access_picture import picture
 
 TEMPLATE = pathlib.Path(__file__).with_name("access_page.html.j2")
@@ -90,6 +91,7 @@ def as_page(reports: t.Iterable[t.Any], title: str, generated: str = "") -> str:
         rows=[(report["cluster"], item) for report in known for item in report["access"]],
         groups=finding_groups(known),
         picture=picture(known),
+        slice=SLICE,
         wildcards=wildcards,
         titles=TITLES,
         words=WORDS,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import os.path
 import statistics
 import typing as t
@@ -22,8 +23,6 @@ from ..module_utils._access.permissions import wildcards
 if t.TYPE_CHECKING:
     import collections.abc as c
 
-#: How many nodes a column shows before it groups them.
-MOST_NODES = 60
 #: Sizes are in units of the picture, in which letters of a fixed width are LETTER wide.
 LETTER = 7.4
 SMALL_LETTER = 6.3
@@ -31,6 +30,8 @@ GAP = 8
 #: Height of a node with a name alone, and with a second line.
 LOW, HIGH = 26, 42
 HEADER = 34
+#: How much of its height a page of paper takes.
+SLICE = 780
 PADDING = 12
 #: Room for the mark of a severity at the right.
 MARK = 22
@@ -53,17 +54,15 @@ class Column:
     name: str
     x: int
     width: int
-
-    @property
-    def middle(self) -> float:
-        return self.x + self.width / 2
+    #: How many nodes it shows before it groups them.
+    most: int
 
 
 COLUMNS = (
-    Column("Clusters", 0, 196),
-    Column("Workloads", 260, 288),
-    Column("Roles", 612, 296),
-    Column("Policies", 972, 268),
+    Column("Clusters", 0, 196, 60),
+    Column("Workloads", 260, 288, 60),
+    Column("Roles", 612, 296, 60),
+    Column("Policies", 972, 268, 40),
 )
 WIDTH = COLUMNS[-1].x + COLUMNS[-1].width
 
@@ -150,7 +149,12 @@ class Picture:
     grouped: bool
     columns: tuple[Column, ...] = COLUMNS
     width: int = WIDTH
-    header: int = HEADER
+
+    @property
+    def slices(self) -> list[float]:
+        """Where it is cut for pages of paper. They overlap, so that every node is whole on one of them."""
+        step = SLICE - HIGH - GAP
+        return [float(step * number) for number in range(max(1, math.ceil((self.height - HIGH - GAP) / step)))]
 
 
 #: Of one workload, the things that it leads to, column by column; policies may be none or many.
@@ -281,7 +285,7 @@ def grouped(columns: t.Sequence[dict[Key, Thing]], chains: t.Sequence[Chain]) ->
             groups: Groups = {}
             for thing in things.values():
                 groups.setdefault(way(thing), []).append(thing)
-            if len(groups) <= MOST_NODES:
+            if len(groups) <= COLUMNS[level].most:
                 break
         found.append(groups)
     return found
