@@ -29,7 +29,7 @@ options:
       - C(objects) is the list of a ConfigMap and a Job for each workload, C(applied), C(pods) and C(logs) are the
         registered results of applying them, listing their pods and reading their logs.
       - C(surroundings) is what was looked up after a failure, as registered results under C(addon), C(agent_pods),
-        C(roles) and C(events).
+        C(nodes), C(network_policies), C(webhook), C(associations), C(roles), C(inline_policies) and C(events).
     type: dict
     required: true
 seealso:
@@ -142,6 +142,10 @@ _value:
     proven:
       description: Whether the identity is the association's and every call went as declared.
       type: bool
+    warnings:
+      description: What may fail workloads with another SDK than boto3, one sentence each. Only where there are any.
+      type: list
+      elements: str
     cause:
       description: Where not proven, C(id), a name that stays the same over releases, and C(text), one sentence.
       type: dict

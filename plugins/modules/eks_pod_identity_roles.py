@@ -70,7 +70,7 @@ options:
     description:
       - The cluster's associations as M(podidentity.eks.eks_pod_identity_association_info#module) returns them, for
         O(kind=target). Read are C(namespace), C(service_account), C(role_arn), C(external_id) and
-        C(disable_session_tags).
+        C(disable_session_tags), and with O(purge) also C(owner_arn) and C(tags).
       - A target role trusts the source role only with the external ID of the association, which EKS makes with it. So
         the association comes first. In check mode it need not be there, its external ID is predicted then.
     type: list
@@ -84,6 +84,11 @@ options:
         collection makes for this cluster, namespace and service account. Statements that do not tell the workload in
         their conditions, which are those of C(trust=open) and, for O(kind=source), those of associations without
         session tags, cannot be found so; declare such a workload with C(state=absent).
+      - A workload stays whose association belongs to an EKS add-on, or does not carry the tag
+        C(podidentity.eks/cluster) with the cluster's name, because somebody else has declared it then.
+        RV(findings) names it. To see that, the cluster's associations are listed where there is something to purge,
+        and with O(kind=target) those of O(associations) are read. Associations of ours are no hindrance; let them be
+        purged first.
       - What else the roles under O(state=absent) says holds here too.
     type: str
     choices: [none, namespace, cluster]

@@ -63,11 +63,10 @@ class ForeignWebhook:
     def register(self, cluster: Cluster, name: str, namespace: str) -> None:
         """Ask it about pods of this namespace; that it cannot be asked is an error."""
         admission = kubernetes.client.AdmissionregistrationV1Api(cluster.api)
-        url = f"https://127.0.0.1:{self._server.server_address[1]}/"
         webhook = {
             "name": f"{name}.example.com",
             "admissionReviewVersions": ["v1"],
-            "clientConfig": {"url": url, "caBundle": self._authority},
+            "clientConfig": self.address(),
             "failurePolicy": "Fail",
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
             "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
@@ -79,6 +78,10 @@ class ForeignWebhook:
             admission.delete_mutating_webhook_configuration(name)
 
         self._registered = remove
+
+    def address(self) -> dict[str, str]:
+        """Where it is and by whose certificate, as a webhook's configuration has it."""
+        return {"url": f"https://127.0.0.1:{self._server.server_address[1]}/", "caBundle": self._authority}
 
     def answer(self, review: dict[str, t.Any]) -> bytes:
         """The AdmissionReview with its response."""

@@ -17,6 +17,7 @@ import botocore.exceptions
 import pytest
 from conformance.conftest import QUICK
 from conformance.conftest import Account
+from conformance.conftest import allow
 from conformance.conftest import refused
 from conformance.kubernetes_cluster import Cluster
 from conformance.kubernetes_cluster import cluster
@@ -80,6 +81,21 @@ def test_a_pattern_counts_the_calls_of_all_its_operations(account: Account) -> N
         account.eks.describe_cluster(name="none")
     with refused("ServerException", status=500):
         account.eks.list_addons(clusterName="none")
+
+
+def test_a_fault_may_be_meant_for_one_caller(account: Account) -> None:
+    fault = {
+        "operation": "ListClusters",
+        "code": "ServiceUnavailableException",
+        "caller": "*:user/unlucky",
+        "calls": [1],
+    }
+    account.sandbox.knobs(faults=[fault])
+    account.eks.list_clusters()
+    unlucky = account.sandbox.client("eks", **account.user("unlucky", allow("eks:ListClusters")))
+    with refused("ServiceUnavailableException", status=503):
+        unlucky.list_clusters()
+    unlucky.list_clusters()
 
 
 def test_a_share_of_the_calls_fails_in_the_same_way_each_time(account: Account) -> None:

@@ -116,6 +116,39 @@ def test_transitive_tags_go_on_to_the_next_role(account: Account) -> None:
         assume(account, first, Tags=tags({"team": "a"}), TransitiveTagKeys=["another"])
 
 
+@pytest.mark.parametrize(
+    ("resource", "condition", "allowed"),
+    [
+        ("${aws:PrincipalTag/team}/*", {}, True),
+        ("${aws:principaltag/TEAM}/*", {}, True),
+        ("${aws:PrincipalTag/none}/*", {}, False),
+        ("${aws:PrincipalTag/none, 'a'}/*", {}, True),
+        ("${*}/*", {}, False),
+        ("*", {"StringEquals": {"aws:PrincipalTag/team": "${aws:PrincipalTag/team}"}}, True),
+        ("*", {"StringEquals": {"aws:PrincipalTag/team": ["${aws:PrincipalTag/none}", "b"]}}, False),
+    ],
+)
+def test_variables_in_a_policy_are_those_of_the_session(
+    account: Account, resource: str, condition: dict[str, t.Any], allowed: bool
+) -> None:
+    account.sandbox.client("s3").create_bucket(
+        Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+    )
+    for key in ("a/report", "b/report"):
+        account.sandbox.client("s3").put_object(Bucket="bucket", Key=key, Body=b"x")
+    permission = allow("s3:GetObject", resource=f"arn:aws:s3:::bucket/{resource}", Condition=condition)
+    session = assume(account, role(account, "reader", permission), Tags=tags({"team": "a"}))
+    s3 = account.sandbox.client("s3", **keys_of(session))
+    if allowed:
+        assert s3.get_object(Bucket="bucket", Key="a/report")["Body"].read() == b"x"
+    for key in ("b/report",) if resource != "*" else ():
+        with refused("AccessDenied", status=403):
+            s3.get_object(Bucket="bucket", Key=key)
+    if not allowed:
+        with refused("AccessDenied", status=403):
+            s3.get_object(Bucket="bucket", Key="a/report")
+
+
 def test_transitive_tags_need_a_role_that_lets_sessions_be_tagged(account: Account) -> None:
     closed = role(account, "closed", Action="sts:AssumeRole")
     first = role(account, "first", allow("sts:*"))
@@ -173,3 +206,40 @@ def test_a_permissions_boundary_limits_users_and_roles(account: Account) -> None
     account.iam.put_user_permissions_boundary(UserName="bound", PermissionsBoundary=read)
     with refused("AccessDeniedException", "eks:ListClusters", status=403):
         account.sandbox.client("eks", **user).list_clusters()
+
+
+@pytest.mark.parametrize(
+    ("kind", "explicit", "words"),
+    [
+        ("boundary", False, "because no permissions boundary allows the s3:CreateBucket action"),
+        ("boundary", True, "with an explicit deny in a permissions boundary"),
+        ("session", False, "because no session policy allows the s3:CreateBucket action"),
+        ("session", True, "with an explicit deny in a session policy"),
+        ("identity", False, "because no identity-based policy allows the s3:CreateBucket action"),
+        ("identity", True, "with an explicit deny in an identity-based policy"),
+        ("bucket", True, "with an explicit deny in a resource-based policy"),
+    ],
+)
+def test_a_denial_names_the_kind_of_policy_that_denied(account: Account, kind: str, explicit: bool, words: str) -> None:
+    narrow = [allow("s3:ListAllMyBuckets")]
+    if explicit:
+        narrow = [allow("*"), {"Effect": "Deny", "Action": ["s3:CreateBucket", "s3:ListBucket"], "Resource": "*"}]
+    document = json.dumps({"Version": "2012-10-17", "Statement": narrow})
+    arn = role(account, "denied", *(narrow if kind == "identity" else [allow("s3:*")]))
+    if kind == "boundary":
+        policy = account.iam.create_policy(PolicyName="narrow", PolicyDocument=document)["Policy"]["Arn"]
+        account.iam.put_role_permissions_boundary(RoleName="denied", PermissionsBoundary=policy)
+    s3 = account.sandbox.client(
+        "s3", **keys_of(assume(account, arn, **({"Policy": document} if kind == "session" else {})))
+    )
+    assert "Buckets" in s3.list_buckets()
+    if kind == "bucket":
+        s3.create_bucket(Bucket="closed", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::closed"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [deny]})
+        account.sandbox.client("s3").put_bucket_policy(Bucket="closed", Policy=policy)
+        with refused("AccessDenied", words, status=403):
+            s3.list_objects_v2(Bucket="closed")
+    else:
+        with refused("AccessDenied", words, status=403):
+            s3.create_bucket(Bucket="must-not-exist")

@@ -13,8 +13,10 @@ import typing as t
 import pytest
 from ansible_collections.podidentity.eks.plugins.module_utils._eks import limiter
 from ansible_collections.podidentity.eks.plugins.module_utils._eks import traffic
+from ansible_collections.podidentity.eks.plugins.module_utils._eks import waiters
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.role import applying
 from iam_roles import make_role
+from modules.associations import limited_caller
 from modules.conftest import Result
 from modules.conftest import RunModule
 from sandbox_process import SandboxProcess
@@ -23,7 +25,7 @@ MODULE = "eks_pod_identity_roles"
 CLUSTER = "arn:aws:eks:eu-west-1:111122223333:cluster/shop"
 ROLE = "arn:aws:iam::111122223333:role/"
 READ_ONLY = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
-POLICY = {
+POLICY: dict[str, t.Any] = {
     "Version": "2012-10-17",
     "Statement": [{"Sid": "Read", "Effect": "Allow", "Action": ["s3:GetObject"], "Resource": "*"}],
 }
@@ -92,7 +94,7 @@ def many(count: int) -> list[dict[str, t.Any]]:
 
 def test_roles_are_made_and_then_left_alone(iam: Iam) -> None:
     plain = workload(name="plain")
-    settings = {
+    settings: dict[str, t.Any] = {
         "path": "/apps/",
         "description": "Reads",
         "boundary": READ_ONLY,
@@ -135,3 +137,385 @@ def test_an_unchanged_role_costs_three_calls_and_one_for_each_inline_policy_of_o
     again = iam.run(*workloads)
     assert not again["changed"]
     assert again["api_calls"] == {**dict.fromkeys(LOOKS, 12), "GetRolePolicy": 12}
+
+
+@pytest.mark.parametrize(
+    ("drift", "change", "writes"),
+    [
+        pytest.param(
+            lambda iam: iam.update_role(RoleName="app", Description="theirs"),
+            "set description to Reads",
+            ["UpdateRole"],
+            id="description",
+        ),
+        pytest.param(
+            lambda iam: iam.update_role(RoleName="app", MaxSessionDuration=3600),
+            "set max_session_duration to 7200",
+            ["UpdateRole"],
+            id="longest session",
+        ),
+        pytest.param(
+            lambda iam: iam.delete_role_permissions_boundary(RoleName="app"),
+            f"set boundary to {READ_ONLY}",
+            ["PutRolePermissionsBoundary"],
+            id="boundary",
+        ),
+        pytest.param(
+            lambda iam: iam.tag_role(RoleName="app", Tags=[{"Key": "team", "Value": "b"}]),
+            "set tag team=a",
+            ["TagRole"],
+            id="tag",
+        ),
+        pytest.param(
+            lambda iam: iam.detach_role_policy(RoleName="app", PolicyArn=READ_ONLY),
+            "attach AmazonS3ReadOnlyAccess",
+            ["AttachRolePolicy"],
+            id="policy detached",
+        ),
+        pytest.param(
+            lambda iam: iam.attach_role_policy(RoleName="app", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess"),
+            "detach AdministratorAccess",
+            ["DetachRolePolicy"],
+            id="policy attached",
+        ),
+        pytest.param(
+            lambda iam: iam.put_role_policy(
+                RoleName="app",
+                PolicyName="podidentity.eks",
+                PolicyDocument=json.dumps(POLICY).replace("GetObject", "PutObject"),
+            ),
+            "write inline policy podidentity.eks",
+            ["PutRolePolicy"],
+            id="inline policy",
+        ),
+        pytest.param(
+            lambda iam: iam.delete_role_policy(RoleName="app", PolicyName="podidentity.eks"),
+            "write inline policy podidentity.eks",
+            ["PutRolePolicy"],
+            id="inline policy deleted",
+        ),
+    ],
+)
+def test_drift_of_each_setting_is_seen_shown_and_put_right(
+    iam: Iam, drift: t.Callable[[t.Any], t.Any], change: str, writes: list[str]
+) -> None:
+    settings: dict[str, t.Any] = {
+        "description": "Reads",
+        "max_session_duration": 7200,
+        "boundary": READ_ONLY,
+        "tags": {"team": "a"},
+    }
+    declared = workload(**settings, inline_policy=POLICY)
+    iam.run(declared)
+    drift(iam.client)
+    predicted = iam.run(declared, check=True)
+    assert predicted["changed"] and predicted["writes"] == []
+    done = iam.run(declared)
+    assert done["updated"] == ["app"]
+    assert done["roles"][0]["changes"] == predicted["roles"][0]["changes"] == [change]
+    assert done["writes"] == writes
+    assert done["diff"] == predicted["diff"] and list(done["diff"]["after"]) == ["app"]
+    assert not iam.run(declared)["changed"]
+
+
+def test_the_diff_shows_statements_and_settings_that_change_and_no_others(iam: Iam) -> None:
+    declared = workload(inline_policy=POLICY, description="Reads", tags={"team": "a"})
+    iam.run(declared)
+    changed = {**POLICY, "Statement": [{**POLICY["Statement"][0], "Resource": "arn:aws:s3:::bucket/*"}]}
+    result = iam.run(workload(inline_policy=changed, description="Reads", tags={"team": "b"}), workload("other"))
+    before, after = result["diff"]["before"]["app"], result["diff"]["after"]["app"]
+    assert before == {
+        "tags": {"team": "a"},
+        "trust": {},
+        "inline_policies": {"podidentity.eks": {"Read": POLICY["Statement"][0]}},
+    }
+    assert after["tags"] == {"team": "b"}
+    assert after["inline_policies"] == {"podidentity.eks": {"Read": changed["Statement"][0]}}
+    [statement] = after["trust"].values()
+    assert statement["Condition"]["StringEquals"]["aws:RequestTag/kubernetes-service-account"] == "other"
+    assert result["diff"]["after_header"] == "roles of cluster shop: 1 to update"
+
+
+def test_a_policy_that_means_the_same_is_not_written(iam: Iam) -> None:
+    iam.run(workload(inline_policy=POLICY))
+    same = {"Version": "2012-10-17", "Statement": {**POLICY["Statement"][0], "Action": "s3:GetObject"}}
+    assert not iam.run(workload(inline_policy=same))["changed"]
+
+
+def test_the_role_of_somebody_else_keeps_all_that_it_has(iam: Iam) -> None:
+    make_role(iam.client, "app", "lambda.amazonaws.com", "AdministratorAccess")
+    iam.client.put_role_policy(RoleName="app", PolicyName="theirs", PolicyDocument=json.dumps(POLICY))
+    [theirs] = iam.statements("app")
+    declared = workload(inline_policy=POLICY)
+    done = iam.run(declared)
+    assert done["writes"] == ["AttachRolePolicy", "PutRolePolicy", "UpdateAssumeRolePolicy"]
+    assert iam.attached("app") == ["AdministratorAccess", "AmazonS3ReadOnlyAccess"]
+    assert set(iam.inline("app")) == {"theirs", "podidentity.eks"}
+    assert iam.statements("app")[0] == theirs and len(iam.statements("app")) == 2
+    assert "Tags" not in iam.role("app")
+    assert not iam.run(declared)["changed"]
+    gone = iam.run(declared, state="absent")
+    assert gone["updated"] == ["app"] and iam.statements("app") == [theirs]
+    assert not iam.run(declared, state="absent")["changed"]
+
+
+def test_the_trust_policy_of_a_guide_is_put_right_and_shown(iam: Iam) -> None:
+    make_role(iam.client, "app", "eks.amazonaws.com")
+    done = iam.run(workload())
+    [old] = done["diff"]["before"]["app"]["trust"].values()
+    [new] = done["diff"]["after"]["app"]["trust"].values()
+    assert old["Principal"] == {"Service": "eks.amazonaws.com"}
+    assert new["Principal"] == {"Service": "pods.eks.amazonaws.com"}
+    [finding] = done["roles"][0]["findings"]
+    assert "trusts eks.amazonaws.com, the EKS control plane" in finding
+    assert iam.statements("app") == [new]
+
+
+# --- refused before anything is written -------------------------------------------------------------------------------
+
+
+def inline(size: int) -> dict[str, t.Any]:
+    return {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:Get*", "Resource": "x" * size}]}
+
+
+@pytest.mark.parametrize(
+    ("workloads", "options", "sentences"),
+    [
+        ([workload(managed_policies=["NoSuchPolicy"])], {}, ["neither AWS nor account 111122223333 has one"]),
+        ([workload(f"app-{number}") for number in range(9)], {}, ["IAM takes 2048"]),
+        (
+            [workload(managed_policies=[f"arn:aws:iam::111122223333:policy/p{number}" for number in range(11)])],
+            {},
+            ["would have 11 managed policies, IAM takes 10"],
+        ),
+        ([workload(inline_policy=inline(10240))], {}, ["IAM takes 10240"]),
+        ([workload(name="a"), workload("b", name="A")], {}, ["differ in upper and lower case only"]),
+        ([], {"cluster_arn": "shop"}, ["cluster_arn: ", "no ARN of an EKS cluster"]),
+        ([], {"concurrency": 0}, ["concurrency: 0"]),
+        ([], {"trust_size_limit": 8193}, ["trust_size_limit: 8193"]),
+        ([], {"assume_role_external_id": "x"}, ["of no use without assume_role_arn"]),
+        ([], {"associations": [{"namespace": "a"}]}, ["associations: number 1 lacks"]),
+        ([workload() | {"state": "gone"}], {}, ["give present or absent"]),
+    ],
+)
+@pytest.mark.parametrize("check", [True, False])
+def test_what_cannot_be_right_is_told_before_the_first_write(
+    iam: Iam, workloads: list[dict[str, t.Any]], options: dict[str, t.Any], sentences: list[str], check: bool
+) -> None:
+    result = iam.run(workload("fine", name="fine"), *workloads, check=check, **options)
+    assert result["failed"] and result["writes"] == []
+    for sentence in sentences:
+        assert sentence in result["msg"]
+    assert iam.names() == []
+
+
+def test_inline_policies_of_others_count_towards_the_limit(iam: Iam) -> None:
+    iam.run(workload())
+    theirs = json.dumps(
+        inline(9000) | {"Statement": [{"Effect": "Allow", "Action": "s3:" + "x" * 9000, "Resource": "*"}]}
+    )
+    iam.client.put_role_policy(RoleName="app", PolicyName="theirs", PolicyDocument=theirs)
+    result = iam.run(workload(inline_policy=inline(2000)))
+    assert result["failed"] and "IAM takes 10240" in result["msg"] and result["writes"] == []
+
+
+def test_credentials_of_another_account_make_no_roles(iam: Iam) -> None:
+    other = CLUSTER.replace("111122223333", "999999999999")
+    result = iam.run(workload(), cluster_arn=other)
+    assert result["failed"] and "credentials are of account 111122223333" in result["msg"]
+    assert result["writes"] == [] and iam.names() == []
+
+
+# --- what goes wrong on the way ---------------------------------------------------------------------------------------
+
+
+def test_one_role_that_fails_hinders_no_other_and_the_next_run_goes_on(iam: Iam) -> None:
+    workloads = many(5)
+    limited: dict[str, t.Any] = limited_caller(t.cast("t.Any", iam), "iam:AttachRolePolicy", f"{ROLE}app-2")
+    iam.sandbox.clear_calls()
+    result = iam.run(*workloads, **limited)
+    assert result["failed"] and result["changed"]
+    assert result["created"] == ["app-0", "app-1", "app-3", "app-4"]
+    [failure] = result["failed_roles"]
+    assert (failure["name"], failure["action"], failure["operation"]) == ("app-2", "create", "attach_role_policy")
+    assert failure["code"] == "AccessDenied"
+    assert failure["cause"] == "The caller may not call iam:AttachRolePolicy"
+    assert failure["advice"] == f"allow it on {ROLE}app-2"
+    assert result["msg"].startswith("1 of 5 changes failed; everything else was done, and the next run goes on")
+    assert "secret" not in json.dumps(result["failed_roles"]).lower()
+    again = iam.run(*workloads)
+    assert again["updated"] == ["app-2"]
+    assert again["roles"][2]["changes"] == ["attach AmazonS3ReadOnlyAccess", "write inline policy podidentity.eks"]
+    assert not iam.run(*workloads)["changed"]
+
+
+OPERATIONS = ("CreateRole", "AttachRolePolicy", "PutRolePolicy", "GetRole", "ListRolePolicies")
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize(("code", "status"), [("Throttling", 400), ("ServiceFailure", 500)])
+def test_a_busy_service_is_asked_again(iam: Iam, operation: str, code: str, status: int) -> None:
+    iam.run(workload(name="there"))
+    fault = {"operation": operation, "code": code, "status": status, "calls": [1, 2]}
+    iam.sandbox.knobs(faults=[fault])
+    result = iam.run(workload(name="there"), workload("new", name="new", inline_policy=POLICY))
+    assert result["created"] == ["new"] and result["api_calls"][operation] >= 3
+    assert result["throttled"]["calls"] == (2 if code == "Throttling" else 0)
+    iam.sandbox.knobs(faults=[])
+    assert not iam.run(workload(name="there"), workload("new", name="new", inline_policy=POLICY))["changed"]
+
+
+@pytest.mark.parametrize(
+    ("operation", "code"),
+    [
+        ("AttachRolePolicy", "NoSuchEntity"),
+        ("PutRolePolicy", "NoSuchEntity"),
+        ("PutRolePolicy", "ConcurrentModification"),
+        ("CreateRole", "ConcurrentModification"),
+    ],
+)
+def test_what_passes_by_itself_is_waited_for(
+    iam: Iam, monkeypatch: pytest.MonkeyPatch, operation: str, code: str
+) -> None:
+    monkeypatch.setattr(waiters, "FIRST_INTERVAL", 0.01)
+    message = "The role with name app cannot be found."
+    iam.sandbox.knobs(
+        faults=[{"operation": operation, "code": code, "status": 404, "calls": [1, 2], "message": message}]
+    )
+    result = iam.run(workload(inline_policy=POLICY))
+    assert result["created"] == ["app"] and result["api_calls"][operation] == 3
+
+
+def test_a_role_that_somebody_makes_meanwhile_is_taken_as_it_is(iam: Iam) -> None:
+    make_role(iam.client, "app", "lambda.amazonaws.com")
+    # The first look finds nothing, as if the role had been made a moment later.
+    message = "The role with name app cannot be found."
+    iam.sandbox.knobs(
+        faults=[{"operation": "GetRole", "code": "NoSuchEntity", "status": 404, "calls": [1], "message": message}]
+    )
+    result = iam.run(workload())
+    assert not result["failed"] and len(iam.statements("app")) == 2
+    assert result["writes"] == ["CreateRole", "AttachRolePolicy", "UpdateAssumeRolePolicy"]
+    assert "Tags" not in iam.role("app")
+    iam.sandbox.knobs(faults=[])
+    assert not iam.run(workload())["changed"]
+
+
+def test_a_role_whose_name_differs_in_case_only_is_told_as_such(iam: Iam) -> None:
+    make_role(iam.client, "App", "lambda.amazonaws.com")
+    result = iam.run(workload())
+    assert result["failed"] and result["failed_roles"][0]["code"] == "EntityAlreadyExists"
+    assert "but for upper and lower case; spell role.name as that role is spelt" in result["msg"]
+
+
+def test_a_policy_that_does_not_exist_by_its_arn_is_told_as_such(iam: Iam, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(applying, "PATIENCE", 0.1)
+    result = iam.run(workload(managed_policies=["arn:aws:iam::111122223333:policy/none"]))
+    assert result["failed"] and "A managed policy does not exist; correct its ARN" in result["msg"]
+
+
+# --- taken away -------------------------------------------------------------------------------------------------------
+
+
+def test_a_role_of_ours_is_deleted_with_all_that_it_has(iam: Iam) -> None:
+    declared = workload(inline_policy=POLICY)
+    iam.run(declared, workload("other", name="other"))
+    iam.client.put_role_policy(RoleName="app", PolicyName="theirs", PolicyDocument=json.dumps(POLICY))
+    iam.client.create_instance_profile(InstanceProfileName="nodes")
+    iam.client.add_role_to_instance_profile(InstanceProfileName="nodes", RoleName="app")
+    gone = declared | {"state": "absent"}
+    predicted = iam.run(gone, check=True)
+    assert predicted["deleted"] == ["app"] and predicted["writes"] == [] and predicted["roles"] == []
+    done = iam.run(gone)
+    assert done["deleted"] == ["app"] and done["diff"] == predicted["diff"]
+    assert done["diff"]["after"] == {} and "trust" in done["diff"]["before"]["app"]
+    assert collections.Counter(done["writes"]) == {
+        "RemoveRoleFromInstanceProfile": 1,
+        "DetachRolePolicy": 1,
+        "DeleteRolePolicy": 2,
+        "DeleteRole": 1,
+    }
+    assert iam.names() == ["other"]
+    again = iam.run(gone)
+    assert not again["changed"] and again["api_calls"] == {"GetRole": 1}
+
+
+def test_an_absent_workload_is_taken_out_of_a_role_that_stays(iam: Iam) -> None:
+    iam.run(workload("a"), workload("b"))
+    result = iam.run(workload("a"), workload("b") | {"state": "absent"})
+    assert result["writes"] == ["UpdateAssumeRolePolicy"]
+    [statement] = iam.statements("app")
+    assert statement["Sid"].startswith("PodIdentityTeamAA")
+    assert iam.attached("app") == ["AmazonS3ReadOnlyAccess"]
+
+
+def test_cleaning_leaves_what_is_to_be_there_as_it_is(iam: Iam) -> None:
+    iam.run(workload("a"), workload("b"), workload("c", name="c"))
+    iam.client.detach_role_policy(RoleName="app", PolicyArn=READ_ONLY)
+    declared = [workload("a"), workload("b") | {"state": "absent"}, workload("new", name="new")]
+    result = iam.run(*declared, state="cleaned", purge="cluster")
+    assert (result["updated"], result["deleted"], result["created"]) == (["app"], ["c"], [])
+    assert iam.attached("app") == [] and iam.names() == ["app"]
+    assert not iam.run(*declared, state="cleaned", purge="cluster")["changed"]
+
+
+def test_purge_takes_only_what_is_ours_of_this_cluster_and_undeclared(iam: Iam) -> None:
+    other: dict[str, t.Any] = {"cluster_arn": CLUSTER.replace("shop", "other")}
+    iam.run(workload("a"), workload("x", name="x"), workload("y", namespace="team-b", name="y"))
+    iam.run(workload("z", name="z"), workload("x", name="x"), **other)
+    lookalike = {**iam.statements("y")[0], "Sid": "PodIdentityTeamBY00000000"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [lookalike]})
+    iam.client.create_role(RoleName="lookalike", AssumeRolePolicyDocument=document)
+    narrow = iam.run(workload("a"), purge="namespace")
+    assert (narrow["updated"], narrow["deleted"]) == (["x"], [])
+    assert len(iam.statements("x")) == 1
+    wide = iam.run(workload("a"), purge="cluster")
+    assert (wide["updated"], wide["deleted"]) == ([], ["y"])
+    assert iam.names() == ["app", "lookalike", "x", "z"]
+    last = iam.run(workload("a"), purge="cluster")
+    assert not last["changed"]
+    assert last["api_calls"] == {"ListRoles": 1, **dict.fromkeys(LOOKS, 1)}
+    everything = iam.run(workload("a"), state="absent", purge="cluster")
+    assert everything["deleted"] == ["app"]
+
+
+def test_a_workload_that_moves_to_another_role_leaves_the_first_one_when_it_is_purged(iam: Iam) -> None:
+    iam.run(workload(name="first"))
+    moved = workload(name="second")
+    assert iam.run(moved)["created"] == ["second"]
+    assert iam.run(moved, state="cleaned", purge="cluster")["deleted"] == ["first"]
+    given = moved | {"role": {"arn": f"{ROLE}second"}}
+    assert not iam.run(given, state="cleaned", purge="cluster")["changed"], "it is in use as it is"
+
+
+# --- target roles of a source role ------------------------------------------------------------------------------------
+
+
+def test_a_role_may_assume_just_its_declared_target_roles(iam: Iam) -> None:
+    targets = {"account": "444455556666", "name": "reports", "path": "/shared/"}
+    first = workload("a") | {"target_role": targets}
+    second = workload("b") | {"target_role_arn": "arn:aws:iam::444455556666:role/other"}
+    iam.run(first, second)
+    [statement] = iam.inline("app")["podidentity.eks-target"]["Statement"]
+    assert statement["Action"] == ["sts:AssumeRole", "sts:TagSession"]
+    assert statement["Resource"] == [
+        "arn:aws:iam::444455556666:role/other",
+        "arn:aws:iam::444455556666:role/shared/reports",
+    ]
+    assert not iam.run(first, second)["changed"]
+    # Another cluster that shares the role has a statement of its own.
+    iam.run(second, cluster_arn=CLUSTER.replace("shop", "other"))
+    assert len(iam.inline("app")["podidentity.eks-target"]["Statement"]) == 2
+    iam.run(workload("a"), workload("b"))
+    assert len(iam.inline("app")["podidentity.eks-target"]["Statement"]) == 1
+    result = iam.run(workload("b"), cluster_arn=CLUSTER.replace("shop", "other"))
+    assert result["writes"] == ["DeleteRolePolicy"] and iam.inline("app") == {}
+
+
+def test_a_given_role_is_not_touched_and_what_it_needs_is_said(iam: Iam) -> None:
+    given = workload() | {"role": {"arn": f"{ROLE}theirs"}, "target_role_arn": f"{ROLE}target"}
+    result = iam.run(given)
+    assert not result["changed"] and result["api_calls"] == {}
+    [role] = result["roles"]
+    assert role["arn"] == f"{ROLE}theirs" and role["role_id"] is None
+    assert f"must allow sts:AssumeRole and sts:TagSession on {ROLE}target" in role["findings"][0]

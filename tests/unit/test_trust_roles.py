@@ -4,22 +4,35 @@
 
 from __future__ import annotations
 
-import copy
+import dataclasses
+import json
 import typing as t
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.podidentity.eks.plugins.filter.pod_identity_role_plans import pod_identity_role_plans
+from ansible_collections.podidentity.eks.plugins.filter.pod_identity_associations import pod_identity_associations
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_trust_policy import pod_identity_trust_policy
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_workload_problems import (
     pod_identity_workload_problems,
 )
+from ansible_collections.podidentity.eks.plugins.module_utils._trust import document as trust
+from ansible_collections.podidentity.eks.plugins.module_utils._trust import planning
+from ansible_collections.podidentity.eks.plugins.module_utils._trust.planning import RolePlan
+from ansible_collections.podidentity.eks.plugins.module_utils._trust.role import Role
+from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import Cluster
+from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import Subject
+from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import statement_id
+from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import trust_statement
+from hypothesis import given
+from hypothesis import strategies as st
 
 ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/shop"
-S3_POLICY = {
-    "policy_name": "AmazonS3ReadOnlyAccess",
-    "policy_arn": "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess",
-}
+SHOP = Cluster.from_arn(ARN)
+AWS = "arn:aws:iam::aws:policy/"
+#: What a list of the account's policies tells.
+KNOWN = {name: f"{AWS}{name}" for name in ("AmazonS3ReadOnlyAccess", "AmazonSQSFullAccess", "Theirs")}
+S3 = f"{AWS}AmazonS3ReadOnlyAccess"
+FOREIGN = {"Sid": "Lambda", "Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:*"}
 Mapping = dict[str, t.Any]
 
 
@@ -28,46 +41,56 @@ def workload(service_account: str = "s3-access-sa", **role: t.Any) -> Mapping:
     return {"namespace": "default", "service_account": service_account, "role": declared}
 
 
-def plan(workloads: list[Mapping], observed: list[Mapping], **options: t.Any) -> list[Mapping]:
-    return pod_identity_role_plans(workloads, observed, ARN, **options)
+def plan(workloads: t.Sequence[Mapping], *observed: Role, arn: str = ARN, **options: t.Any) -> list[RolePlan]:
+    """The plans for the declared roles, and for those with leftovers, in an account with just these roles."""
+    request = planning.Request(cluster=Cluster.from_arn(arn), workloads=tuple(workloads), now=NOW, **options)
+    listed = [(role.name, role.trust) for role in observed]
+    leftovers = planning.find_leftovers(request, listed) if request.purge != "none" else {}
+    found = {role.name: role for role in observed}
+    return [
+        planning.plan_role(declared, found.get(declared.name), request, leftovers, KNOWN)
+        for declared in planning.concerned(request, leftovers)
+    ]
 
 
-def made(workloads: list[Mapping], **changes: t.Any) -> Mapping:
-    """The role as iam_role_info shows it after the plan for an empty account was applied."""
-    (planned,) = plan(workloads, [])
-    return {
-        "role_name": planned["name"],
-        "arn": planned["arn"],
-        "assume_role_policy_document": copy.deepcopy(planned["assume_role_policy_document"]),
-        "managed_policies": [S3_POLICY],
-        "inline_policies": [],
-        "tags": dict(planned["tags"]),
-        "path": "/",
-        "description": planned["description"] or "",
-        "max_session_duration": 3600,
-    } | changes
+NOW = "2026-11-26T10:00:00Z"
+
+
+def made(workloads: t.Sequence[Mapping], **changes: t.Any) -> Role:
+    """The role after the plan for an empty account was applied."""
+    (planned,) = plan(workloads)
+    assert planned.after is not None
+    return dataclasses.replace(planned.after, **changes)
+
+
+def statements(planned: RolePlan) -> list[Mapping]:
+    assert planned.after is not None
+    return [dict(statement) for statement in trust.statements_of(planned.after.trust)]
+
+
+def document(*several: Mapping) -> Mapping:
+    return {"Version": "2012-10-17", "Statement": list(several)}
 
 
 def test_a_role_that_is_not_there_is_created_with_our_tag() -> None:
-    (planned,) = plan([workload(tags={"team": "shop"})], [])
-    assert planned["action"] == "create"
-    assert planned["arn"] == "arn:aws:iam::111122223333:role/EKS-S3-Access-Role"
-    assert planned["tags"] == {"team": "shop", "podidentity.eks/managed": "true"}
-    assert planned["managed_policies"] == ["AmazonS3ReadOnlyAccess"]
-    assert planned["purge_policies"] is True
+    (planned,) = plan([workload(tags={"team": "shop"})])
+    assert planned.action == "create" and planned.after is not None
+    assert planned.arn == planned.after.arn == "arn:aws:iam::111122223333:role/EKS-S3-Access-Role"
+    assert planned.after.tags == {"team": "shop", "podidentity.eks/managed": "true"}
+    assert planned.after.managed_policies == {S3: "AmazonS3ReadOnlyAccess"}
+    assert planned.changes[0] == "create the role" and planned.problems == ()
 
 
 def test_a_role_under_a_path_has_it_in_its_predicted_arn() -> None:
-    (planned,) = plan([workload(path="/apps/")], [])
-    assert planned["arn"] == "arn:aws:iam::111122223333:role/apps/EKS-S3-Access-Role"
-    assert planned["path"] == "/apps/"
+    (planned,) = plan([workload(path="/apps/")])
+    assert planned.arn == "arn:aws:iam::111122223333:role/apps/EKS-S3-Access-Role"
+    assert planned.after is not None and planned.after.path == "/apps/"
 
 
 def test_the_same_declaration_again_changes_nothing() -> None:
     workloads = [workload(), workload("other-sa")]
-    (planned,) = plan(workloads, [made(workloads)])
-    assert planned["action"] == "none"
-    assert planned["changes"] == [] and planned["diff"] == [] and planned["findings"] == []
+    (planned,) = plan(workloads, made(workloads))
+    assert planned.action == "none" and planned.changes == () and planned.findings == ()
 
 
 @pytest.mark.parametrize(
@@ -79,109 +102,319 @@ def test_the_same_declaration_again_changes_nothing() -> None:
         ({"tags": {"team": "shop"}}, "set tag team=shop"),
         ({"managed_policies": ["AmazonS3ReadOnlyAccess", "AmazonSQSFullAccess"]}, "attach AmazonSQSFullAccess"),
         ({"managed_policies": []}, "detach AmazonS3ReadOnlyAccess"),
-        ({"trust": "open"}, "change trust statement"),
+        ({"inline_policy": document(FOREIGN)}, "write inline policy podidentity.eks"),
+        ({"trust": "open"}, "change trust statement PodIdentityDefaultS3AccessSa"),
     ],
 )
 def test_a_difference_is_named(role: Mapping, change: str) -> None:
-    (planned,) = plan([workload(**role)], [made([workload()])])
-    assert planned["action"] == "update"
-    assert len(planned["changes"]) == 1 and planned["changes"][0].startswith(change)
+    (planned,) = plan([workload(**role)], made([workload()]))
+    assert planned.action == "update"
+    assert len(planned.changes) == 1 and planned.changes[0].startswith(change)
+
+
+def test_what_is_not_declared_any_more_is_left_alone_but_for_policies() -> None:
+    before = made([workload(description="Old", max_session_duration=7200, boundary=S3, tags={"a": "b"})])
+    assert plan([workload()], before)[0].action == "none"
+    (planned,) = plan([workload(boundary="", description="")], before)
+    assert planned.changes == ("set description to ", "remove boundary")
 
 
 def test_a_policy_declared_by_its_arn_is_found_attached() -> None:
-    (planned,) = plan([workload(managed_policies=[S3_POLICY["policy_arn"]])], [made([workload()])])
-    assert planned["action"] == "none"
+    (planned,) = plan([workload(managed_policies=[S3])], made([workload()]))
+    assert planned.action == "none"
+
+
+def test_an_unknown_policy_name_is_a_problem_and_an_attached_one_needs_no_list() -> None:
+    (planned,) = plan([workload(managed_policies=["None"])], made([workload()]))
+    assert "neither AWS nor account 111122223333 has one of that name" in planned.problems[0]
+    ours = {"arn:aws:iam::111122223333:policy/apps/Ours": "Ours"}
+    (planned,) = plan([workload(managed_policies=["Ours"])], made([workload()], managed_policies=ours))
+    assert planned.action == "none" and planned.problems == ()
 
 
 def test_a_foreign_role_keeps_its_policies_and_is_not_tagged_as_ours() -> None:
-    foreign = made([workload()], tags={"owner": "them"}, managed_policies=[S3_POLICY | {"policy_name": "Theirs"}])
-    (planned,) = plan([workload(managed_policies=["AmazonSQSFullAccess"])], [foreign])
-    assert planned["changes"] == ["attach AmazonSQSFullAccess"]
-    assert planned["purge_policies"] is False
-    assert "podidentity.eks/managed" not in planned["tags"]
+    foreign = made([workload()], tags={"owner": "them"}, managed_policies={f"{AWS}Theirs": "Theirs"})
+    (planned,) = plan([workload(managed_policies=["AmazonSQSFullAccess"])], foreign)
+    assert planned.changes == ("attach AmazonSQSFullAccess",)
+    assert planned.after is not None and planned.after.tags == {"owner": "them"}
 
 
-def test_the_role_of_a_guide_is_put_right_and_diff_shows_it() -> None:
+def test_the_role_of_a_guide_is_put_right() -> None:
     wrong = {"Effect": "Allow", "Principal": {"Service": "eks.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    observed = made([workload()], assume_role_policy_document={"Version": "2012-10-17", "Statement": [wrong]}, tags={})
-    (planned,) = plan([workload()], [observed])
-    (statement,) = planned["assume_role_policy_document"]["Statement"]
+    (planned,) = plan([workload()], made([workload()], trust=document(wrong), tags={}))
+    (statement,) = statements(planned)
     assert statement["Principal"] == {"Service": "pods.eks.amazonaws.com"}
-    assert [line for line in planned["diff"] if line.startswith("-") and "eks.amazonaws.com" in line]
-    assert len(planned["findings"]) == 1
+    assert len(planned.findings) == 1
+    assert [change.split()[0] for change in planned.changes] == ["remove", "add"]
 
 
 def test_a_cluster_role_keeps_its_trust() -> None:
     wrong = {"Effect": "Allow", "Principal": {"Service": "eks.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    policy = {"policy_name": "AmazonEKSClusterPolicy", "policy_arn": "arn:aws:iam::aws:policy/AmazonEKSClusterPolicy"}
-    observed = made([workload()], assume_role_policy_document={"Statement": [wrong]}, managed_policies=[policy])
-    (planned,) = plan([workload()], [observed])
-    assert planned["assume_role_policy_document"]["Statement"][0] == wrong
+    policies = {f"{AWS}AmazonEKSClusterPolicy": "AmazonEKSClusterPolicy"}
+    (planned,) = plan([workload()], made([workload()], trust=document(wrong), managed_policies=policies))
+    assert statements(planned)[0] == wrong
 
 
 def test_workloads_share_a_role_with_a_statement_each() -> None:
     other = workload("other-sa", managed_policies=["AmazonSQSFullAccess"]) | {"disable_session_tags": True}
-    (planned,) = plan([workload(), other], [])
-    first, second = planned["assume_role_policy_document"]["Statement"]
+    (planned,) = plan([workload(), other])
+    first, second = statements(planned)
     assert len(first["Condition"]["StringEquals"]) == 3 and len(second["Condition"]["StringEquals"]) == 1
-    assert planned["managed_policies"] == ["AmazonS3ReadOnlyAccess", "AmazonSQSFullAccess"]
+    assert planned.after is not None
+    assert list(planned.after.managed_policies.values()) == ["AmazonS3ReadOnlyAccess", "AmazonSQSFullAccess"]
 
 
 def test_a_given_role_is_not_planned() -> None:
     given = {"namespace": "a", "service_account": "b", "role": {"arn": "arn:aws:iam::111122223333:role/x"}}
-    assert plan([given], []) == []
-
-
-def test_too_many_workloads_are_a_problem_of_the_plan() -> None:
-    workloads = [workload(f"worker-{number}") for number in range(9)]
-    (planned,) = plan(workloads, [])
-    assert "IAM takes 2048" in planned["problems"][0]
-    assert plan(workloads, [], size_limit=8192)[0]["problems"] == []
+    assert plan([given]) == []
 
 
 def test_an_inline_policy_is_written_and_taken_away_again() -> None:
-    assert plan([workload(inline_policy={"Statement": []})], [])[0]["inline_policy_state"] == "present"
-    observed = made([workload()], inline_policies=["podidentity.eks", "theirs"])
-    assert plan([workload()], [observed])[0]["inline_policy_state"] == "absent"
-    assert plan([workload()], [made([workload()])])[0]["inline_policy_state"] == "none"
+    policy = document({"Effect": "Allow", "Action": "s3:*", "Resource": "*"})
+    theirs = made([workload()], inline_policies={"podidentity.eks": policy, "theirs": None})
+    (planned,) = plan([workload()], theirs)
+    assert planned.changes == ("remove inline policy podidentity.eks",)
+    assert planned.after is not None and planned.after.inline_policies == {"theirs": None}
 
 
 def test_a_path_cannot_be_changed_and_that_is_said() -> None:
-    (planned,) = plan([workload(path="/apps/")], [made([workload()])])
-    assert planned["action"] == "none" and "IAM cannot change it" in planned["findings"][0]
+    (planned,) = plan([workload(path="/apps/")], made([workload()]))
+    assert planned.action == "none" and "IAM cannot change it" in planned.findings[0]
+
+
+# --- size -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("limit", "fit"), [(2048, 4), (8192, 20)])
+def test_workloads_and_clusters_share_a_role_up_to_the_limit_and_no_further(limit: int, fit: int) -> None:
+    workloads = [workload(f"worker-{number}") for number in range(30)]
+    for count in range(1, 26):
+        (planned,) = plan(workloads[:count], trust_limit=limit)
+        size = trust.size(document(*statements(planned)))
+        assert bool(planned.problems) == (size > limit)
+        assert (count <= fit) == (not planned.problems), (count, size)
+    # The statements of other clusters count as well.
+    there = made(workloads[:fit], trust=document(*statements(plan(workloads[:fit], trust_limit=limit)[0])))
+    (planned,) = plan(workloads[:1], there, arn=ARN.replace("shop", "other"), trust_limit=limit)
+    assert f"IAM takes {limit}" in planned.problems[0] and "a role of their own" in planned.problems[0]
+    assert plan(workloads[:fit], there, trust_limit=limit)[0].problems == ()
+
+
+def test_a_role_that_is_over_the_limit_already_is_no_problem_as_long_as_its_trust_stays() -> None:
+    workloads = [workload(f"worker-{number}") for number in range(9)]
+    there = made(workloads)
+    assert plan(workloads, there)[0].problems == ()
+    assert plan([*workloads, workload("one-more")], there)[0].problems != ()
+
+
+def test_managed_policies_are_counted() -> None:
+    arns = [f"arn:aws:iam::111122223333:policy/p{number}" for number in range(11)]
+    (planned,) = plan([workload(managed_policies=arns)])
+    assert "would have 11 managed policies, IAM takes 10" in planned.problems[0] and "to 20" in planned.problems[0]
+    assert plan([workload(managed_policies=arns)], policies_limit=11)[0].problems == ()
+    assert plan([workload(managed_policies=arns)], made([workload(managed_policies=arns)]))[0].problems == ()
+
+
+# --- conditions that never match --------------------------------------------------------------------------------------
+
+SOURCE = "aws:SourceArn"
+ASSOCIATIONS = "arn:aws:eks:eu-west-1:111122223333:podidentityassociation/shop/*"
+NAMESPACE = "aws:RequestTag/kubernetes-namespace"
+
+
+@pytest.mark.parametrize(
+    ("condition", "tags_off", "why"),
+    [
+        ({"ArnLike": {SOURCE: ASSOCIATIONS}}, False, f"its condition on {SOURCE} asks for {ASSOCIATIONS}"),
+        ({"StringEquals": {"aws:SourceAccount": "999999999999"}}, False, "asks for 999999999999"),
+        ({"StringEquals": {NAMESPACE: "default"}}, True, "session tags disabled"),
+        ({"StringEquals": {NAMESPACE: "default"}}, False, ""),
+        ({"StringEquals": {NAMESPACE: "of-somebody-else"}, "ArnLike": {SOURCE: ASSOCIATIONS}}, False, ""),
+        ({"ArnLike": {SOURCE: "arn:aws:eks:*:111122223333:cluster/other"}}, False, ""),
+        ({"ArnLike": {SOURCE: "arn:aws:eks:*:111122223333:cluster/*"}}, False, ""),
+    ],
+)
+def test_a_statement_that_can_never_match_for_a_workload_is_named(condition: Mapping, tags_off: bool, why: str) -> None:
+    actions = ["sts:AssumeRole", "sts:TagSession"]
+    theirs = {"Sid": "Theirs", "Effect": "Allow", "Principal": {"Service": "pods.eks.amazonaws.com"}, "Action": actions}
+    declared = workload() | {"disable_session_tags": tags_off}
+    (planned,) = plan([declared], made([declared], trust=document(theirs | {"Condition": condition})))
+    assert statements(planned)[0] == theirs | {"Condition": condition}
+    if why:
+        (finding,) = planned.findings
+        assert (
+            finding.startswith("Trust statement Theirs can never match for default/s3-access-sa: ") and why in finding
+        )
+    else:
+        assert planned.findings == ()
+
+
+# --- taken away -------------------------------------------------------------------------------------------------------
 
 
 def test_removal_deletes_our_role_when_nobody_is_left() -> None:
-    (planned,) = plan([workload()], [made([workload()])], state="absent")
-    assert planned["action"] == "delete"
+    (planned,) = plan([workload()], made([workload()]), state="absent")
+    assert planned.action == "delete" and planned.changes == ("delete the role",)
 
 
 def test_removal_leaves_a_shared_role_to_the_others() -> None:
-    observed = made([workload(), workload("other-sa")])
-    (planned,) = plan([workload()], [observed], state="absent")
-    assert planned["action"] == "update"
-    assert (
-        planned["assume_role_policy_document"]["Statement"]
-        == (observed["assume_role_policy_document"]["Statement"][1:])
-    )
+    there = made([workload(), workload("other-sa")])
+    (planned,) = plan([workload()], there, state="absent")
+    assert planned.action == "update"
+    assert statements(planned) == trust.statements_of(there.trust)[1:]
 
 
 def test_removal_never_deletes_a_foreign_role() -> None:
-    (planned,) = plan([workload()], [made([workload()], tags={})], state="absent")
-    assert planned["action"] == "none" and "was not made here" in planned["findings"][0]
+    (planned,) = plan([workload()], made([workload()], tags={}), state="absent")
+    assert planned.action == "none" and "was not made here" in planned.findings[0]
 
 
 def test_removal_of_what_is_not_there_does_nothing() -> None:
-    (planned,) = plan([workload()], [], state="absent")
-    assert planned["action"] == "none" and planned["findings"] == []
-    stripped = made([workload()], assume_role_policy_document={"Statement": [{"Sid": "Theirs"}]})
-    (planned,) = plan([workload()], [stripped], state="absent")
-    assert planned["action"] == "none"
+    (planned,) = plan([workload()], state="absent")
+    assert planned.action == "none" and planned.findings == ()
+    stripped = made([workload()], trust=document(FOREIGN))
+    (planned,) = plan([workload()], stripped, state="absent")
+    assert planned.action == "none"
 
 
-def test_the_filter_refuses_a_wrong_cluster_arn_in_one_sentence() -> None:
+def test_absent_workloads_are_taken_out_and_the_others_stay_as_declared() -> None:
+    gone = workload("other-sa") | {"state": "absent"}
+    there = made([workload(), workload("other-sa")], managed_policies={})
+    (planned,) = plan([workload(), gone], there)
+    assert planned.changes[1:] == ("attach AmazonS3ReadOnlyAccess",) and len(statements(planned)) == 1
+    (cleaned,) = plan([workload(), gone], there, state="cleaned")
+    assert len(cleaned.changes) == 1 and statements(cleaned) == statements(planned)
+    assert plan([workload()], there, state="cleaned") == []
+
+
+SUBJECTS = st.tuples(st.sampled_from(["a", "b", "a-b"]), st.sampled_from(["x", "y", "b-x"]))
+ROLES = st.sampled_from(["one", "two", "three"])
+
+
+@given(st.dictionaries(SUBJECTS, ROLES), st.dictionaries(SUBJECTS, ROLES), st.sampled_from(["namespace", "cluster"]))
+def test_purge_takes_out_exactly_what_is_of_this_cluster_and_undeclared(
+    there: dict[tuple[str, str], str], declared: dict[tuple[str, str], str], purge: str
+) -> None:
+    other = Cluster.from_arn(ARN.replace("shop", "other"))
+    roles = []
+    for name in dict.fromkeys(there.values()):
+        ours = [trust_statement(Subject(SHOP, *names)) for names, role in there.items() if role == name]
+        theirs = [{**one, "Sid": "PodIdentityOfThem"} for one in ours[:1]]
+        foreign = [trust_statement(Subject(other, *names)) for names, role in there.items() if role == name]
+        roles.append(made([workload(name=name)], trust=document(FOREIGN, *ours, *theirs, *foreign)))
+    workloads = [
+        {"namespace": names[0], "service_account": names[1], "role": {"name": role}} for names, role in declared.items()
+    ]
+    namespaces = {names[0] for names in declared}
+    after = {planned.name: planned for planned in plan(workloads, *roles, state="cleaned", purge=purge)}
+    for role in roles:
+        kept = trust.statements_of(after[role.name].after.trust if role.name in after else role.trust)  # type: ignore[union-attr]
+        going = {
+            statement_id(Subject(SHOP, *names))
+            for names, name in there.items()
+            if name == role.name and declared.get(names) != name and (purge == "cluster" or names[0] in namespaces)
+        }
+        expected = [one for one in trust.statements_of(role.trust) if one.get("Sid") not in going]
+        assert json.dumps(kept) == json.dumps(expected)
+
+
+# --- properties -------------------------------------------------------------------------------------------------------
+
+ACTIONS = ["sts:AssumeRole", "sts:TagSession"]
+THEIRS = st.sampled_from(
+    [
+        FOREIGN,
+        {"Effect": "Deny", "Principal": "*", "Action": "sts:AssumeRole"},
+        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111122223333:root"}, "Action": ["sts:AssumeRole"]},
+        {"Effect": "Allow", "Principal": {"Service": "pods.eks.amazonaws.com"}, "Action": ACTIONS},
+        trust_statement(Subject(Cluster.from_arn(ARN.replace("shop", "other")), "a", "b")),
+    ]
+)
+SETTINGS = st.fixed_dictionaries(
+    {},
+    optional={
+        "description": st.sampled_from(["", "One", "Two"]),
+        "boundary": st.sampled_from(["", S3]),
+        "max_session_duration": st.sampled_from([3600, 7200]),
+        "tags": st.dictionaries(st.sampled_from(["a", "b"]), st.sampled_from(["x", 1])),
+        "managed_policies": st.lists(st.sampled_from([*KNOWN, S3]), max_size=3),
+        "inline_policy": st.just(document({"Effect": "Allow", "Action": ["s3:*"], "Resource": "*"})),
+        "trust": st.sampled_from(["scoped", "open"]),
+    },
+)
+WORKLOADS = st.lists(st.sampled_from(["a", "b", "c", "d"]), unique=True, min_size=1).flatmap(
+    lambda names: st.tuples(*(st.tuples(st.just(name), SETTINGS, st.booleans(), st.booleans()) for name in names))
+)
+
+
+def declared_by(drawn: t.Iterable[tuple[str, Mapping, bool, bool]]) -> list[Mapping]:
+    return [
+        workload(name, **role)
+        | {"disable_session_tags": tags_off}
+        | ({"target_role_arn": f"arn:aws:iam::444455556666:role/{name}"} if chained else {})
+        for name, role, tags_off, chained in drawn
+    ]
+
+
+@given(st.lists(THEIRS, max_size=3), st.booleans(), WORKLOADS, WORKLOADS)
+def test_a_plan_that_was_carried_out_leaves_nothing_to_do_and_others_as_they_were(
+    theirs: list[Mapping], ours: bool, first: t.Any, second: t.Any
+) -> None:
+    tags = {"podidentity.eks/managed": "true"} if ours else {"owner": "them"}
+    before = made(declared_by(first), trust=document(*theirs), tags=tags, inline_policies={"theirs": None})
+    declared = declared_by(second)
+    (planned,) = plan(declared, before, trust_limit=8192)
+    assert planned.after is not None
+    assert json.dumps(statements(planned)[: len(theirs)]) == json.dumps(theirs)
+    assert "theirs" in planned.after.inline_policies
+    assert ours or planned.after.managed_policies.items() >= before.managed_policies.items()
+    (again,) = plan(declared, planned.after, trust_limit=8192)
+    assert again.changes == () and again.after == planned.after
+    (gone,) = plan(declared, planned.after, state="absent")
+    if theirs:
+        assert json.dumps(statements(gone)) == json.dumps(theirs)
+    elif ours:
+        assert gone.action == "delete"
+    else:
+        assert gone.action == "none"
+
+
+# --- what follows from a declaration ----------------------------------------------------------------------------------
+
+
+def test_the_associations_that_workloads_declare() -> None:
+    policy = document({"Effect": "Allow", "Action": "s3:*", "Resource": "*"})
+    given = {"arn": "arn:aws:iam::111122223333:role/p/x"}
+    target = {"name": "far", "path": "/p/", "account": "444455556666"}
+    workloads = [
+        workload(path="/apps/") | {"tags": {"a": "b"}, "prove": {}},
+        workload("b", name="known") | {"target_role": target, "disable_session_tags": True, "policy": policy},
+        workload("c") | {"role": given, "target_role_arn": ""},
+        workload("d") | {"target_role": {"name": "near"}},
+        {"namespace": "default", "service_account": "e", "state": "absent"},
+    ]
+    first, second, third, fourth, fifth = pod_identity_associations(workloads, ARN, {"known": "arn:known"})
+    assert first == {
+        "namespace": "default",
+        "service_account": "s3-access-sa",
+        "role_arn": "arn:aws:iam::111122223333:role/apps/EKS-S3-Access-Role",
+        "tags": {"a": "b"},
+        "state": "present",
+    }
+    assert (second["role_arn"], second["target_role_arn"]) == (
+        "arn:known",
+        "arn:aws:iam::444455556666:role/p/far",
+    )
+    assert second["disable_session_tags"] is True and second["policy"] == policy
+    assert (third["role_arn"], third["target_role_arn"]) == (given["arn"], ""), "an empty text takes it away"
+    assert fourth["target_role_arn"] == "arn:aws:iam::111122223333:role/near"
+    assert fifth == {"namespace": "default", "service_account": "e", "state": "absent"}
+    assert pod_identity_associations([workloads[2]])[0]["role_arn"] == given["arn"], "no cluster is needed for it"
+
+
+def test_the_filters_refuse_a_wrong_cluster_arn_in_one_sentence() -> None:
     with pytest.raises(AnsibleFilterError, match="no ARN of an EKS cluster"):
-        pod_identity_role_plans([workload()], [], "shop")
+        pod_identity_associations([workload()], "shop")
     with pytest.raises(AnsibleFilterError, match="no ARN of an EKS cluster"):
         pod_identity_trust_policy("shop", "a", "b")
     with pytest.raises(AnsibleFilterError, match="scoped or open"):
@@ -198,6 +431,9 @@ def test_the_trust_filter_merges_into_a_given_policy() -> None:
 def test_a_right_declaration_has_no_problems() -> None:
     given = {"namespace": "a", "service_account": "b.c", "role": {"arn": "arn:aws:iam::111122223333:role/p/x"}}
     assert pod_identity_workload_problems([workload(), given], account="111122223333") == []
+    gone = {"namespace": "a", "service_account": "gone", "state": "absent"}
+    far = workload("far") | {"target_role": {"name": "EKS-S3-Access-Role", "account": "444455556666"}}
+    assert pod_identity_workload_problems([gone, far], account="111122223333") == []
     assert pod_identity_workload_problems([]) == []
 
 
@@ -225,6 +461,15 @@ def test_a_right_declaration_has_no_problems() -> None:
         ({"role": {"name": "a", "managed_policy": []}}, "did you mean managed_policies?"),
         ({"target_role_arn": "x"}, "target_role_arn"),
         ({"policy": {"Statement": []}}, "disable_session_tags: true"),
+        ({"state": "gone"}, "give present or absent"),
+        ({"role": {"name": "a", "tags": "x"}}, "give a mapping of keys to values"),
+        ({"target_role": "x"}, "give a mapping with name"),
+        ({"target_role": {"account": "444455556666"}}, "a target_role without name"),
+        ({"target_role": {"name": "a", "account": "4444"}}, "the account's 12 digits, in quotes"),
+        ({"target_role": {"name": "a", "trust": "open"}}, 'unknown key "trust"'),
+        ({"target_role": {"name": "a", "boundary": "edge"}}, "target_role.boundary"),
+        ({"target_role": {"name": "a"}, "target_role_arn": "arn:aws:iam::444455556666:role/x"}, "or the ARN of one"),
+        ({"target_role": {"name": "EKS-S3-Access-Role"}}, "give one of them another name"),
         ({"serviceaccount": "x"}, "did you mean service_account?"),
         ({"prove": {"alow": []}}, "the lists allow and deny"),
         ({"prove": {"deny": [{"service": "s3"}]}}, "a service and an operation"),
@@ -258,3 +503,22 @@ def test_workloads_that_share_a_role_must_not_contradict_each_other() -> None:
     contradicting = [workload(description="one"), workload("b", description="two")]
     (problem,) = pod_identity_workload_problems(contradicting)
     assert 'description "one" and with "two"' in problem
+
+
+def test_target_roles_must_not_be_contradicted_either_and_spelling_matters() -> None:
+    target = {"name": "far", "account": "444455556666"}
+    one = workload() | {"target_role": target | {"description": "one"}}
+    two = workload("b") | {"target_role": target | {"description": "two"}}
+    (problem,) = pod_identity_workload_problems([one, two])
+    assert 'Role far is declared with description "one" and with "two"' in problem
+    near = workload("b") | {"target_role": {"name": "far", "description": "two"}}
+    assert pod_identity_workload_problems([one, near], account="111122223333") == []
+    (problem,) = pod_identity_workload_problems([workload(name="app"), workload("b", name="App")])
+    assert "Roles app and App differ in upper and lower case only" in problem
+    gone = workload("b", description="two") | {"state": "absent"}
+    assert pod_identity_workload_problems([workload(description="one"), gone]) == []
+
+
+def test_a_workload_is_present_or_absent_and_not_both() -> None:
+    (problem,) = pod_identity_workload_problems([workload(), workload() | {"state": "absent"}])
+    assert "is declared 2 times" in problem

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes import IMAGE_REASONS
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes import START_REASONS
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes import Case
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.case import Case
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declaration import Workload
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declaration import read_workloads
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observed import Association
@@ -17,6 +15,8 @@ from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observe
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observed import read_association
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observed import read_document
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observed import read_pod
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.pod_causes import IMAGE_REASONS
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.pod_causes import START_REASONS
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import dig
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import listing
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import number

@@ -19,6 +19,8 @@ from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading
 #: The container of the verification's pods, as the role's template names it.
 CONTAINER = "prove"
 SKIP_LABEL = "eks.amazonaws.com/skip-pod-identity-webhook"
+#: Names of containers, with commas between them.
+SKIP_CONTAINERS = "eks.amazonaws.com/skip-containers"
 #: The lines between which the script prints its document; container runtimes differ in how they end lines.
 PROOF = re.compile(r"^-----BEGIN POD IDENTITY PROOF-----\s+(?P<document>.*)\s+-----END POD IDENTITY PROOF-----", re.M)
 ROLE_ARN = re.compile(r"arn:(?P<partition>aws[a-z-]*):iam::(?P<account>[0-9]{12}):role/(?:.*/)?(?P<name>[^/]+)")
@@ -48,6 +50,8 @@ class Association:
     role_arn: str
     target_role_arn: str
     session_tags: bool
+    #: What a target role's trust policy may ask for as sts:ExternalId.
+    external_id: str = ""
 
     @property
     def role(self) -> Role | None:
@@ -86,7 +90,16 @@ class Pod:
     exit_code: int | None = None
     ended_reason: str = ""
     last_words: str = ""
-    skip_label: bool = False
+    #: When its container started, as Kubernetes writes times.
+    started: str = ""
+    labels: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    #: Whether an annotation keeps the pod identity webhook away from its container.
+    container_skipped: bool = False
+
+    @property
+    def skip_label(self) -> bool:
+        """Whether a label keeps the pod identity webhook away from it."""
+        return SKIP_LABEL in self.labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,6 +142,8 @@ class Document:
     botocore: str
     region: str
     variables: frozenset[str]
+    #: Variables that name a proxy which other SDKs would ask for the agent's address.
+    proxies: tuple[str, ...]
     injected: bool
     method: str
     credentials_fault: Fault | None
@@ -146,6 +161,7 @@ def read_association(described: t.Any) -> Association:
         role_arn=text(dig(described, "role_arn")),
         target_role_arn=text(dig(described, "target_role_arn")),
         session_tags=dig(described, "disable_session_tags") is not True,
+        external_id=text(dig(described, "external_id")),
     )
 
 
@@ -168,7 +184,9 @@ def read_pod(described: t.Any) -> Pod:
         exit_code=number(ended.get("exitCode")),
         ended_reason=text(ended.get("reason")),
         last_words=text(ended.get("message")),
-        skip_label=SKIP_LABEL in mapping(dig(described, "metadata", "labels")),
+        started=text(ended.get("startedAt")) or text(dig(state, "running", "startedAt")),
+        labels=mapping(dig(described, "metadata", "labels")),
+        container_skipped=CONTAINER in text(dig(described, "metadata", "annotations", SKIP_CONTAINERS)).split(","),
     )
 
 
@@ -208,6 +226,7 @@ def parse_document(parsed: t.Mapping[str, t.Any]) -> Document:
         botocore=text(parsed.get("botocore")),
         region=text(parsed.get("region")),
         variables=frozenset(text(name) for name in listing(parsed.get("variables"))),
+        proxies=tuple(map(text, listing(parsed.get("proxies")))),
         injected=parsed.get("pod_identity_injected") is True,
         method=text(dig(parsed, "credentials", "method")),
         credentials_fault=parse_fault(dig(parsed, "credentials", "error")),

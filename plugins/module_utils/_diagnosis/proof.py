@@ -8,13 +8,14 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes import POD_IDENTITY_METHOD
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes import Case
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.case import POD_IDENTITY_METHOD
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.case import Case
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.case import is_met
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.case import results
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes import find_cause
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes import is_met
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes import results
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declaration import Call
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observed import CallResult
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.warnings import warn
 
 #: EKS names the sessions ``eks-CLUSTER-POD-UUID`` and shortens long ones, so only the prefix is certain.
 SESSION_PREFIX = "eks-"
@@ -35,6 +36,8 @@ def prove(case: Case) -> dict[str, t.Any]:
         "calls": [describe_call(call, result) for call, result in results(case)],
         "proven": is_proven(case),
     }
+    if warnings := warn(case):
+        proof["warnings"] = warnings
     if proof["proven"]:
         return proof
     cause = find_cause(case)

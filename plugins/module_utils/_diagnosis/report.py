@@ -28,13 +28,15 @@ def describe(proof: Proof) -> list[str]:
     name = f"{proof['namespace']}/{proof['service_account']} in cluster {proof['cluster']}"
     identity = proof["identity"]
     seen = identity["arn"] if identity else "no AWS identity"
+    warnings = [f"  warning   {warning}" for warning in proof.get("warnings", [])]
     if proof["proven"]:
-        return [f"PROVEN {name}", f"  identity  {seen}", *map(describe_call, proof["calls"])]
+        return [f"PROVEN {name}", f"  identity  {seen}", *map(describe_call, proof["calls"]), *warnings]
     return [
         f"NOT PROVEN {name}: {proof['cause']['id']}",
         f"  expected  {expectation(proof)}",
         f"  seen      {seen}",
         *map(describe_call, proof["calls"]),
+        *warnings,
         f"  cause     {proof['cause']['text']}",
         f"  to do     {proof['advice']}",
     ]

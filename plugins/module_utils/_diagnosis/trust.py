@@ -1,7 +1,7 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # PRIVATE to the collection: no part of its interface, and it may change in any release.
-"""Why EKS Pod Identity may not assume a role: the role's trust policy read against one association.
+"""Why EKS Pod Identity may not assume a role: trust policies read against one association.
 
 EKS assumes the role as the service ``pods.eks.amazonaws.com`` with ``aws:SourceAccount`` and ``aws:SourceArn`` and, if
 they are not switched off, six session tags (EKS user guide, "Grant Pods access to AWS resources based on tags").
@@ -10,6 +10,7 @@ they are not switched off, six session tags (EKS user guide, "Grant Pods access 
 from __future__ import annotations
 
 import fnmatch
+import re
 import typing as t
 
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import listing
@@ -20,6 +21,8 @@ from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement i
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import as_list
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import services
 
+#: What EKS does to a role, and then with it.
+ASSUMING = ("sts:AssumeRole", "sts:TagSession")
 #: Session tags whose values differ from pod to pod, so that a policy's value cannot be called wrong.
 UNKNOWN_TAGS = {"aws:requesttag/kubernetes-pod-name", "aws:requesttag/kubernetes-pod-uid"}
 #: Operators whose outcome is judged here. They match if any value does; the others are taken to match.
@@ -45,18 +48,80 @@ def session_context(cluster_arn: str, namespace: str, service_account: str, tags
 
 def explain_refusal(document: t.Any, context: t.Mapping[str, str]) -> str:
     """What in a trust policy keeps EKS Pod Identity out, as a clause; empty if nothing is to be seen in it."""
-    statements = [item for item in as_list(mapping(document).get("Statement")) if isinstance(item, t.Mapping)]
+    statements = statements_of(document)
     meant = [item for item in statements if item.get("Effect") == "Allow" and SERVICE in services(item)]
-    if not meant:
-        return wrong_principal(statements)
-    for action in ("sts:AssumeRole", "sts:TagSession"):
+    return refusal(meant, context, SERVICE) if meant else wrong_principal(statements)
+
+
+def statements_of(document: t.Any) -> list[t.Mapping[str, t.Any]]:
+    return [item for item in as_list(mapping(document).get("Statement")) if isinstance(item, t.Mapping)]
+
+
+def refusal(meant: t.Sequence[t.Mapping[str, t.Any]], context: t.Mapping[str, str], whom: str) -> str:
+    """What the statements that are meant for somebody keep from him, as a clause; empty if they keep nothing."""
+    for action in ASSUMING:
         granting = [item for item in meant if allows(item, action)]
         if not granting:
-            return f"it allows {SERVICE} no {action}"
+            return f"it allows {whom} no {action}"
         misses = [mismatch(item, context) for item in granting]
         if all(misses):
             return " and ".join(dict.fromkeys(misses))
     return ""
+
+
+def chain_context(session: t.Mapping[str, str], source_arn: str, external_id: str) -> dict[str, str]:
+    """The condition keys with which a session of the source role assumes the target role.
+
+    ``session`` is its :func:`session_context`; of it the tags go on, and the service's own keys do not.
+    """
+    tags = {key: value for key, value in session.items() if key.startswith("aws:requesttag/")}
+    account = (source_arn.split(":") + [""] * 5)[4]
+    caller = {"aws:principalarn": source_arn, "aws:principalaccount": account}
+    return tags | caller | ({"sts:externalid": external_id} if external_id else {})
+
+
+def explain_target_refusal(document: t.Any, context: t.Mapping[str, str]) -> str:
+    """What in a target role's trust policy keeps the source role out, as :func:`explain_refusal` says it."""
+    source = context["aws:principalarn"]
+    statements = statements_of(document)
+    meant = [item for item in statements if item.get("Effect") == "Allow" and names_role(item, source)]
+    if meant:
+        return refusal(meant, context, source)
+    gone = [one for item in statements for one in principals(item) if re.fullmatch(r"AROA[A-Z0-9]+", one)]
+    if gone:
+        # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html
+        return f"it trusts {' and '.join(gone)}, a role that was deleted, also if one of the same name was made since"
+    return f"no statement of it allows {source}"
+
+
+def principals(statement: t.Mapping[str, t.Any]) -> list[str]:
+    """The AWS principals of a statement."""
+    principal = statement.get("Principal")
+    return [str(one) for one in as_list(principal.get("AWS") if isinstance(principal, t.Mapping) else principal)]
+
+
+def names_role(statement: t.Mapping[str, t.Any], arn: str) -> bool:
+    """Whether a statement is meant for a role: by its ARN, by its whole account, or for everybody."""
+    partition, account = (arn.split(":") + [""] * 5)[1], (arn.split(":") + [""] * 5)[4]
+    return not {"*", account, f"arn:{partition}:iam::{account}:root", arn}.isdisjoint(principals(statement))
+
+
+def permits(documents: t.Iterable[t.Any], action: str, resource: str) -> bool:
+    """Whether permission policies allow an action on a resource, conditions left aside; a Deny wins."""
+    about = [
+        item
+        for document in documents
+        for item in statements_of(document)
+        if allows(item, action) and any(is_like(resource, str(one)) for one in as_list(item.get("Resource")))
+    ]
+    # A Deny with a condition may be about something else.
+    denied = any(item.get("Effect") == "Deny" and not item.get("Condition") for item in about)
+    return not denied and any(item.get("Effect") == "Allow" for item in about)
+
+
+def is_like(text: str, pattern: str) -> bool:
+    """IAM's wildcards, which know no character classes."""
+    return fnmatch.fnmatchcase(text, pattern.replace("[", "[[]"))
 
 
 def wrong_principal(statements: t.Sequence[t.Mapping[str, t.Any]]) -> str:

@@ -54,6 +54,14 @@ def not_revoked(name: str, subject: Subject) -> str:
     )
 
 
+def still_associated(name: str, subjects: t.Iterable[Subject]) -> str:
+    """Workloads that nobody has declared here, and somebody else elsewhere."""
+    return (
+        f"Role {name} still trusts {', '.join(map(str, subjects))}, not declared here: the association belongs to an "
+        "add-on, or was not made here."
+    )
+
+
 def needs_targets(name: str, targets: t.Iterable[str]) -> str:
     """A role that was given is not touched, so somebody else has to let it assume its target roles."""
     return (

@@ -128,6 +128,21 @@ def find_leftovers(request: Request, listed: t.Iterable[tuple[str, trust.Documen
     return found
 
 
+def still_used(
+    leftovers: Leftovers, associations: t.Container[tuple[str, str]]
+) -> tuple[dict[str, dict[str, Subject]], dict[str, list[Subject]]]:
+    """Leftovers by the names of their roles: those that may go, and those whose association is somebody else's."""
+    going: dict[str, dict[str, Subject]] = {}
+    staying: dict[str, list[Subject]] = {}
+    for name, subjects in leftovers.items():
+        for sid, subject in subjects.items():
+            if (subject.namespace, subject.service_account) in associations:
+                staying.setdefault(name, []).append(subject)
+            else:
+                going.setdefault(name, {})[sid] = subject
+    return going, staying
+
+
 def whose(statement: Statement, request: Request) -> Subject | None:
     """The workload of this cluster that a statement was made for here."""
     if request.kind == "source":
@@ -266,7 +281,7 @@ def revoked(
 def who_leaves(
     declared: Declared, before: Role | None, request: Request, leaving: t.Mapping[str, Subject]
 ) -> t.Iterator[tuple[Subject, bool]]:
-    """The workloads that could use the role until now and are to no longer, each with whether its sessions have tags."""
+    """The workloads that could use the role and are to no longer, each with whether its sessions have tags."""
     statements = trust.statements_of(before.trust if before else None)
     tags_off = {declared.subject(one) for one in declared.leaving if one.get("disable_session_tags")}
     for statement in statements:

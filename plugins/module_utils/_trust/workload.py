@@ -309,7 +309,7 @@ def letter_case_problems(workloads: t.Sequence[Workload]) -> c.Iterator[str]:
         name = str(role["name"])
         first = spelt.setdefault(name.lower(), name)
         if first != name:
-            yield f"Roles {first} and {name} differ in upper and lower case only, IAM takes them for one: spell it alike."
+            yield f"Roles {first} and {name} differ in upper and lower case only, for IAM they are one: spell it alike."
 
 
 # --- what follows from a declaration ----------------------------------------------------------------------------------

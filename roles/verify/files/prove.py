@@ -20,6 +20,7 @@ It needs Python 3.9 and boto3, nothing else, for it runs in images that are not 
 from __future__ import annotations
 
 import functools
+import ipaddress
 import json
 import os
 import pathlib
@@ -48,6 +49,10 @@ DENIED = re.compile(
 #: EC2's answer to a call with ``DryRun`` that would have been allowed.
 DRY_RUN_ALLOWED = "DryRunOperation"
 
+#: Of the agent, and what makes SDKs ask a proxy for an address of plain HTTP.
+AGENT_ADDRESS = "169.254.170.23"
+PROXY_VARIABLES = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
+
 Document = dict[str, t.Any]
 
 
@@ -66,7 +71,23 @@ def describe_environment(environment: t.Mapping[str, str]) -> Document:
         "variables": sorted(name for name in environment if name.startswith("AWS_")),
         # The EKS Pod Identity webhook sets both, and mounts the token under this name.
         "pod_identity_injected": bool(uri) and token_file.endswith("/eks-pod-identity-token"),
+        "proxies": proxies_for(environment, AGENT_ADDRESS),
     }
+
+
+def proxies_for(environment: t.Mapping[str, str], address: str) -> list[str]:
+    """The variables by which an SDK that heeds proxies would ask one for this address. boto3 never does here."""
+    names = [name for name in PROXY_VARIABLES if environment.get(name)]
+    exempt = f"{environment.get('NO_PROXY', '')},{environment.get('no_proxy', '')}".split(",")
+    return [] if any(is_exempt(address, one.strip()) for one in exempt) else names
+
+
+def is_exempt(address: str, entry: str) -> bool:
+    """Whether an entry of NO_PROXY covers an address: the address itself, a network, or everything."""
+    try:
+        return entry == "*" or ipaddress.ip_address(address) in ipaddress.ip_network(entry, strict=False)
+    except ValueError:
+        return False
 
 
 def open_session(fallback_region: str) -> t.Any:

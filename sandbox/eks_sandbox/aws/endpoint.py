@@ -128,7 +128,7 @@ class Endpoint:
             return await _run(service, request, caller)
         if self._faults.throttles(operation, caller.account, caller.region):
             return _Outcome(service.error(service.throttling), caller.arn, service.throttling.code)
-        fault = self._faults.due(operation)
+        fault = self._faults.due(operation, caller.arn)
         if fault is not None and fault.outcome == "error":
             wanted = ServiceError(fault.code, fault.message, status=fault.status)
             return _Outcome(service.error(wanted), caller.arn, fault.code)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import random
 import time
 
@@ -41,6 +42,10 @@ class _Trigger:
         self._count = 0
         # A seed makes a run repeatable, nothing here is a secret.
         self._random = random.Random(fault.seed)
+
+    def is_about(self, operation: str, caller: str) -> bool:
+        """Whether a call of ``service:Operation`` by the principal with this ARN is meant."""
+        return matches(self.fault.operation, operation) and fnmatch.fnmatchcase(caller, self.fault.caller)
 
     def strikes(self) -> bool:
         """Count one call; whether the fault strikes it."""
@@ -80,10 +85,11 @@ class Faults:
         ]
         return not all(taken)
 
-    def due(self, operation: str) -> Fault | None:
-        """The first fault that strikes this call; every fault that is about the operation counts it."""
-        about = [trigger for trigger in self._triggers if matches(trigger.fault.operation, operation)]
-        struck = [trigger.fault for trigger in about if trigger.strikes()]
+    def due(self, operation: str, caller: str) -> Fault | None:
+        """The first fault that strikes this call; every fault that is about operation and caller counts it."""
+        struck = [
+            trigger.fault for trigger in self._triggers if trigger.is_about(operation, caller) and trigger.strikes()
+        ]
         return struck[0] if struck else None
 
     def _bucket(self, index: int, limit: RateLimit, operation: str, account: str, region: str) -> _Bucket:

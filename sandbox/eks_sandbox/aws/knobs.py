@@ -203,6 +203,8 @@ class Fault:
 
     operation: Operation
     outcome: t.Annotated[str, _outcome] = "error"
+    #: Only calls of callers whose ARN matches, such as ``*:assumed-role/nodes/*``.
+    caller: Text = "*"
     #: The error's code, and its status where the service's model has none for it.
     code: Text = ""
     message: Text = "The sandbox was told to answer this error."

@@ -25,6 +25,7 @@ import botocore.serialize
 
 from eks_sandbox.aws import managed_policies
 from eks_sandbox.aws import trust
+from eks_sandbox.aws.denials import say_who_denied
 from eks_sandbox.aws.errors import ServiceError
 from eks_sandbox.aws.errors import access_denied
 from eks_sandbox.aws.http import Application
@@ -35,6 +36,7 @@ from eks_sandbox.aws.ministack_checks import Checks
 from eks_sandbox.aws.model import service_model
 from eks_sandbox.aws.nat_gateways import NatGateways
 from eks_sandbox.aws.policy_simulator import simulate_with_context
+from eks_sandbox.aws.policy_variables import expand_variables
 from eks_sandbox.interfaces import Credentials
 
 ADMINISTRATOR = "sandbox-admin"
@@ -154,6 +156,8 @@ class Ministack:
         NatGateways(ec2, knobs).install()
         keep_volume_keys(ec2)
         simulate_with_context(iam, iam_evaluator, self._models["iam"])
+        say_who_denied(iam_evaluator, iam_actions)
+        expand_variables(iam_evaluator)
 
     # --- life ---------------------------------------------------------------------------------------------------------
 

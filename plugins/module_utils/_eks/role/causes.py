@@ -19,6 +19,18 @@ QUOTAS = {
     "update_assume_role_policy": "set trust_size_limit to the account's quota 'Role trust policy length', or raise it",
     "attach_role_policy": "set managed_policies_limit to the account's quota 'Managed policies per role', or raise it",
 }
+#: Cause and advice by error code.
+CAUSES = {
+    applying.EXISTS: (
+        "There is a role whose name is {name} but for upper and lower case",
+        "spell role.name as that role is spelt, or give another name",
+    ),
+    applying.CONFLICT: ("Somebody else has put something into the role meanwhile", "run it again"),
+    "UnmodifiableEntity": (
+        "Role {name} belongs to a service of AWS, which alone may change it",
+        "give role.name another name",
+    ),
+}
 
 
 def render(plan: RolePlan, failure: applying.Failure) -> dict[str, t.Any]:
@@ -41,17 +53,9 @@ def cause_and_advice(plan: RolePlan, operation: str, code: str, message: str) ->
     if code in codes.ACCESS_DENIED:
         action = "".join(word.capitalize() for word in operation.split("_"))
         return f"The caller may not call iam:{action}", f"allow it on {plan.arn}"
-    if code == applying.EXISTS:
-        return (
-            f"There is a role whose name is {plan.name} but for upper and lower case",
-            "spell role.name as that role is spelt, or give another name",
-        )
     if code == codes.NO_SUCH_ENTITY and applying.ABOUT_POLICY.search(message):
         return "A managed policy does not exist", "correct its ARN, or make the policy first"
     if code == "LimitExceeded" and operation in QUOTAS:
         return "A quota of IAM is used up", QUOTAS[operation]
-    if code == applying.CONFLICT:
-        return "Somebody else has put something into the role meanwhile", "run it again"
-    if code == "UnmodifiableEntity":
-        return f"Role {plan.name} belongs to a service of AWS, which alone may change it", "give role.name another name"
-    return "", ""
+    cause, advice = CAUSES.get(code, ("", ""))
+    return cause.format(name=plan.name), advice

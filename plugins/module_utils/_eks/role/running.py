@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 import typing as t
 
+from ..._trust import findings
 from ..._trust import planning
 from ..._trust import revocation
 from ..._trust import role
@@ -17,7 +18,10 @@ from ..._trust.statement import Cluster
 from ..._trust.statement import TrustError
 from ..._trust.workload import workload_problems
 from .. import common
+from .. import ownership
 from .. import progress
+from ..association.calls import describe_associations
+from ..association.calls import list_associations
 from ..threads import at_once
 from . import calls
 from . import results
@@ -27,11 +31,13 @@ from .applying import Worker
 if t.TYPE_CHECKING:
     import collections.abc as c
 
+    from mypy_boto3_eks.client import EKSClient
     from mypy_boto3_iam.client import IAMClient
 
     from ..._trust.planning import Leftovers
     from ..._trust.planning import Request
     from ..._trust.planning import RolePlan
+    from ..._trust.statement import Subject
 
 MOST_THREADS = 256
 
@@ -47,13 +53,22 @@ def run(module: common.AnsibleEKSModule) -> dict[str, t.Any]:
     with progress.Report(f"roles of cluster {cluster.name}", module.traffic.summary):
         credentials = other_credentials(module)
         iam: IAMClient = module.watched_client("iam", params["concurrency"], **credentials)
-        task = Task(iam, request_of(module, cluster, credentials), params["concurrency"])
+        task = Task(
+            iam,
+            request_of(module, cluster, credentials),
+            params["concurrency"],
+            lambda: eks_client(module, credentials),
+        )
         task.observe()
         task.plan()
         if any(plan.action == "create" for plan in task.plans):
             common.refuse(account_problems(module, task.request, credentials))
         outcomes = task.predicted() if module.check_mode else task.apply()
     result = {**results.result_of(outcomes), **module.traffic.result}
+    result["findings"] += [
+        {"name": name, "findings": [findings.still_associated(name, subjects)]}
+        for name, subjects in task.staying.items()
+    ]
     if module.check_mode:
         result["changed"] = any(plan.changes for plan in task.plans)
     if module.diff_mode:
@@ -108,6 +123,13 @@ def request_of(module: common.AnsibleEKSModule, cluster: Cluster, credentials: t
     )
 
 
+def eks_client(module: common.AnsibleEKSModule, credentials: t.Mapping[str, t.Any]) -> EKSClient:
+    """A client in the cluster's region."""
+    region = cluster_of(module.params["cluster_arn"]).region
+    client = module.watched_client("eks", module.params["concurrency"], **credentials, region=region)
+    return t.cast("EKSClient", client)
+
+
 # --- whose credentials ------------------------------------------------------------------------------------------------
 
 
@@ -144,11 +166,14 @@ def account_problems(
 class Task:
     """Observes, plans and applies all roles of a request, in threads."""
 
-    def __init__(self, iam: IAMClient, request: Request, concurrency: int) -> None:
+    def __init__(self, iam: IAMClient, request: Request, concurrency: int, eks: c.Callable[[], EKSClient]) -> None:
+        """:param eks: makes a client of EKS, which is needed only where something is to be purged."""
         self._iam = iam
+        self._eks = eks
         self.request = request
         self._concurrency = concurrency
         self._leftovers: Leftovers = {}
+        self.staying: dict[str, list[Subject]] = {}
         self._declared: list[role.Declared] = []
         self._found: dict[str, role.Role | None] = {}
         self._policies: dict[str, str] = {}
@@ -158,12 +183,30 @@ class Task:
         """Look at all roles that the request is about."""
         request = self.request
         if request.purge != "none":
-            self._leftovers = planning.find_leftovers(request, calls.list_trusts(self._iam))
+            found = planning.find_leftovers(request, calls.list_trusts(self._iam))
+            others = self._associations_of_others(found) if found else set()
+            self._leftovers, self.staying = planning.still_used(found, others)
         self._declared = planning.concerned(request, self._leftovers)
         names = [
             declared.name for declared in self._declared if planning.is_looked_at(declared, request, self._leftovers)
         ]
         self._found = dict(at_once(lambda name: (name, calls.look_up(self._iam, name)), names, self._concurrency))
+
+    def _associations_of_others(self, leftovers: Leftovers) -> set[tuple[str, str]]:
+        """The associations of these workloads that nobody purges: an add-on's, and those that do not carry our tag."""
+        name, mark = self.request.cluster.name, {ownership.TAG: self.request.cluster.name}
+        if self.request.kind == "target":
+            # These credentials may be another account's than the cluster's.
+            known = self.request.associations.items()
+            return {
+                key for key, one in known if one.get("owner_arn") or not mark.items() <= (one.get("tags") or {}).items()
+            }
+        eks = self._eks()
+        keys = {(one.namespace, one.service_account) for found in leftovers.values() for one in found.values()}
+        summaries = [one for one in list_associations(eks, name) or [] if one.key in keys]
+        unowned = [str(one.association_id) for one in summaries if not one.owner_arn]
+        ours = {one.key for one in describe_associations(eks, name, unowned, self._concurrency) if one.carries(mark)}
+        return {one.key for one in summaries} - ours
 
     def plan(self) -> None:
         """Plan all roles; what a plan needs to know further is looked up first.

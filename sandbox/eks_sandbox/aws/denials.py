@@ -1,0 +1,75 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Which kind of policy denied a request, in the words of AWS; ministack speaks of identity-based ones whatever it was.
+
+https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
+"""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import typing as t
+
+IDENTITY, RESOURCE = "an identity-based policy", "a resource-based policy"
+BOUNDARY, SESSION = "a permissions boundary", "a session policy"
+
+#: The kind of policy that denied the request that is being answered.
+_denied_by: contextvars.ContextVar[str] = contextvars.ContextVar("denied_by", default=IDENTITY)
+
+
+class _Boundary(list[t.Any]):
+    """The statements of a permissions boundary, to tell them from those of session policies."""
+
+
+def say_who_denied(evaluator: t.Any, actions: t.Any) -> None:
+    """Put the kind of policy into ministack's decisions, and from there into its messages."""
+    evaluate, enforce = evaluator.evaluate, evaluator.enforce
+    resource_policy, boundary = evaluator.evaluate_resource_policy, evaluator._permissions_boundary
+
+    @functools.wraps(evaluate)
+    def evaluated(context: t.Any, policies: t.Any, *limits: t.Any) -> t.Any:
+        result = evaluate(context, policies, *limits)
+        # A Deny counts wherever it stands; without one the first layer that does not allow decides.
+        layers = [(IDENTITY, policies), *((BOUNDARY if isinstance(one, _Boundary) else SESSION, one) for one in limits)]
+        deciding = (kind for kind, layer in layers if evaluate(context, layer).decision == result.decision)
+        result.denied_by = next(deciding, IDENTITY)
+        return result
+
+    @functools.wraps(resource_policy)
+    def evaluated_resource(*arguments: t.Any, **named: t.Any) -> t.Any:
+        result = resource_policy(*arguments, **named)
+        result.denied_by = RESOURCE
+        return result
+
+    @functools.wraps(enforce)
+    def enforced(*arguments: t.Any, **named: t.Any) -> t.Any:
+        result = enforce(*arguments, **named)
+        _denied_by.set(getattr(result, "denied_by", IDENTITY))
+        return result
+
+    evaluator.evaluate, evaluator.enforce = evaluated, enforced
+    evaluator.evaluate_resource_policy = evaluated_resource
+    evaluator._permissions_boundary = lambda *arguments: [_Boundary(one) for one in boundary(*arguments)]
+    actions.identity_denial_message = _worded(actions.identity_denial_message)
+    actions.access_denied_response = _answered(actions.access_denied_response)
+
+
+def _worded(message: t.Callable[..., str]) -> t.Callable[..., str]:
+    return functools.wraps(message)(lambda *arguments, **named: _named(message(*arguments, **named)))
+
+
+def _answered(respond: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
+    @functools.wraps(respond)
+    def answered(*arguments: t.Any, **named: t.Any) -> t.Any:
+        status, headers, body = respond(*arguments, **named)
+        return status, headers, _named(body.decode()).encode()
+
+    return answered
+
+
+def _named(text: str) -> str:
+    """``a permissions boundary`` that denies, ``no permissions boundary`` that allows."""
+    kind = _denied_by.get()
+    allowing = f"because no {kind.split(maxsplit=1)[1]} allows"
+    return text.replace(f"in {IDENTITY}", f"in {kind}").replace("because no identity-based policy allows", allowing)
