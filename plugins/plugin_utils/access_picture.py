@@ -135,7 +135,7 @@ class Line:
     @property
     def thickness(self) -> float:
         """More workloads make a thicker line, but not a bar."""
-        return round(min(4.0, 1.4 + 0.3 * (len(self.workloads) - 1) ** 0.5), 2)
+        return round(min(4.0, 1.4 + 0.3 * math.sqrt(len(self.workloads) - 1)), 2)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

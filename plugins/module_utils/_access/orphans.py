@@ -9,10 +9,11 @@ import typing as t
 
 from ansible_collections.podidentity.eks.plugins.module_utils._access.objects import Finding
 from ansible_collections.podidentity.eks.plugins.module_utils._access.objects import Found
+from ansible_collections.podidentity.eks.plugins.module_utils._access.scope import CLUSTER_ARNS
 from ansible_collections.podidentity.eks.plugins.module_utils._access.scope import NAMESPACE_KEY
 from ansible_collections.podidentity.eks.plugins.module_utils._access.scope import SERVICE_ACCOUNT_KEY
-from ansible_collections.podidentity.eks.plugins.module_utils._access.scope import Conditions
 from ansible_collections.podidentity.eks.plugins.module_utils._access.scope import admitting_statements
+from ansible_collections.podidentity.eks.plugins.module_utils._access.scope import names
 from ansible_collections.podidentity.eks.plugins.module_utils._access.scope import narrowing_conditions
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.trust import mismatch
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.trust import session_context
@@ -43,19 +44,13 @@ def left_over(trusts: t.Iterable[tuple[str, t.Any]], cluster_arn: str, used: Use
 def trusted_workloads(statement: t.Mapping[str, t.Any], cluster_arn: str) -> list[Workload]:
     """The workloads of a cluster that a statement is about; none where it does not name the cluster."""
     conditions = narrowing_conditions(statement)
-    if not names_cluster(conditions, cluster_arn):
+    if not any(cluster_arn in names(conditions, key) for key in CLUSTER_ARNS):
         return []
-    namespaces: t.Sequence[str | None] = conditions.get(NAMESPACE_KEY) or [None]
-    service_accounts: t.Sequence[str | None] = conditions.get(SERVICE_ACCOUNT_KEY) or [None]
+    namespaces: t.Sequence[str | None] = names(conditions, NAMESPACE_KEY) or [None]
+    service_accounts: t.Sequence[str | None] = names(conditions, SERVICE_ACCOUNT_KEY) or [None]
     pairs = [(namespace, name) for namespace in namespaces for name in service_accounts]
     # It may be another condition that keeps them out, and then it is no trust that was left behind.
     return [pair for pair in pairs if not mismatch(statement, session_context(cluster_arn, *texts(pair), True))]
-
-
-def names_cluster(conditions: Conditions, cluster_arn: str) -> bool:
-    """Whether conditions name this cluster, and not only by a pattern."""
-    values = [*conditions.get("aws:sourcearn", ()), *conditions.get("aws:requesttag/eks-cluster-arn", ())]
-    return cluster_arn in values
 
 
 def texts(workload: Workload) -> tuple[str, str]:
@@ -65,12 +60,9 @@ def texts(workload: Workload) -> tuple[str, str]:
 
 
 def matches(role: str, workload: Workload, used: tuple[str, str, str]) -> bool:
-    """Whether an association uses what a statement allows; a pattern is taken to be used by any."""
-    used_role, *names = used
-    return used_role == role and all(
-        wanted is None or "*" in wanted or "?" in wanted or wanted == name
-        for wanted, name in zip(workload, names, strict=True)
-    )
+    """Whether an association uses what a statement allows."""
+    used_role, *names_used = used
+    return used_role == role and all(wanted in (None, name) for wanted, name in zip(workload, names_used, strict=True))
 
 
 def rendered(role: str, namespace: str | None, service_account: str | None) -> Found:

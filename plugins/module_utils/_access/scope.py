@@ -31,7 +31,8 @@ NAMESPACE_KEY = f"{TAG}kubernetes-namespace"
 SERVICE_ACCOUNT_KEY = f"{TAG}kubernetes-service-account"
 ACCOUNT_KEYS = ("aws:sourceaccount", "aws:sourceorgid", "aws:sourceorgpaths")
 
-Conditions = dict[str, list[str]]
+#: Condition keys in lower case, each with the values of all its tests, every one of which must hold.
+Conditions = dict[str, list[list[str]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,9 +73,9 @@ def statement_scope(statement: t.Mapping[str, t.Any]) -> Scope:
     """How far one statement goes."""
     conditions = narrowing_conditions(statement)
     named = {
-        "the cluster": any(names(conditions.get(key)) for key in CLUSTER_KEYS),
-        "the namespace": names(conditions.get(NAMESPACE_KEY)),
-        "the service account": names(conditions.get(SERVICE_ACCOUNT_KEY)),
+        "the cluster": any(names(conditions, key) for key in CLUSTER_KEYS),
+        "the namespace": bool(names(conditions, NAMESPACE_KEY)),
+        "the service account": bool(names(conditions, SERVICE_ACCOUNT_KEY)),
     }
     told = [what for what, is_named in named.items() if is_named]
     untold = [what for what, is_named in named.items() if not is_named]
@@ -90,7 +91,7 @@ def statement_scope(statement: t.Mapping[str, t.Any]) -> Scope:
 
 
 def narrowing_conditions(statement: t.Mapping[str, t.Any]) -> Conditions:
-    """The values that a statement's conditions narrow it to, by key in lower case."""
+    """What a statement's conditions narrow it to."""
     found: Conditions = {}
     for operator, tests in mapping(statement.get("Condition")).items():
         name = str(operator).lower().removeprefix("foranyvalue:")
@@ -98,21 +99,25 @@ def narrowing_conditions(statement: t.Mapping[str, t.Any]) -> Conditions:
             # Without session tags the key is missing, and then such a condition lets everybody in.
             optional = name.endswith("ifexists") and str(key).lower().startswith(TAG)
             if name.removesuffix("ifexists") in NARROWING and not optional:
-                found[str(key).lower()] = [str(value) for value in as_list(values)]
+                found.setdefault(str(key).lower(), []).append([str(value) for value in as_list(values)])
     return found
 
 
-def names(values: t.Sequence[str] | None) -> bool:
-    """Whether values are names, and no patterns."""
-    return bool(values) and not any(wildcard in value for value in values or () for wildcard in "*?")
+def names(conditions: Conditions, key: str) -> list[str]:
+    """The names that a condition key is narrowed to, empty where there are none, or only patterns."""
+    return next((values for values in conditions.get(key, []) if values and not any(map(is_pattern, values))), [])
+
+
+def is_pattern(value: str) -> bool:
+    return "*" in value or "?" in value
 
 
 def names_account(conditions: Conditions) -> bool:
     """Whether conditions name an account, on its own or in the pattern of a cluster's ARN, or an organization."""
-    if any(names(conditions.get(key)) for key in ACCOUNT_KEYS):
-        return True
-    arns = [arn for key in CLUSTER_ARNS for arn in conditions.get(key, ())]
-    return bool(arns) and all(names((arn.split(":") + ["*"] * 5)[4:5]) for arn in arns)
+    tests = [arns for key in CLUSTER_ARNS for arns in conditions.get(key, []) if arns]
+    return any(names(conditions, key) for key in ACCOUNT_KEYS) or any(
+        not any(is_pattern((arn.split(":") + ["*"] * 5)[4]) for arn in arns) for arns in tests
+    )
 
 
 def joined(words: t.Sequence[str], conjunction: str = "and") -> str:
