@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import collections.abc
 import json
 import typing as t
 
@@ -251,9 +250,7 @@ def test_trust_that_no_association_uses_is_found_in_all_roles(
 
 
 @pytest.fixture
-def restricted(
-    example: Account, clients: dict[str, t.Any], monkeypatch: pytest.MonkeyPatch
-) -> collections.abc.Iterator[t.Callable[[str], None]]:
+def restricted(example: Account, clients: dict[str, t.Any], monkeypatch: pytest.MonkeyPatch) -> t.Callable[[str], None]:
     """Lets the module run as a user whose one policy is given."""
     iam = clients["iam"]
     iam.create_user(UserName="auditor")
@@ -316,7 +313,7 @@ def test_looking_writes_nothing_in_check_mode_either(
     example: Account, run_module: RunModule, associate: t.Callable[..., dict[str, t.Any]]
 ) -> None:
     associate("a", "app")
-    params = {"cluster_name": "example", "policies": "documents", "orphans": True}
+    params: dict[str, t.Any] = {"cluster_name": "example", "policies": "documents", "orphans": True}
     example.sandbox.clear_calls()
     checked, run = run_module(MODULE, check_mode=True, **params), run_module(MODULE, **params)
     assert {key: checked[key] for key in ("access", "orphans")} == {key: run[key] for key in ("access", "orphans")}

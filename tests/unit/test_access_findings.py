@@ -75,7 +75,7 @@ def test_a_missing_role_has_only_that_finding() -> None:
 
 
 def test_session_tags_that_are_off_are_the_cause_only_where_they_are() -> None:
-    off = {"disable_session_tags": True}
+    off: dict[str, t.Any] = {"disable_session_tags": True}
     assert ids(access(HERE, "shop", "reader", role("app", scoped()), **off)) == ["session_tags_off"]
     assert ids(access(HERE, "shop", "other", role("app", scoped()), **off)) == ["trust_refuses"]
     assert ids(access(HERE, "shop", "other", role("app", scoped()))) == ["trust_refuses"]
@@ -139,7 +139,7 @@ def test_a_boundary_or_a_session_policy_narrows_a_policy_that_allows_everything(
         ("wildcard_permissions", "warning"),
         ("wildcard_permissions", "info"),
     ]
-    narrowed = {"policy": allowing("s3:GetObject"), "disable_session_tags": True}
+    narrowed: dict[str, t.Any] = {"policy": allowing("s3:GetObject"), "disable_session_tags": True}
     assert "wildcard_permissions" not in ids(access(HERE, "shop", "reader", role("app", OPEN, inline("*")), **narrowed))
     target = role("target", OPEN)
     source = role("app", OPEN, inline("*"))

@@ -66,7 +66,7 @@ def test_the_table_has_a_row_for_everything() -> None:
     where = cluster()
     target = role("target", OPEN, "AmazonS3ReadOnlyAccess", Policy(name="more", document=allowing("sqs:*")))
     own = access(where, "shop", "reader", role("app", OPEN, "P"), target, policy=allowing("s3:GetObject"))
-    orphan = {"role_name": "old", "namespace": None, "service_account": None, "findings": []}
+    orphan: Report = {"role_name": "old", "namespace": None, "service_account": None, "findings": []}
     reports = [report(where, own, orphans=[orphan]), {"cluster": {"name": "closed"}, "error": "No credentials."}]
     closed, row, left = csv.DictReader(as_csv(reports).splitlines())
     assert (closed["kind"], closed["cluster"], closed["findings"]) == ("unread cluster", "closed", "No credentials.")

@@ -102,7 +102,8 @@ def clean(number: int, report: t.Any) -> Found:
     """A report with all its parts, and nothing else."""
     given = mapping(report)
     cluster = mapping(given.get("cluster"))
-    error = text(given.get("error")) or (text(given.get("msg")) if given.get("failed") is True else "")
+    failed = given.get("failed") is True or given.get("unreachable") is True
+    error = text(given.get("error")) or (text(given.get("msg")) if failed else "")
     missing = [key for key in ("cluster", *(() if error else ("access",))) if key not in given]
     access, orphans = listing(given.get("access")), listing(given.get("orphans"))
     missing += sorted({key for item in access for key in lacks(item, ITEM_KEYS)})
