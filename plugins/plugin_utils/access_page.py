@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 import typing as t
 
@@ -79,11 +80,7 @@ def as_page(reports: t.Iterable[t.Any], title: str, generated: str = "") -> str:
     :param generated: when the reports were made, as it is to be shown.
     """
     known = over_clusters(reports)
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(
+    return template().render(
         title=title,
         generated=generated,
         summary=summary(known),
@@ -98,6 +95,15 @@ def as_page(reports: t.Iterable[t.Any], title: str, generated: str = "") -> str:
         shown_places=SHOWN_PLACES,
         severities=SEVERITIES,
     )
+
+
+@functools.cache
+def template() -> jinja2.Template:
+    """The template; everything that goes into it is escaped."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
 
 
 def finding_groups(reports: t.Iterable[Found]) -> list[FindingGroup]:

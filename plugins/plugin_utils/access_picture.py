@@ -330,7 +330,7 @@ def place(groups: t.Sequence[Groups]) -> list[dict[t.Hashable, Node]]:
     columns = []
     for level, column in enumerate(drawn):
         columns.append(workloads if level == 1 else beside(column, heights, HEADER + total))
-        if level > 1:
+        if level == 2:
             # Policies go beside their roles, and not beside the workloads of these.
             heights |= {number: node.middle for node in columns[-1].values() for number in node.workloads}
     return columns

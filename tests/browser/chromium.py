@@ -32,7 +32,7 @@ FLAGS = (
     *("--host-resolver-rules=MAP * ~NOTFOUND", "--remote-debugging-port=0"),
 )
 #: Seconds for a start or an answer, on a busy machine.
-PATIENCE = 60.0
+PATIENCE = 240.0
 
 Answer = dict[str, t.Any]
 

@@ -211,7 +211,8 @@ def test_the_box_filters_table_findings_and_picture(show: t.Callable[..., Tab]) 
 
 def test_a_link_of_the_table_opens_its_finding(show: t.Callable[..., Tab]) -> None:
     tab = show(some())
-    tab.evaluate("location.hash = '#finding-role_shared'; new Promise((done) => setTimeout(done, 50))")
+    gone = "new Promise((done) => window.addEventListener('hashchange', () => done(), {once: true}))"
+    tab.evaluate(f"location.hash = '#finding-role_shared'; {gone}")
     assert tab.evaluate("document.getElementById('finding-role_shared').open") is True
     broken = "Array.from(document.querySelectorAll('a')).filter((a) => !document.querySelector(a.getAttribute('href')))"
     assert tab.evaluate(f"{broken}.length") == 0
