@@ -15,6 +15,7 @@ from ..module_utils._access.objects import SEVERITIES
 from ..module_utils._access.objects import Found
 from ..module_utils._access.objects import rank
 from ..module_utils._access.permissions import wildcards
+from ..module_utils._access.reports import cluster_names
 from ..module_utils._access.reports import over_clusters
 from ..module_utils._access.reports import summary
 from .access_picture import SLICE
@@ -106,12 +107,11 @@ def template() -> jinja2.Template:
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
 
 
-def finding_groups(reports: t.Iterable[Found]) -> list[FindingGroup]:
+def finding_groups(reports: t.Sequence[Found]) -> list[FindingGroup]:
     """All findings, the worst first; one sentence that is about several workloads stands once."""
     cases: dict[tuple[str, str], dict[str, Case]] = {}
     number = 0
-    for report in reports:
-        cluster = report["cluster"]["name"]
+    for cluster, report in zip(cluster_names(reports), reports, strict=True):
         for item in report["access"]:
             for finding in item["findings"]:
                 case = case_of(cases, finding)
@@ -120,7 +120,7 @@ def finding_groups(reports: t.Iterable[Found]) -> list[FindingGroup]:
             number += 1
         for item in report["orphans"]:
             for finding in item["findings"]:
-                case_of(cases, finding).places.append(str(cluster))
+                case_of(cases, finding).places.append(cluster)
     order = sorted(cases, key=lambda key: (rank(key[0]), key[1]))
     return [
         FindingGroup(name, severity, TITLES.get(name, name), list(cases[severity, name].values()))

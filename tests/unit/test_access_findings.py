@@ -215,6 +215,16 @@ def test_roles_that_clusters_share_are_found() -> None:
     assert "serves 2 namespaces: north/a, south/b" in north["access"][0]["findings"][1]["text"]
 
 
+def test_clusters_of_the_same_name_are_told_apart() -> None:
+    shared = role("shared", OPEN)
+    near, far = cluster("prod"), cluster("prod", "us-east-1")
+    one, _two = over_clusters(
+        [report(near, access(near, "a", "b", shared)), report(far, access(far, "a", "b", shared))]
+    )
+    told = one["access"][0]["findings"][1]["text"]
+    assert f"prod (eu-west-1, {ACCOUNT})/a, prod (us-east-1, {ACCOUNT})/a" in told
+
+
 @given(st.permutations(fleet()))
 def test_order_does_not_matter_and_once_more_changes_nothing(reports: list[Report]) -> None:
     before = copy.deepcopy(reports)

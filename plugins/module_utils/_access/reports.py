@@ -132,15 +132,25 @@ def cluster_order(report: Found) -> list[str]:
     return [report["cluster"][key] or "" for key in ("name", "region", "account")]
 
 
-def places_of_roles(reports: t.Iterable[Found]) -> dict[str, list[str]]:
+def cluster_names(reports: t.Sequence[Found]) -> list[str]:
+    """What the cluster of each report is called, with its region and account where several have its name."""
+    clusters = [report["cluster"] for report in reports]
+    count = collections.Counter(cluster["name"] for cluster in clusters)
+    return [
+        cluster["name"] or "without a name"
+        if count[cluster["name"]] == 1
+        else f"{cluster['name']} ({', '.join(filter(None, (cluster['region'], cluster['account'])))})"
+        for cluster in clusters
+    ]
+
+
+def places_of_roles(reports: t.Sequence[Found]) -> dict[str, list[str]]:
     """Cluster and namespace of all that has a role, by the role's ARN."""
-    places: dict[str, set[tuple[str, str, str]]] = collections.defaultdict(set)
-    for report in reports:
+    places: dict[str, set[tuple[str, str]]] = collections.defaultdict(set)
+    for name, report in zip(cluster_names(reports), reports, strict=True):
         for item in report["access"]:
-            cluster = report["cluster"]
-            place = (cluster["name"] or "", cluster["region"] or "", item["namespace"])
-            places[item["role"]["arn"]].add(place)
-    return {arn: [f"{name}/{namespace}" for name, _region, namespace in sorted(found)] for arn, found in places.items()}
+            places[item["role"]["arn"]].add((name, item["namespace"]))
+    return {arn: [f"{name}/{namespace}" for name, namespace in sorted(found)] for arn, found in places.items()}
 
 
 def shared_findings(role: Found, places: t.Sequence[str]) -> c.Iterator[Found]:
