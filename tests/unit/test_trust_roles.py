@@ -484,7 +484,7 @@ def test_a_right_declaration_has_no_problems() -> None:
         ({"target_role": {"name": "a"}, "target_role_arn": "arn:aws:iam::444455556666:role/x"}, "or the ARN of one"),
         ({"target_role": {"name": "EKS-S3-Access-Role"}}, "give one of them another name"),
         ({"serviceaccount": "x"}, "did you mean service_account?"),
-        ({"prove": {"alow": []}}, "the lists allow and deny"),
+        ({"prove": {"alow": []}}, "a mapping of allow, deny, image, node_selector, tolerations"),
         ({"prove": {"deny": [{"service": "s3"}]}}, "a service and an operation"),
     ],
 )
