@@ -9,7 +9,7 @@ import typing as t
 
 project = "podidentity.eks"
 author = "The podidentity.eks contributors"
-copyright = author  # noqa: A001
+copyright = author
 extensions = ["myst_parser", "sphinx_antsibull_ext"]
 root_doc = "docs/index"
 html_theme = "furo"
@@ -35,7 +35,7 @@ PAGES = {
 }
 
 
-def foreign_reference(app: t.Any, env: t.Any, node: t.Any, contnode: t.Any) -> t.Any:
+def foreign_reference(_app: t.Any, _env: t.Any, node: t.Any, contnode: t.Any) -> t.Any:
     """A link to a page of Ansible's documentation; None for a reference that is simply wrong."""
     from docutils import nodes
 

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """`make docs`: the documentation site in build/docs/html; a warning is an error, a broken internal link included.
 
-Sphinx reads a mirror of the checkout (guides, READMEs), where relative links are the same as in the repository, and beside
-it the reference of all plugins and roles, which antsibull-docs makes of what ansible-doc says.
+Sphinx reads a mirror of the checkout (guides, READMEs), where relative links are the same as in the repository, and
+beside it the reference of all plugins and roles, which antsibull-docs makes of what ansible-doc says.
 """
 
 from __future__ import annotations
