@@ -442,8 +442,8 @@ def permission_missing(case: Case) -> Cause | None:
     denied = [pair for pair in results(case) if pair[0].expected == "allow" and pair[1].outcome == "denied"]
     if not denied:
         return None
-    names = " and ".join(f"{call.service}.{call.operation}" for call, _result in denied)
-    words = [aws_words(result.fault) for _call, result in denied if result.fault]
+    names = " and ".join(f"{call.service}.{call.operation}" for call, _ in denied)
+    words = [aws_words(result.fault) for _, result in denied if result.fault]
     said = f"; AWS said: {words[0]}" if words else ""
     # What IAM calls the permission is often not what the SDK calls the operation (s3:ListAllMyBuckets).
     actions = [action for word in words for action in re.findall(r"not authorized to perform: ([\w-]+:\w+)", word)]
