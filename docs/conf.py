@@ -43,6 +43,8 @@ def foreign_reference(_app: t.Any, _env: t.Any, node: t.Any, contnode: t.Any) ->
     page = PAGES.get(target)
     if found := FOREIGN.match(target):
         page = f"collections/{found[1].replace('.', '/')}/{found[2]}.html"
+    if node.get("reftype") == "envvar" and target.startswith("ANSIBLE_"):
+        page = f"reference_appendices/config.html#envvar-{target}"
     if page is None:
         return None
     return nodes.reference("", "", contnode, internal=False, refuri=f"{ANSIBLE_DOCS}/{page}")

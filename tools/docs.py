@@ -22,8 +22,10 @@ BUILD = ROOT / "build" / "docs"
 SOURCE = BUILD / "source"
 HTML = BUILD / "html"
 #: What the site shows, and what its pages link to.
-MIRRORED = ("docs", "inventories/example", "playbooks", "roles", "sandbox/README.md", "LICENSE", "meta")
-MIRRORED += tuple(path.name for path in ROOT.glob("*.md"))
+MIRRORED = (
+    *("docs", "inventories/example", "playbooks", "roles", "sandbox/README.md", "LICENSE", "meta"),
+    *(path.name for path in ROOT.glob("*.md")),
+)
 #: The collection as ansible-doc sees it.
 COLLECTION = BUILD / "collections" / "ansible_collections" / "podidentity" / "eks"
 LINKED = ("README.md", "changelogs", "galaxy.yml", "meta", "plugins")

@@ -57,7 +57,12 @@ def copy_collection() -> pathlib.Path:
 def environment() -> dict[str, str]:
     """Without what leads Ansible elsewhere."""
     env = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "AWS_", "K8S_AUTH_"))}
-    return env | {"HOME": str(HOME), "PATH": f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    return env | {
+        "HOME": str(HOME),
+        # pip's own settings stay the user's.
+        "XDG_CONFIG_HOME": os.environ.get("XDG_CONFIG_HOME", str(pathlib.Path.home() / ".config")),
+        "PATH": f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
 
 
 def main() -> int:
