@@ -10,6 +10,7 @@ endif
 VENV := .venv/$(LINE)
 COLLECTION := $(VENV)/collection
 SANDBOX := $(VENV)/sandbox
+DOCS := $(VENV)/docs
 BIN := $(COLLECTION)/bin
 UV := $(VENV)/uv/bin/uv
 LINK := .cache/collections/ansible_collections/podidentity/eks
@@ -19,6 +20,9 @@ CONTROL_PLANE ?= embedded
 # How its pods run: namespaces, processes, or auto (namespaces where this machine allows them).
 POD_MODE ?= auto
 SANDBOX_OPTIONS := --control-plane $(CONTROL_PLANE) --pod-mode $(POD_MODE)
+
+# ansible-core 2.21 needs Python 3.12; this one is found where the Python that runs make is older.
+NEWEST_PYTHON ?= $(shell $(PYTHON) tools/newest_python.py)
 
 # What a pod's Python imports: pods see it read-only, so it is compiled beforehand.
 POD_PACKAGES := awscli dateutil jmespath s3transfer urllib3
@@ -38,7 +42,7 @@ unexport ANSIBLE_COLLECTIONS_PATH ANSIBLE_INVENTORY
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cluster bench lint lock dist sandbox-up sandbox-down clean
+.PHONY: help demo test test-cluster bench lint sanity docs lock dist release sandbox-up sandbox-down clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -46,7 +50,7 @@ help: ## list the targets
 demo: $(VENV)/.collection $(VENV)/.sandbox ## the whole story, from nothing to proof, on the sandbox
 	@$(BIN)/python tools/demo.py $(SANDBOX_OPTIONS)
 
-test: lint ## everything that must hold: lint, then all tests
+test: lint sanity docs $(VENV)/.lowest $(VENV)/.newest ## everything that must hold: lint, sanity, docs, then all tests
 	@mkdir -p build
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --basetemp build/pytest
 
@@ -67,9 +71,19 @@ lint: $(VENV)/.dev $(VENV)/.sandbox ## ruff, mypy, yamllint, ansible-lint, chang
 	@$(BIN)/ansible-lint --profile production --offline
 	@$(BIN)/antsibull-changelog lint
 
+sanity: $(VENV)/.lowest $(VENV)/.newest ## ansible-test sanity on the oldest and the newest ansible-core
+	@for name in lowest newest; do \
+	  ! test -x $(VENV)/$$name/bin/python || $(VENV)/$$name/bin/python tools/sanity.py || exit 1; done
+
+docs: $(VENV)/.docs $(VENV)/.collection ## build the documentation site in build/docs/html
+	@$(DOCS)/bin/python tools/docs.py
+
 dist: $(VENV)/.collection ## build the collection's tarball in build/dist
 	@mkdir -p build/dist
 	@$(BIN)/ansible-galaxy collection build --force --output-path build/dist
+
+release: $(VENV)/.dev ## VERSION=1.2.3: version, changelog, commit, tag and tarball; DRY_RUN=1 shows them only
+	@$(BIN)/python tools/release.py $(if $(DRY_RUN),--dry-run) "$(VERSION)"
 
 sandbox-up: $(VENV)/.collection $(VENV)/.sandbox ## start the offline AWS and Kubernetes in the background
 	@$(SANDBOX_RUN) up --directory build/sandbox $(SANDBOX_OPTIONS)
@@ -79,9 +93,10 @@ sandbox-down: ## stop it, and every pod with it
 	@test ! -x $(SANDBOX)/bin/python || $(SANDBOX_RUN) down --directory build/sandbox
 
 lock: $(UV) ## resolve the lock files anew; one file serves Python 3.11 and 3.12+
-	@for name in collection dev sandbox go; do \
+	@for name in collection dev docs sandbox go lowest; do \
+	  test $$name = lowest && resolution=lowest-direct || resolution=highest; \
 	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \
-	    requirements/$$name.in --output-file requirements/$$name.txt || exit 1; done
+	    --resolution $$resolution requirements/$$name.in --output-file requirements/$$name.txt || exit 1; done
 
 clean: sandbox-down ## remove what the targets made
 	@rm -rf .venv .cache build
@@ -95,7 +110,7 @@ $(UV): requirements/uv.txt
 	@touch $@
 
 define install
-	@test -x $(VENV)/$(1)/bin/python || $(UV) venv --quiet --python $(VENV)/uv/bin/python $(VENV)/$(1)
+	@test -x $(VENV)/$(1)/bin/python || $(UV) venv --quiet --python $(or $(3),$(VENV)/uv/bin/python) $(VENV)/$(1)
 	@$(UV) pip install --quiet --python $(VENV)/$(1)/bin/python --require-hashes -r requirements/$(2).txt
 	@touch $@
 endef
@@ -105,6 +120,17 @@ $(VENV)/.collection: requirements/collection.txt $(UV) | $(LINK)
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.collection
 	$(call install,collection,dev)
+
+$(VENV)/.docs: requirements/docs.txt $(UV)
+	$(call install,docs,docs)
+
+# Where the built collection is tried: with the lowest versions that it supports, and with the newest on the newest Python
+# of this machine. A machine may have no Python for one of them.
+$(VENV)/.lowest: requirements/lowest.txt $(UV)
+	$(if $(filter 3.11 3.12 3.13,$(LINE)),$(call install,lowest,lowest),@echo 'ansible-core 2.19 does not run on Python $(LINE).')
+
+$(VENV)/.newest: requirements/collection.txt $(UV)
+	$(if $(NEWEST_PYTHON),$(call install,newest,collection,$(NEWEST_PYTHON)),@echo 'ansible-core 2.21 needs Python 3.12 or newer.')
 
 $(VENV)/.sandbox: requirements/sandbox.txt $(UV)
 	$(call install,sandbox,sandbox)

@@ -43,4 +43,18 @@ attributes:
 """
 
     #: Modules that only look, at Kubernetes.
-    KUBERNETES_INFO = INFO.replace("podidentity.eks.aws", "podidentity.eks.k8s")
+    KUBERNETES_INFO = r"""
+options: {}
+attributes:
+  check_mode:
+    description: The module only looks, in check mode too.
+    support: full
+  diff_mode:
+    description: There is nothing to show, since the module changes nothing.
+    support: N/A
+  action_group:
+    description: Use C(group/podidentity.eks.k8s) in C(module_defaults) to set defaults for this module.
+    support: full
+    membership:
+      - podidentity.eks.k8s
+"""

@@ -14,7 +14,7 @@ description:
   - Adds to every declared node group the subnets that it gets, and the launch template that it needs, compared with
     those that were observed. Nothing is called.
   - A node group that exists keeps its subnets, because EKS cannot change them, unless subnets or other zones are
-    declared for it, or O(_input[].replace).
+    declared for it, or C(replace).
   - A launch template is needed for additional security groups, for metadata options, and for what is declared of the
     volume beside its size.
   - Made for the role P(podidentity.eks.cluster#role); its arguments change with that role.

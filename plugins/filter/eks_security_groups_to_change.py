@@ -103,7 +103,7 @@ def declared_rules(rule: t.Mapping[str, t.Any]) -> t.Iterator[Rule]:
     ports = rule.get("ports", [f"{rule.get('from_port')}-{rule.get('to_port')}"])
     sources = rule["cidr_ip"] if isinstance(rule["cidr_ip"], (list, tuple)) else [rule["cidr_ip"]]
     for port in ports if isinstance(ports, (list, tuple)) else [ports]:
-        first, _, last = str(port).partition("-")
+        first, _dash, last = str(port).partition("-")
         for source in sources:
             yield rule.get("proto", "tcp"), int(first), int(last or first), str(source)
 

@@ -486,7 +486,7 @@ OPTIONS: argspec.ArgumentSpec = {
         },
     },
     "logging": {"type": "list", "elements": "str", "choices": list(cluster.LOG_TYPES)},
-    "encryption_key_arn": {"type": "str"},
+    "encryption_key_arn": {"type": "str", "no_log": False},
     "zonal_shift": {"type": "bool"},
     "deletion_protection": {"type": "bool"},
 }

@@ -34,7 +34,7 @@ ARN_OPERATORS = {"arnequals", "arnequalsifexists"}
 
 def session_context(cluster_arn: str, namespace: str, service_account: str, tags: bool) -> dict[str, str]:
     """The condition keys that EKS sends when it assumes a role for a pod, in lower case as IAM compares them."""
-    _, _, cluster = cluster_arn.rpartition("/")
+    cluster = cluster_arn.rpartition("/")[2]
     context = {"aws:sourcearn": cluster_arn, "aws:sourceaccount": (cluster_arn.split(":") + [""] * 5)[4]}
     if tags:
         context |= {

@@ -453,7 +453,7 @@ def _plan_replacement(before: Entry, spec: AccessEntrySpec) -> Change:
     """A new entry with all that the old one had and that is not declared otherwise."""
     kind = _type(before, spec)
     same = kind == before["type"]
-    tags, _ = plan_tags(before["access_entry_arn"], before["tags"], spec.tags, spec.purge_tags, spec.creation_tags)
+    tags, _calls = plan_tags(before["access_entry_arn"], before["tags"], spec.tags, spec.purge_tags, spec.creation_tags)
     whole = dataclasses.replace(
         spec,
         type=kind,

@@ -99,8 +99,7 @@ class AdaptiveLimiter:
         self._cut_at = self._changed_at = self._last_turn = now
 
     def _grow(self, now: float) -> None:
-        assert self.rate is not None
-        if self._quiet_since is None:
+        if self.rate is not None and self._quiet_since is None:
             self.rate *= GROWTH ** (now - self._changed_at)
         self._changed_at = now
 

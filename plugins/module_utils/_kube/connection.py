@@ -23,7 +23,7 @@ with contextlib.suppress(ImportError):  # AnsibleK8SModule reports it.
 #: Seconds until a connection stands, and until an answer comes; a webhook may take ten, and there may be several.
 TIMEOUT = (10, 60)
 
-Answer = dict[str, t.Any] | Refusal
+Answer = dict[str, t.Any] | Refusal  # pylint: disable=unsupported-binary-operation
 
 
 class ApiServer:

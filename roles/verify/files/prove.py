@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Prove, from inside a pod, which AWS identity the pod holds and what that identity may do.
@@ -120,8 +119,8 @@ def make_client(session: t.Any, service: str) -> t.Any:
 def read_identity(arn: str) -> Document:
     """The parts of a caller's ARN; for an assumed role ``arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION``."""
     account = (arn.split(":") + [""] * 6)[4]
-    kind, _, rest = arn.partition(":assumed-role/")
-    role, _, session_name = rest.partition("/")
+    kind, _separator, rest = arn.partition(":assumed-role/")
+    role, _slash, session_name = rest.partition("/")
     return {
         "arn": arn,
         "account": account,

@@ -54,7 +54,7 @@ class Attempt:
         return self.step.spec.role_arn if self.error and causes.is_not_seen_yet(self.error) else None
 
 
-Outcome = Done | causes.Failure | Attempt
+Outcome = Done | causes.Failure | Attempt  # pylint: disable=unsupported-binary-operation
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
