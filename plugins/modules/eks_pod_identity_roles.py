@@ -39,7 +39,7 @@ options:
   workloads:
     description:
       - The workloads as the roles of this collection take them, see
-        O(podidentity.eks.iam_role#role:iam_role_workloads).
+        O(podidentity.eks.iam_role#role:main:iam_role_workloads).
       - A workload with C(state=absent) needs no more than C(namespace), C(service_account) and, so that it is taken out
         of its role, C(role).
     type: list
@@ -69,7 +69,7 @@ options:
     default: source
   associations:
     description:
-      - The cluster's associations as M(podidentity.eks.eks_pod_identity_association_info#module) returns them, for
+      - The cluster's associations as M(podidentity.eks.eks_pod_identity_association_info) returns them, for
         O(kind=target). Read are C(namespace), C(service_account), C(role_arn), C(external_id) and
         C(disable_session_tags), and with O(purge) also C(owner_arn) and C(tags).
       - A target role trusts the source role only with the external ID of the association, which EKS makes with it. So

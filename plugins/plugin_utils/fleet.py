@@ -122,7 +122,7 @@ def check_keys(declared: t.Any, known: t.Sequence[str], where: str) -> None:
         raise FleetError(f"{where} is {shown(declared)}: give a mapping with any of {', '.join(known)}.")
     for key in declared:
         if key not in known:
-            [meant, *_] = [*difflib.get_close_matches(str(key), known, n=1), None]
+            meant = next(iter(difflib.get_close_matches(str(key), known, n=1)), None)
             right = f"did you mean {meant}?" if meant else f"known are {', '.join(known)}."
             raise FleetError(f"{where} has the unknown key {shown(key)}: {right}")
 

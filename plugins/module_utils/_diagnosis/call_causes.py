@@ -123,8 +123,8 @@ def permission_denied(case: Case) -> Cause | None:
     denied = denials(case)
     if not denied:
         return None
-    names = " and ".join(call_name(call) for call, _ in denied)
-    words = [word for _, word in denied if word]
+    names = " and ".join(call_name(call) for call, _word in denied)
+    words = [word for _call, word in denied if word]
     said = f"; AWS said: {words[0]}" if words else ""
     # What IAM calls the permission is often not what the SDK calls the operation (s3:ListAllMyBuckets).
     actions = [action for word in words for action in re.findall(r"not authorized to perform: ([\w-]+:\w+)", word)]

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 Key = tuple[str, str]
 #: Seconds before a name that failed is looked at again: doubling, from the first to the second.
 FIRST_RETRY, LAST_RETRY = 0.05, 5.0
+#: After so many failures the last is reached; more are not counted, for the power of two has no end.
+MOST_FAILURES = 7
 
 
 class Informers:
@@ -123,7 +125,7 @@ class Controller(abc.ABC):
         try:
             await self.reconcile(key)
         except (KubernetesError, aiohttp.ClientError, TimeoutError) as error:
-            failures = self._failures[key] = self._failures.get(key, 0) + 1
+            failures = self._failures[key] = min(self._failures.get(key, 0) + 1, MOST_FAILURES)
             log.debug("%s: %s/%s: %s", self.name, *key, error)
             self.enqueue_after(key, min(FIRST_RETRY * 2**failures, LAST_RETRY))
         except Exception:

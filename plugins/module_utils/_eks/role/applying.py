@@ -107,7 +107,8 @@ class Worker:
             return []
         if plan.after is not None:
             return steps.calls(plan.before, plan.after, self._policies_limit)
-        assert plan.before is not None
+        if plan.before is None:
+            return []
         self._operation = "list_instance_profiles_for_role"
         return steps.deletion(plan.before, calls.list_profiles(self._iam, plan.name) or [])
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 
 from eks_sandbox.control_plane.objects import Object
+from eks_sandbox.control_plane.objects import condition
 from eks_sandbox.control_plane.objects import is_true
 from eks_sandbox.node.client import PODS
 from eks_sandbox.node.client import REPLICA_SETS
@@ -44,8 +45,10 @@ class ReplicaSetController(WorkloadController):
             new = [pod_from(replica_set, REPLICA_SETS, "ReplicaSet") for _ in range(missing)]
             await asyncio.gather(*(self.create_pod(replica_set, pod) for pod in new))
         except KubernetesError as error:
-            failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": str(error)}
-            await self._write(replica_set, pods, with_condition(replica_set, failure))
+            # As in Kubernetes the first message stays: each one names another pod, and a change wakes this controller.
+            if condition(replica_set, "ReplicaFailure") is None:
+                failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": str(error)}
+                await self._write(replica_set, pods, with_condition(replica_set, failure))
             raise
         # Those that do least go first, and of equals the youngest.
         young = sorted(pods, key=_created, reverse=True)
