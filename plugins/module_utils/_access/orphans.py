@@ -19,7 +19,7 @@ from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.trust i
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.trust import session_context
 
 #: Namespace and service account, None where a trust policy does not name them.
-Workload = tuple[str | None, str | None]
+Workload = tuple[str | None, str | None]  # pylint: disable=unsupported-binary-operation
 #: The role's name, namespace and service account of each association that there is.
 Used = t.AbstractSet[tuple[str, str, str]]
 

@@ -41,7 +41,7 @@ if t.TYPE_CHECKING:
 
 R = t.TypeVar("R")
 #: A role's name and the policy's for an inline policy, no role and the policy's ARN for a managed one.
-PolicyKey = tuple[str | None, str]
+PolicyKey = tuple[str | None, str]  # pylint: disable=unsupported-binary-operation
 
 
 def look_up(eks: EKSClient, iam: IAMClient, params: t.Mapping[str, t.Any], concurrency: int) -> Found:
