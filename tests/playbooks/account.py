@@ -32,15 +32,16 @@ def make_account(sandbox: SandboxProcess) -> list[str]:
     return [subnet["SubnetId"] for subnet in subnets]
 
 
-def make_cluster(sandbox: SandboxProcess, subnet_ids: list[str]) -> None:
+def make_cluster(sandbox: SandboxProcess, subnet_ids: list[str], nodes: int = 2) -> None:
     """The cluster "example" with the node group "nodes"."""
     eks, quickly = sandbox.client("eks"), {"Delay": 1}
     network = {"subnetIds": subnet_ids}
     eks.create_cluster(name="example", roleArn=f"{ROLE_PREFIX}eks-cluster", resourcesVpcConfig=network)
     eks.get_waiter("cluster_active").wait(name="example", WaiterConfig=quickly)
-    nodes = {"clusterName": "example", "nodegroupName": "nodes"}
-    eks.create_nodegroup(**nodes, nodeRole=f"{ROLE_PREFIX}eks-node", subnets=subnet_ids)
-    eks.get_waiter("nodegroup_active").wait(**nodes, WaiterConfig=quickly)
+    group = {"clusterName": "example", "nodegroupName": "nodes"}
+    scaling = {"minSize": 1, "maxSize": nodes, "desiredSize": nodes}
+    eks.create_nodegroup(**group, nodeRole=f"{ROLE_PREFIX}eks-node", subnets=subnet_ids, scalingConfig=scaling)
+    eks.get_waiter("nodegroup_active").wait(**group, WaiterConfig=quickly)
 
 
 def writes(sandbox: SandboxProcess) -> list[str]:

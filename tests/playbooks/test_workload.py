@@ -111,7 +111,7 @@ class Account:
 @pytest.fixture(scope="module")
 def account(sandbox: SandboxProcess) -> Account:
     """A cluster in which workloads run before anybody has thought of Pod Identity."""
-    make_cluster(sandbox, make_account(sandbox))
+    make_cluster(sandbox, make_account(sandbox), nodes=4)  # enough for fifty pods at once
     made, agent = Account(sandbox), {"clusterName": "example", "addonName": "eks-pod-identity-agent"}
     made.eks.create_addon(**agent)
     made.eks.get_waiter("addon_active").wait(**agent, WaiterConfig={"Delay": 1})

@@ -205,14 +205,6 @@ def test_each_way_in_which_a_run_fails_has_its_cause(cause: str, seen: Json, wor
     assert [word for word in words if word not in proof["cause"]["text"]] == []
 
 
-def test_the_documented_causes_of_a_run_are_those_that_exist() -> None:
-    lines = (ROLE / "README.md").read_text(encoding="utf-8").splitlines()
-    items = [line.partition(":")[0] for line in lines[lines.index("Of the verification itself:") :]]
-    documented = {name for item in items if item.startswith("* `") for name in item.split("`")[1::2]}
-    # The others are among the causes of any verification.
-    assert documented == {cause for cause, _seen, _told in EXECUTIONS} - {cause for cause, _seen, _told in CASES}
-
-
 def test_a_restart_is_advised_where_a_pod_came_too_early() -> None:
     advice = judge(executed([EARLY], rc=0, stdout=said(NOT_INJECTED)))["advice"]
     assert "podidentity.eks.restart" in advice
