@@ -22,7 +22,6 @@ from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof_place
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof_report import pod_identity_proof_report
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof_settled import pod_identity_proof_settled
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import kubernetes_words
-from unit.test_diagnosis import CASES
 from unit.test_diagnosis import DOCUMENT
 from unit.test_diagnosis import NOT_TRIED
 from unit.test_diagnosis import WORKLOAD
