@@ -1,0 +1,10 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A sandbox, and its environment, as the tests of playbooks have them."""
+
+from __future__ import annotations
+
+from playbooks.conftest import playbook
+from playbooks.conftest import sandbox
+
+__all__ = ["playbook", "sandbox"]
