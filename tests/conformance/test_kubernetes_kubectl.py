@@ -241,6 +241,8 @@ def test_labels_annotations_and_resources(kubectl: Kubectl) -> None:
     assert json.loads(limits) == {"cpu": "1500m", "memory": "1Gi"}
     kubectl.run("set", "serviceaccount", "deployment/sized", "default")
     assert "patched" in kubectl.run("patch", "deployment", "sized", "-p", '{"spec":{"minReadySeconds":1}}')
+    # Until its controller has told what it has done, which is a change as well.
+    kubectl.run("rollout", "status", "deployment/sized")
     replaced = json.loads(kubectl.run("get", "deployment", "sized", "-o", "json"))
     replaced["spec"]["minReadySeconds"] = 0
     assert "replaced" in kubectl.run("replace", "-f", "-", text=json.dumps(replaced))

@@ -96,18 +96,27 @@ def test_a_pod_is_admitted_without_identity_when_the_webhook_does_not_answer(clu
     original = admission.read_mutating_webhook_configuration(name)
     broken = [{"op": "replace", "path": "/webhooks/0/clientConfig/url", "value": "https://127.0.0.1:1/mutate"}]
     admission.patch_mutating_webhook_configuration(name, broken)
+    alone = pod("alone", "true", serviceAccountName="s3-access-sa")
+
+    def is_refused() -> bool:
+        try:
+            admitted(cluster, alone)
+        except kubernetes.client.ApiException as error:
+            return error.status == 500 and "failed calling webhook" in error.body
+        return False
+
+    # kube-apiserver follows its webhooks by a watch, so each change takes it a moment.
     try:
-        stored = admitted(cluster, pod("alone", "true", serviceAccountName="s3-access-sa"))
-        assert "labels" not in stored["metadata"]
+        eventually(lambda: "labels" not in admitted(cluster, alone)["metadata"])
         failing = [{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Fail"}]
         admission.patch_mutating_webhook_configuration(name, failing)
-        with refused(500, "failed calling webhook"):
-            admitted(cluster, pod("alone", "true", serviceAccountName="s3-access-sa"))
+        eventually(is_refused)
     finally:
         current = admission.read_mutating_webhook_configuration(name)
         # These configurations are replaced only by who says which state they replace.
         original.metadata.resource_version = current.metadata.resource_version
         admission.replace_mutating_webhook_configuration(name, original)
+    eventually(lambda: not is_refused() and "labels" in admitted(cluster, alone)["metadata"])
 
 
 CREDENTIALS = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
