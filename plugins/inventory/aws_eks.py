@@ -182,7 +182,7 @@ class InventoryModule(AWSInventoryBase):  # type: ignore[misc]  # amazon.aws has
         if not found["unreachable"]:
             self.update_cached_result(path, cache, found)
         self._populate(fleet.select(found["hosts"], selection))
-        self._tell(found["unreachable"], nobody=not found["hosts"] and not found["reached"])
+        self._tell(found["unreachable"], nobody=not found["reached"])
 
     def get_option(self, option: str, hostvars: t.Any = None) -> t.Any:
         """An option; in some a template may stand, such as a look-up of the environment.

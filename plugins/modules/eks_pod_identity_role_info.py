@@ -25,20 +25,12 @@ options:
     type: list
     elements: str
     required: true
-  assume_role_arn:
-    description:
-      - ARN of a role to assume first, in another account for example. Its credentials are used in this task only, and
-        are shown nowhere.
-    type: str
-  assume_role_external_id:
-    description:
-      - The external ID that the trust policy of O(assume_role_arn) asks for.
-    type: str
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
   - podidentity.eks.attributes.info
+  - podidentity.eks.assume_role
 seealso:
   - module: podidentity.eks.eks_pod_identity_roles
 """
@@ -130,8 +122,7 @@ from ansible_collections.podidentity.eks.plugins.module_utils._eks.role import l
 
 OPTIONS: argspec.ArgumentSpec = {
     "arns": {"type": "list", "elements": "str", "required": True},
-    "assume_role_arn": {"type": "str"},
-    "assume_role_external_id": {"type": "str"},
+    **argspec.ASSUME_ROLE,
 }
 
 

@@ -127,20 +127,12 @@ options:
       - How many roles are worked on at the same time.
     type: int
     default: 32
-  assume_role_arn:
-    description:
-      - ARN of a role to assume first, in another account for example. Its credentials are used in this task only, and
-        are shown nowhere.
-    type: str
-  assume_role_external_id:
-    description:
-      - The external ID that the trust policy of O(assume_role_arn) asks for.
-    type: str
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
   - podidentity.eks.attributes
+  - podidentity.eks.assume_role
 seealso:
   - module: podidentity.eks.eks_pod_identity_associations
   - plugin: podidentity.eks.pod_identity_associations
@@ -346,8 +338,7 @@ OPTIONS: argspec.ArgumentSpec = {
     "trust_size_limit": {"type": "int", "default": 2048},
     "managed_policies_limit": {"type": "int", "default": 10},
     "concurrency": {"type": "int", "default": 32},
-    "assume_role_arn": {"type": "str"},
-    "assume_role_external_id": {"type": "str"},
+    **argspec.ASSUME_ROLE,
 }
 
 

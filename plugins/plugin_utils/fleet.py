@@ -8,10 +8,8 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import dataclasses
-import difflib
 import fnmatch
 import functools
-import json
 import re
 import typing as t
 
@@ -25,6 +23,9 @@ from ansible_collections.podidentity.eks.plugins.module_utils._eks.cluster impor
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.common import CONNECT_TIMEOUT
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.common import NO_CREDENTIALS
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.common import READ_TIMEOUT
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.role.calls import assume
+from ansible_collections.podidentity.eks.plugins.module_utils._trust.workload import shown
+from ansible_collections.podidentity.eks.plugins.module_utils._trust.workload import unknown_keys
 
 #: Makes a client: ``make("eks", region="eu-west-1", **credentials)``.
 MakeClient = t.Callable[..., t.Any]
@@ -120,21 +121,14 @@ def read_filters(declared: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 def check_keys(declared: t.Any, known: t.Sequence[str], where: str) -> None:
     if not isinstance(declared, t.Mapping):
         raise FleetError(f"{where} is {shown(declared)}: give a mapping with any of {', '.join(known)}.")
-    for key in declared:
-        if key not in known:
-            meant = next(iter(difflib.get_close_matches(str(key), known, n=1)), None)
-            right = f"did you mean {meant}?" if meant else f"known are {', '.join(known)}."
-            raise FleetError(f"{where} has the unknown key {shown(key)}: {right}")
+    problem = next(iter(unknown_keys(declared, known, where)), None)
+    if problem:
+        raise FleetError(problem)
 
 
 def patterns(value: t.Any) -> list[str]:
     """One pattern or several, as texts: a version in YAML may be a number."""
     return [str(item) for item in (value if isinstance(value, list | tuple) else [value])]
-
-
-def shown(value: t.Any) -> str:
-    """A value as a message shows it."""
-    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 # --- what is there ----------------------------------------------------------------------------------------------------
@@ -181,7 +175,12 @@ def find_places(
     for account in accounts:
         try:
             places += places_of(make_client, account, account.regions or regions)
-        except (AnsibleError, botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
+        except (
+            AnsibleAWSError,
+            AnsibleError,
+            botocore.exceptions.BotoCoreError,
+            botocore.exceptions.ClientError,
+        ) as error:
             unreachable.append(unreached(account, "", reason_of(error)))
     return places, unreachable
 
@@ -212,12 +211,9 @@ def credentials_of(make_client: MakeClient, account: Account) -> dict[str, t.Any
         settings = {"profile_name": account.profile, **dict.fromkeys(KEYS)}
     if not account.assume_role_arn:
         return settings
-    external = {"ExternalId": account.assume_role_external_id} if account.assume_role_external_id else {}
-    answer = make_client("sts", **settings).assume_role(
-        RoleArn=account.assume_role_arn, RoleSessionName=SESSION_NAME, **external
+    return assume(
+        make_client("sts", **settings), account.assume_role_arn, account.assume_role_external_id, SESSION_NAME
     )
-    keys = (answer["Credentials"][key] for key in ("AccessKeyId", "SecretAccessKey", "SessionToken"))
-    return {"profile_name": None, **dict(zip(KEYS, keys, strict=True))}
 
 
 def variables_of(cluster: t.Mapping[str, t.Any], place: Place) -> dict[str, t.Any]:
@@ -236,14 +232,15 @@ def told(answer: concurrent.futures.Future[t.Any]) -> tuple[t.Any, str]:
     try:
         return answer.result(), ""
     except AnsibleAWSError as error:
-        return None, reason_of(error.exception or error)
+        return None, reason_of(error)
 
 
 def reason_of(error: BaseException) -> str:
     """Why somebody could not be asked, in the words of who refused it."""
-    if isinstance(error, botocore.exceptions.NoCredentialsError):
+    cause = getattr(error, "exception", None) or error
+    if isinstance(cause, botocore.exceptions.NoCredentialsError):
         return NO_CREDENTIALS.rstrip(".")
-    return str(error).rstrip(".")
+    return str(cause).rstrip(".")
 
 
 def unreached(account: Account, region: str, reason: str) -> dict[str, str]:

@@ -123,10 +123,12 @@ def caller_account(sts: STSClient) -> str:
 
 
 @common.calling("assume the role of assume_role_arn")
-def assume(sts: STSClient, role_arn: str, external_id: str | None) -> dict[str, str | None]:
+def assume(
+    sts: STSClient, role_arn: str, external_id: str | None, session_name: str = common.COLLECTION_NAME
+) -> dict[str, str | None]:
     """Settings of a client with the credentials of another role."""
     condition: dict[str, t.Any] = {"ExternalId": external_id} if external_id else {}
-    answer = sts.assume_role(RoleArn=role_arn, RoleSessionName=common.COLLECTION_NAME, **condition)
+    answer = sts.assume_role(RoleArn=role_arn, RoleSessionName=session_name, **condition)
     return {
         "profile_name": None,
         "aws_access_key_id": answer["Credentials"]["AccessKeyId"],
