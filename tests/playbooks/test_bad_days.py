@@ -113,6 +113,19 @@ def test_without_a_region(playbook: Playbooks, sandbox: SandboxProcess, inventor
     assert sandbox.calls() == {}
 
 
+@pytest.mark.parametrize("name", ["access", "site", "teardown", "verify", "workload"])
+def test_an_inventory_without_clusters(
+    playbook: Playbooks, sandbox: SandboxProcess, tmp_path: pathlib.Path, name: str
+) -> None:
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text("clusters: {hosts: {example: {eks_region: eu-west-1}}}", encoding="utf-8")
+    assert the_error(playbook(f"playbooks/{name}.yml", inventory=str(inventory))) == (
+        "The inventory has no host in the group eks_clusters: name an inventory with -i in which every EKS cluster is "
+        "a host of that group."
+    )
+    assert sandbox.calls() == {}
+
+
 def test_the_proof_on_a_cluster_that_does_not_exist(playbook: Playbooks, sandbox: SandboxProcess) -> None:
     assert the_error(playbook(VERIFY)) == (
         "There is no EKS cluster eks-pod-identity-boto3 in eu-west-1 for these credentials: correct eks_cluster_name "
