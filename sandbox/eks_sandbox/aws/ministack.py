@@ -36,8 +36,10 @@ from eks_sandbox.aws.ministack_checks import Checks
 from eks_sandbox.aws.model import service_model
 from eks_sandbox.aws.nat_gateways import NatGateways
 from eks_sandbox.aws.permissions import Permissions
+from eks_sandbox.aws.permissions import Question
 from eks_sandbox.aws.policy_simulator import simulate_with_context
 from eks_sandbox.aws.policy_variables import expand_variables
+from eks_sandbox.aws.questions import ask_what_aws_asks
 from eks_sandbox.interfaces import Credentials
 
 ADMINISTRATOR = "sandbox-admin"
@@ -156,12 +158,12 @@ class Ministack:
         self._checks.install()
         #: What IAM was asked about callers, until the call log is cleared.
         self.permissions = Permissions()
-        self._evaluator.enforce = self._remembered(iam_evaluator.enforce)
         NatGateways(ec2, knobs).install()
         keep_volume_keys(ec2)
         simulate_with_context(iam, iam_evaluator, self._models["iam"])
-        say_who_denied(iam_evaluator, iam_actions)
         expand_variables(iam_evaluator)
+        say_who_denied(iam_evaluator, iam_actions)
+        ask_what_aws_asks(iam_evaluator, iam_actions, ec2, iam, self._remember)
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -309,22 +311,9 @@ class Ministack:
         explicit = result.decision == "Deny"
         raise access_denied(self._actions.identity_denial_message(action, caller.arn, resource, explicit))
 
-    def _remembered(self, enforce: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
-        """IAM's answer to every question, kept with the question."""
-
-        def ask(
-            access_key_id: str,
-            iam_action: str,
-            service: str,
-            region: str,
-            resource_arn: str = "*",
-            service_context: dict[str, t.Any] | None = None,
-        ) -> t.Any:
-            answer = enforce(access_key_id, iam_action, service, region, resource_arn, service_context)
-            self.permissions.add(self.caller_arn(access_key_id), iam_action, resource_arn, answer is None)
-            return answer
-
-        return ask
+    def _remember(self, access_key: str, question: Question, allowed: bool) -> None:
+        """Keep what IAM was asked about a caller."""
+        self.permissions.add(self.caller_arn(access_key), question.action, question.resource, allowed)
 
     def _authorise_tagging(self, access_key: str, role_arn: str) -> None:
         """Refuse a caller who may not pass session tags to a role; within the caller's request to STS."""

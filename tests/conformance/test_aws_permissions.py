@@ -1,0 +1,278 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What EC2 and IAM ask about a request: on which resource, with which condition keys, and what else it needs.
+
+https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html and
+list_awsidentityandaccessmanagementiam.html
+"""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+import pytest
+from conformance.conftest import Account
+from conformance.conftest import allow
+from conformance.conftest import refused
+from iam_roles import trust_policy
+
+pytestmark = pytest.mark.client("boto3")
+
+EC2 = "arn:aws:ec2:eu-west-1:111122223333:"
+IAM = "arn:aws:iam::111122223333:"
+MINE = {"owner": "me"}
+TRUST = trust_policy("pods.eks.amazonaws.com")
+READ_S3 = json.dumps({"Version": "2012-10-17", "Statement": [allow("s3:Get*")]})
+
+
+def tagged(kind: str, **tags: str) -> list[dict[str, t.Any]]:
+    """TagSpecifications for one new resource."""
+    return [{"ResourceType": kind, "Tags": pairs(tags)}]
+
+
+def pairs(tags: dict[str, str]) -> list[dict[str, str]]:
+    """Tags as EC2 and IAM take them."""
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def as_user(account: Account, service: str, *statements: dict[str, t.Any]) -> t.Any:
+    """A client of a new user with these permissions, with nothing in the record of permissions."""
+    keys = account.user("limited", *statements)
+    account.sandbox.clear_calls()
+    return account.sandbox.client(service, **keys)
+
+
+def asked(account: Account) -> dict[str, list[str]]:
+    """What the new user was asked for and allowed, by action; nothing was denied."""
+    used = account.sandbox.permissions("*:user/limited")
+    assert not [action for action, answers in used.items() if answers["denied"]]
+    return {action: answers["allowed"] for action, answers in used.items()}
+
+
+# --- EC2 --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_network_asks_about_each_resource_that_it_is_made_of(account: Account) -> None:
+    ec2 = as_user(account, "ec2", allow("ec2:*"))
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16", TagSpecifications=tagged("vpc", **MINE))["Vpc"]["VpcId"]
+    ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24")["Subnet"]["SubnetId"]
+    ec2.modify_subnet_attribute(SubnetId=subnet, MapPublicIpOnLaunch={"Value": True})
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+    table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+    ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
+    ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
+    address = ec2.allocate_address(Domain="vpc")["AllocationId"]
+    nat = ec2.create_nat_gateway(SubnetId=subnet, AllocationId=address)["NatGateway"]["NatGatewayId"]
+    group = ec2.create_security_group(GroupName="g", Description="d", VpcId=vpc)["GroupId"]
+    rule = [{"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}]
+    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=rule)
+    ec2.create_tags(Resources=[vpc, group], Tags=pairs({"more": "x"}))
+    ec2.describe_vpcs(VpcIds=[vpc])
+    assert asked(account) == {
+        "ec2:AllocateAddress": [f"{EC2}elastic-ip/*"],
+        "ec2:AssociateRouteTable": [f"{EC2}route-table/{table}", f"{EC2}subnet/{subnet}"],
+        "ec2:AttachInternetGateway": [f"{EC2}internet-gateway/{gateway}", f"{EC2}vpc/{vpc}"],
+        "ec2:AuthorizeSecurityGroupIngress": [f"{EC2}security-group/{group}"],
+        "ec2:CreateInternetGateway": [f"{EC2}internet-gateway/*"],
+        "ec2:CreateNatGateway": [f"{EC2}elastic-ip/{address}", f"{EC2}natgateway/*", f"{EC2}subnet/{subnet}"],
+        "ec2:CreateRoute": [f"{EC2}route-table/{table}"],
+        "ec2:CreateRouteTable": [f"{EC2}route-table/*", f"{EC2}vpc/{vpc}"],
+        "ec2:CreateSecurityGroup": [f"{EC2}security-group/*", f"{EC2}vpc/{vpc}"],
+        "ec2:CreateSubnet": [f"{EC2}subnet/*", f"{EC2}vpc/{vpc}"],
+        "ec2:CreateTags": [f"{EC2}security-group/{group}", f"{EC2}vpc/*", f"{EC2}vpc/{vpc}"],
+        "ec2:CreateVpc": [f"{EC2}vpc/*"],
+        "ec2:DescribeVpcs": ["*"],
+        "ec2:ModifySubnetAttribute": [f"{EC2}subnet/{subnet}"],
+        "ec2:ModifyVpcAttribute": [f"{EC2}vpc/{vpc}"],
+    }
+    account.sandbox.clear_calls()
+    [association] = ec2.describe_route_tables(RouteTableIds=[table])["RouteTables"][0]["Associations"]
+    ec2.disassociate_route_table(AssociationId=association["RouteTableAssociationId"])
+    ec2.delete_nat_gateway(NatGatewayId=nat)
+    ec2.delete_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0")
+    ec2.delete_route_table(RouteTableId=table)
+    ec2.delete_security_group(GroupId=group)
+    ec2.delete_tags(Resources=[vpc], Tags=[{"Key": "more"}])
+    ec2.get_waiter("nat_gateway_deleted").wait(NatGatewayIds=[nat], WaiterConfig={"Delay": 1, "MaxAttempts": 5})
+    ec2.release_address(AllocationId=address)
+    ec2.detach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+    ec2.delete_internet_gateway(InternetGatewayId=gateway)
+    ec2.delete_subnet(SubnetId=subnet)
+    ec2.delete_vpc(VpcId=vpc)
+    assert asked(account) == {
+        "ec2:DeleteInternetGateway": [f"{EC2}internet-gateway/{gateway}"],
+        "ec2:DeleteNatGateway": [f"{EC2}natgateway/{nat}"],
+        "ec2:DeleteRoute": [f"{EC2}route-table/{table}"],
+        "ec2:DeleteRouteTable": [f"{EC2}route-table/{table}"],
+        "ec2:DeleteSecurityGroup": [f"{EC2}security-group/{group}"],
+        "ec2:DeleteSubnet": [f"{EC2}subnet/{subnet}"],
+        "ec2:DeleteTags": [f"{EC2}vpc/{vpc}"],
+        "ec2:DeleteVpc": [f"{EC2}vpc/{vpc}"],
+        "ec2:DescribeNatGateways": ["*"],
+        "ec2:DescribeRouteTables": ["*"],
+        "ec2:DetachInternetGateway": [f"{EC2}internet-gateway/{gateway}", f"{EC2}vpc/{vpc}"],
+        "ec2:DisassociateRouteTable": [f"{EC2}route-table/{table}", f"{EC2}subnet/{subnet}"],
+        "ec2:ReleaseAddress": [f"{EC2}elastic-ip/{address}"],
+    }
+
+
+def test_a_resource_that_is_named_by_its_name_is_asked_about_by_its_id(account: Account) -> None:
+    ec2 = as_user(account, "ec2", allow("ec2:*"))
+    data = {"InstanceType": "t3.large"}
+    specification = tagged("launch-template", **MINE)
+    ec2.create_launch_template(LaunchTemplateName="one", LaunchTemplateData=data, TagSpecifications=specification)
+    template = ec2.create_launch_template_version(LaunchTemplateName="one", LaunchTemplateData=data)
+    one = f"{EC2}launch-template/{template['LaunchTemplateVersion']['LaunchTemplateId']}"
+    ec2.modify_launch_template(LaunchTemplateName="one", DefaultVersion="2")
+    ec2.delete_launch_template(LaunchTemplateName="one")
+    group = f"{EC2}security-group/{ec2.create_security_group(GroupName='g', Description='d')['GroupId']}"
+    ec2.delete_security_group(GroupName="g")
+    assert asked(account) == {
+        "ec2:CreateLaunchTemplate": [f"{EC2}launch-template/*"],
+        "ec2:CreateLaunchTemplateVersion": [one],
+        "ec2:CreateSecurityGroup": [f"{EC2}security-group/*"],
+        "ec2:CreateTags": [f"{EC2}launch-template/*"],
+        "ec2:DeleteLaunchTemplate": [one],
+        "ec2:DeleteSecurityGroup": [group],
+        "ec2:ModifyLaunchTemplate": [one],
+    }
+
+
+def test_tags_at_creation_need_ec2_create_tags(account: Account) -> None:
+    ec2 = as_user(account, "ec2", allow("ec2:CreateVpc", "ec2:DescribeVpcs"))
+    before = ec2.describe_vpcs()["Vpcs"]
+    words = (
+        "You are not authorized to perform this operation. "
+        f"User: {IAM}user/limited is not authorized to perform: ec2:CreateTags on resource: {EC2}vpc/* "
+        "because no identity-based policy allows the ec2:CreateTags action"
+    )
+    with refused("UnauthorizedOperation", words, status=403):
+        ec2.create_vpc(CidrBlock="10.9.0.0/16", TagSpecifications=tagged("vpc", **MINE))
+    assert ec2.describe_vpcs()["Vpcs"] == before
+    ec2.create_vpc(CidrBlock="10.9.0.0/16")
+    assert account.sandbox.permissions("*:user/limited")["ec2:CreateTags"] == {
+        "allowed": [],
+        "denied": [f"{EC2}vpc/*"],
+    }
+
+
+def test_create_tags_can_be_allowed_for_creations_alone(account: Account) -> None:
+    condition = {"StringEquals": {"ec2:CreateAction": "CreateVpc"}}
+    create = allow("ec2:CreateVpc", "ec2:CreateSubnet")
+    ec2 = as_user(account, "ec2", create, allow("ec2:CreateTags", Condition=condition))
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16", TagSpecifications=tagged("vpc", **MINE))["Vpc"]["VpcId"]
+    with refused("UnauthorizedOperation", f"ec2:CreateTags on resource: {EC2}vpc/{vpc}"):
+        ec2.create_tags(Resources=[vpc], Tags=pairs({"owner": "you"}))
+    with refused("UnauthorizedOperation", f"ec2:CreateTags on resource: {EC2}subnet/*"):
+        ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24", TagSpecifications=tagged("subnet", **MINE))
+    [kept] = account.ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"]
+    assert kept["Tags"] == pairs(MINE)
+
+
+@pytest.mark.parametrize("space", ["aws", "ec2"])
+def test_what_belongs_to_somebody_else_stays(account: Account, space: str) -> None:
+    theirs = account.ec2.create_vpc(CidrBlock="10.8.0.0/16", TagSpecifications=tagged("vpc", owner="you"))["Vpc"]
+    mine = account.ec2.create_vpc(CidrBlock="10.9.0.0/16", TagSpecifications=tagged("vpc", **MINE))["Vpc"]
+    condition = {"StringEquals": {f"{space}:ResourceTag/owner": "me"}}
+    ec2 = as_user(
+        account, "ec2", allow("ec2:*", Condition=condition), allow("ec2:CreateSubnet", resource=f"{EC2}subnet/*")
+    )
+    ec2.create_subnet(VpcId=mine["VpcId"], CidrBlock="10.9.1.0/24")
+    with refused("UnauthorizedOperation", f"ec2:CreateSubnet on resource: {EC2}vpc/{theirs['VpcId']}"):
+        ec2.create_subnet(VpcId=theirs["VpcId"], CidrBlock="10.8.1.0/24")
+    refusals: list[tuple[str, dict[str, t.Any]]] = [
+        ("delete_vpc", {"VpcId": theirs["VpcId"]}),
+        ("create_tags", {"Resources": [theirs["VpcId"]], "Tags": pairs(MINE)}),
+        ("create_tags", {"Resources": [mine["VpcId"], theirs["VpcId"]], "Tags": pairs({"a": "b"})}),
+        ("delete_tags", {"Resources": [theirs["VpcId"]], "Tags": [{"Key": "owner"}]}),
+    ]
+    for operation, wanted in refusals:
+        with refused("UnauthorizedOperation", f"on resource: {EC2}vpc/{theirs['VpcId']}"):
+            getattr(ec2, operation)(**wanted)
+    assert account.ec2.describe_vpcs(VpcIds=[theirs["VpcId"]])["Vpcs"][0]["Tags"] == pairs({"owner": "you"})
+    assert account.ec2.describe_vpcs(VpcIds=[mine["VpcId"]])["Vpcs"][0]["Tags"] == pairs(MINE)
+    filters = [{"Name": "vpc-id", "Values": [theirs["VpcId"]]}]
+    assert account.ec2.describe_subnets(Filters=filters)["Subnets"] == []
+
+
+def test_the_tags_of_a_request_are_conditions_of_what_it_makes_and_not_of_what_it_names(account: Account) -> None:
+    vpc = account.ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    condition = {"StringEquals": {"aws:RequestTag/owner": "me"}, "ForAllValues:StringEquals": {"aws:TagKeys": "owner"}}
+    made = allow("ec2:CreateSubnet", "ec2:CreateTags", resource=f"{EC2}subnet/*", Condition=condition)
+    ec2 = as_user(account, "ec2", made)
+    request = {"VpcId": vpc, "CidrBlock": "10.9.1.0/24"}
+    with refused("UnauthorizedOperation", f"ec2:CreateSubnet on resource: {EC2}vpc/{vpc}"):
+        ec2.create_subnet(**request, TagSpecifications=tagged("subnet", **MINE))
+    document = {"Version": "2012-10-17", "Statement": [allow("ec2:CreateSubnet", resource=f"{EC2}vpc/{vpc}"), made]}
+    account.iam.put_user_policy(UserName="limited", PolicyName="permissions", PolicyDocument=json.dumps(document))
+    for tags in ({}, {"owner": "you"}, {**MINE, "more": "x"}):
+        specification = {"TagSpecifications": tagged("subnet", **tags)} if tags else {}
+        with refused("UnauthorizedOperation", f"ec2:CreateSubnet on resource: {EC2}subnet/*"):
+            ec2.create_subnet(**request, **specification)
+    made_subnet = ec2.create_subnet(**request, TagSpecifications=tagged("subnet", **MINE))["Subnet"]
+    assert made_subnet["Tags"] == pairs(MINE)
+
+
+@pytest.mark.parametrize("key", ["aws:RequestedRegion", "ec2:Region"])
+def test_ec2_can_be_allowed_in_one_region(account: Account, key: str) -> None:
+    keys = account.user("limited", allow("ec2:*", Condition={"StringEquals": {key: "eu-west-1"}}))
+    for region, allowed in (("eu-west-1", True), ("us-east-1", False)):
+        ec2 = account.sandbox.client("ec2", region_name=region, **keys)
+        if allowed:
+            ec2.create_vpc(CidrBlock="10.9.0.0/16")
+            continue
+        with refused("UnauthorizedOperation", "ec2:CreateVpc", "arn:aws:ec2:us-east-1:111122223333:vpc/*"):
+            ec2.create_vpc(CidrBlock="10.9.0.0/16")
+        with refused("UnauthorizedOperation", "not authorized to perform: ec2:DescribeVpcs because"):
+            ec2.describe_vpcs()
+
+
+# --- IAM --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted", "resource"),
+    [
+        ("Role", {"RoleName": "new", "AssumeRolePolicyDocument": TRUST}, "role/new"),
+        ("Role", {"RoleName": "new", "AssumeRolePolicyDocument": TRUST, "Path": "/team/"}, "role/team/new"),
+        ("User", {"UserName": "new"}, "user/new"),
+        ("InstanceProfile", {"InstanceProfileName": "new"}, "instance-profile/new"),
+        (
+            "Policy",
+            {
+                "PolicyName": "new",
+                "PolicyDocument": json.dumps({"Version": "2012-10-17", "Statement": [allow("s3:*")]}),
+            },
+            "policy/new",
+        ),
+    ],
+)
+def test_tags_of_something_new_need_a_permission_of_their_own(
+    account: Account, kind: str, wanted: dict[str, str], resource: str
+) -> None:
+    iam = as_user(account, "iam", allow(f"iam:Create{kind}", resource=f"{IAM}{resource}"))
+    create = getattr(iam, {"InstanceProfile": "create_instance_profile"}.get(kind, f"create_{kind.lower()}"))
+    words = (
+        f"User: {IAM}user/limited is not authorized to perform: iam:Tag{kind} on resource: {IAM}{resource} "
+        f"because no identity-based policy allows the iam:Tag{kind} action"
+    )
+    with refused("AccessDenied", words, status=403):
+        create(**wanted, Tags=pairs(MINE))
+    create(**wanted)
+    assert account.sandbox.permissions("*:user/limited") == {
+        f"iam:Create{kind}": {"allowed": [f"{IAM}{resource}"], "denied": []},
+        f"iam:Tag{kind}": {"allowed": [], "denied": [f"{IAM}{resource}"]},
+    }
+
+
+def test_a_role_with_tags_is_made_by_who_may_do_both(account: Account) -> None:
+    condition = {"StringEquals": {"aws:RequestTag/owner": "me"}}
+    iam = as_user(account, "iam", allow("iam:CreateRole", "iam:TagRole", Condition=condition))
+    with refused("AccessDenied", "iam:CreateRole"):
+        iam.create_role(RoleName="new", AssumeRolePolicyDocument=TRUST, Tags=pairs({"owner": "you"}))
+    role = iam.create_role(RoleName="new", AssumeRolePolicyDocument=TRUST, Tags=pairs(MINE))["Role"]
+    assert account.iam.get_role(RoleName="new")["Role"]["Tags"] == pairs(MINE)
+    assert account.sandbox.permissions("*:user/limited")["iam:TagRole"] == {"allowed": [role["Arn"]], "denied": []}
