@@ -53,8 +53,8 @@ def asked(account: Account) -> dict[str, list[str]]:
 # --- EC2 --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_network_asks_about_each_resource_that_it_is_made_of(account: Account) -> None:
-    ec2 = as_user(account, "ec2", allow("ec2:*"))
+def make_network(ec2: t.Any) -> dict[str, str]:
+    """A VPC with a subnet that reaches out by an internet gateway, and a NAT gateway; returns the ARNs by kind."""
     vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16", TagSpecifications=tagged("vpc", **MINE))["Vpc"]["VpcId"]
     ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24")["Subnet"]["SubnetId"]
@@ -67,56 +67,89 @@ def test_a_network_asks_about_each_resource_that_it_is_made_of(account: Account)
     address = ec2.allocate_address(Domain="vpc")["AllocationId"]
     nat = ec2.create_nat_gateway(SubnetId=subnet, AllocationId=address)["NatGateway"]["NatGatewayId"]
     group = ec2.create_security_group(GroupName="g", Description="d", VpcId=vpc)["GroupId"]
-    rule = [{"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}]
-    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=rule)
-    ec2.create_tags(Resources=[vpc, group], Tags=pairs({"more": "x"}))
-    ec2.describe_vpcs(VpcIds=[vpc])
+    return {
+        "vpc": f"{EC2}vpc/{vpc}",
+        "subnet": f"{EC2}subnet/{subnet}",
+        "gateway": f"{EC2}internet-gateway/{gateway}",
+        "table": f"{EC2}route-table/{table}",
+        "address": f"{EC2}elastic-ip/{address}",
+        "nat": f"{EC2}natgateway/{nat}",
+        "group": f"{EC2}security-group/{group}",
+    }
+
+
+def remove_network(ec2: t.Any, ids: dict[str, str]) -> None:
+    """Remove it again, by its ids."""
+    [table] = ec2.describe_route_tables(RouteTableIds=[ids["table"]])["RouteTables"]
+    ec2.disassociate_route_table(AssociationId=table["Associations"][0]["RouteTableAssociationId"])
+    ec2.delete_nat_gateway(NatGatewayId=ids["nat"])
+    ec2.delete_route(RouteTableId=ids["table"], DestinationCidrBlock="0.0.0.0/0")
+    ec2.delete_route_table(RouteTableId=ids["table"])
+    ec2.delete_security_group(GroupId=ids["group"])
+    waiter = ec2.get_waiter("nat_gateway_deleted")
+    waiter.wait(NatGatewayIds=[ids["nat"]], WaiterConfig={"Delay": 1, "MaxAttempts": 5})
+    ec2.release_address(AllocationId=ids["address"])
+    ec2.detach_internet_gateway(InternetGatewayId=ids["gateway"], VpcId=ids["vpc"])
+    ec2.delete_internet_gateway(InternetGatewayId=ids["gateway"])
+    ec2.delete_subnet(SubnetId=ids["subnet"])
+    ec2.delete_vpc(VpcId=ids["vpc"])
+
+
+def test_what_makes_a_network_is_asked_about_each_part(account: Account) -> None:
+    ec2 = as_user(account, "ec2", allow("ec2:*"))
+    made = make_network(ec2)
     assert asked(account) == {
         "ec2:AllocateAddress": [f"{EC2}elastic-ip/*"],
-        "ec2:AssociateRouteTable": [f"{EC2}route-table/{table}", f"{EC2}subnet/{subnet}"],
-        "ec2:AttachInternetGateway": [f"{EC2}internet-gateway/{gateway}", f"{EC2}vpc/{vpc}"],
-        "ec2:AuthorizeSecurityGroupIngress": [f"{EC2}security-group/{group}"],
+        "ec2:AssociateRouteTable": [made["table"], made["subnet"]],
+        "ec2:AttachInternetGateway": [made["gateway"], made["vpc"]],
         "ec2:CreateInternetGateway": [f"{EC2}internet-gateway/*"],
-        "ec2:CreateNatGateway": [f"{EC2}elastic-ip/{address}", f"{EC2}natgateway/*", f"{EC2}subnet/{subnet}"],
-        "ec2:CreateRoute": [f"{EC2}route-table/{table}"],
-        "ec2:CreateRouteTable": [f"{EC2}route-table/*", f"{EC2}vpc/{vpc}"],
-        "ec2:CreateSecurityGroup": [f"{EC2}security-group/*", f"{EC2}vpc/{vpc}"],
-        "ec2:CreateSubnet": [f"{EC2}subnet/*", f"{EC2}vpc/{vpc}"],
-        "ec2:CreateTags": [f"{EC2}security-group/{group}", f"{EC2}vpc/*", f"{EC2}vpc/{vpc}"],
+        "ec2:CreateNatGateway": [made["address"], f"{EC2}natgateway/*", made["subnet"]],
+        "ec2:CreateRoute": [made["table"]],
+        "ec2:CreateRouteTable": [f"{EC2}route-table/*", made["vpc"]],
+        "ec2:CreateSecurityGroup": [f"{EC2}security-group/*", made["vpc"]],
+        "ec2:CreateSubnet": [f"{EC2}subnet/*", made["vpc"]],
+        "ec2:CreateTags": [f"{EC2}vpc/*"],
         "ec2:CreateVpc": [f"{EC2}vpc/*"],
-        "ec2:DescribeVpcs": ["*"],
-        "ec2:ModifySubnetAttribute": [f"{EC2}subnet/{subnet}"],
-        "ec2:ModifyVpcAttribute": [f"{EC2}vpc/{vpc}"],
+        "ec2:ModifySubnetAttribute": [made["subnet"]],
+        "ec2:ModifyVpcAttribute": [made["vpc"]],
     }
+
+
+def test_what_removes_a_network_is_asked_about_each_part(account: Account) -> None:
+    ec2 = as_user(account, "ec2", allow("ec2:*"))
+    made = make_network(ec2)
     account.sandbox.clear_calls()
-    [association] = ec2.describe_route_tables(RouteTableIds=[table])["RouteTables"][0]["Associations"]
-    ec2.disassociate_route_table(AssociationId=association["RouteTableAssociationId"])
-    ec2.delete_nat_gateway(NatGatewayId=nat)
-    ec2.delete_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0")
-    ec2.delete_route_table(RouteTableId=table)
-    ec2.delete_security_group(GroupId=group)
-    ec2.delete_tags(Resources=[vpc], Tags=[{"Key": "more"}])
-    ec2.get_waiter("nat_gateway_deleted").wait(NatGatewayIds=[nat], WaiterConfig={"Delay": 1, "MaxAttempts": 5})
-    ec2.release_address(AllocationId=address)
-    ec2.detach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
-    ec2.delete_internet_gateway(InternetGatewayId=gateway)
-    ec2.delete_subnet(SubnetId=subnet)
-    ec2.delete_vpc(VpcId=vpc)
+    remove_network(ec2, {part: arn.rpartition("/")[2] for part, arn in made.items()})
     assert asked(account) == {
-        "ec2:DeleteInternetGateway": [f"{EC2}internet-gateway/{gateway}"],
-        "ec2:DeleteNatGateway": [f"{EC2}natgateway/{nat}"],
-        "ec2:DeleteRoute": [f"{EC2}route-table/{table}"],
-        "ec2:DeleteRouteTable": [f"{EC2}route-table/{table}"],
-        "ec2:DeleteSecurityGroup": [f"{EC2}security-group/{group}"],
-        "ec2:DeleteSubnet": [f"{EC2}subnet/{subnet}"],
-        "ec2:DeleteTags": [f"{EC2}vpc/{vpc}"],
-        "ec2:DeleteVpc": [f"{EC2}vpc/{vpc}"],
+        "ec2:DeleteInternetGateway": [made["gateway"]],
+        "ec2:DeleteNatGateway": [made["nat"]],
+        "ec2:DeleteRoute": [made["table"]],
+        "ec2:DeleteRouteTable": [made["table"]],
+        "ec2:DeleteSecurityGroup": [made["group"]],
+        "ec2:DeleteSubnet": [made["subnet"]],
+        "ec2:DeleteVpc": [made["vpc"]],
         "ec2:DescribeNatGateways": ["*"],
         "ec2:DescribeRouteTables": ["*"],
-        "ec2:DetachInternetGateway": [f"{EC2}internet-gateway/{gateway}", f"{EC2}vpc/{vpc}"],
-        "ec2:DisassociateRouteTable": [f"{EC2}route-table/{table}", f"{EC2}subnet/{subnet}"],
-        "ec2:ReleaseAddress": [f"{EC2}elastic-ip/{address}"],
+        "ec2:DetachInternetGateway": [made["gateway"], made["vpc"]],
+        "ec2:DisassociateRouteTable": [made["table"], made["subnet"]],
+        "ec2:ReleaseAddress": [made["address"]],
     }
+
+
+def test_rules_and_tags_are_asked_about_what_has_them(account: Account) -> None:
+    ec2 = as_user(account, "ec2", allow("ec2:*"))
+    group = ec2.create_security_group(GroupName="g", Description="d")["GroupId"]
+    rule = [{"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}]
+    account.sandbox.clear_calls()
+    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=rule)
+    ec2.authorize_security_group_egress(GroupId=group, IpPermissions=rule)
+    ec2.revoke_security_group_ingress(GroupId=group, IpPermissions=rule)
+    ec2.revoke_security_group_egress(GroupId=group, IpPermissions=rule)
+    ec2.create_tags(Resources=[group], Tags=pairs(MINE))
+    ec2.delete_tags(Resources=[group], Tags=[{"Key": "owner"}])
+    wanted = [f"{verb}SecurityGroup{way}" for verb in ("Authorize", "Revoke") for way in ("Ingress", "Egress")]
+    arn = f"{EC2}security-group/{group}"
+    assert asked(account) == {f"ec2:{action}": [arn] for action in [*wanted, "CreateTags", "DeleteTags"]}
 
 
 def test_a_resource_that_is_named_by_its_name_is_asked_about_by_its_id(account: Account) -> None:
