@@ -24,6 +24,7 @@ import botocore.parsers
 import botocore.serialize
 
 from eks_sandbox.aws import managed_policies
+from eks_sandbox.aws import service_linked_roles
 from eks_sandbox.aws import trust
 from eks_sandbox.aws.denials import say_who_denied
 from eks_sandbox.aws.errors import ServiceError
@@ -158,12 +159,18 @@ class Ministack:
         self._checks.install()
         #: What IAM was asked about callers, until the call log is cleared.
         self.permissions = Permissions()
+        self._make_strict(knobs)
+
+    def _make_strict(self, knobs: Knobs) -> None:
+        """Put what AWS has and ministack lacks into its modules; which wraps which depends on the order."""
+        ec2, iam = self._services["ec2"], self._iam
+        service_linked_roles.name_as_aws_does(iam)
         NatGateways(ec2, knobs).install()
         keep_volume_keys(ec2)
-        simulate_with_context(iam, iam_evaluator, self._models["iam"])
-        expand_variables(iam_evaluator)
-        say_who_denied(iam_evaluator, iam_actions)
-        ask_what_aws_asks(iam_evaluator, iam_actions, ec2, iam, self._remember)
+        simulate_with_context(iam, self._evaluator, self._models["iam"])
+        expand_variables(self._evaluator)
+        say_who_denied(self._evaluator, self._actions)
+        ask_what_aws_asks(self._evaluator, self._actions, ec2, iam, self._remember)
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
