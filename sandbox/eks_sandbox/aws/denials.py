@@ -1,6 +1,9 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which kind of policy denied a request, in the words of AWS; ministack speaks of identity-based ones whatever it was.
+"""What was denied by which kind of policy, in the words of AWS.
+
+ministack speaks of identity-based policies whatever it was, and of the operation even when something else that it needs
+was denied.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
 """
@@ -8,14 +11,30 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
 from __future__ import annotations
 
 import contextvars
+import dataclasses
 import functools
+import re
 import typing as t
 
 IDENTITY, RESOURCE = "an identity-based policy", "a resource-based policy"
 BOUNDARY, SESSION = "a permissions boundary", "a session policy"
 
-#: The kind of policy that denied the request that is being answered.
-_denied_by: contextvars.ContextVar[str] = contextvars.ContextVar("denied_by", default=IDENTITY)
+#: What stands before the sentence that is common to all services.
+_INTRODUCTIONS = {"ec2": "You are not authorized to perform this operation. ", "iam": ""}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Denial:
+    """What was denied last to the request that is being answered."""
+
+    action: str = ""
+    resource: str = "*"
+    #: The kind of policy.
+    by: str = IDENTITY
+
+
+_NOTHING = _Denial()
+_denial: contextvars.ContextVar[_Denial] = contextvars.ContextVar("denial", default=_NOTHING)
 
 
 class _Boundary(list[t.Any]):
@@ -23,7 +42,7 @@ class _Boundary(list[t.Any]):
 
 
 def say_who_denied(evaluator: t.Any, actions: t.Any) -> None:
-    """Put the kind of policy into ministack's decisions, and from there into its messages."""
+    """Put action, resource and kind of policy into ministack's decisions, and from there into its messages."""
     evaluate, enforce = evaluator.evaluate, evaluator.enforce
     resource_policy, boundary = evaluator.evaluate_resource_policy, evaluator._permissions_boundary
 
@@ -43,26 +62,46 @@ def say_who_denied(evaluator: t.Any, actions: t.Any) -> None:
         return result
 
     @functools.wraps(enforce)
-    def enforced(*arguments: t.Any, **named: t.Any) -> t.Any:
-        result = enforce(*arguments, **named)
-        _denied_by.set(getattr(result, "denied_by", IDENTITY))
+    def enforced(key: str, action: str, service: str, region: str, resource: str, keys: dict[str, t.Any]) -> t.Any:
+        result = enforce(key, action, service, region, resource, keys)
+        _denial.set(_Denial(action, resource, getattr(result, "denied_by", IDENTITY)))
         return result
 
     evaluator.evaluate, evaluator.enforce = evaluated, enforced
     evaluator.evaluate_resource_policy = evaluated_resource
     evaluator._permissions_boundary = lambda *arguments: [_Boundary(one) for one in boundary(*arguments)]
     actions.identity_denial_message = _worded(actions.identity_denial_message)
-    actions.access_denied_response = _answered(actions.access_denied_response)
+    actions.access_denied_response = _answered(actions.access_denied_response, actions.identity_denial_message)
 
 
 def _worded(message: t.Callable[..., str]) -> t.Callable[..., str]:
-    return functools.wraps(message)(lambda *arguments, **named: _named(message(*arguments, **named)))
+    @functools.wraps(message)
+    def worded(action: str, principal: str, resource: str, explicit: bool) -> str:
+        return _named(message(action, principal, _short(action, resource), explicit))
+
+    return worded
 
 
-def _answered(respond: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
+def _short(action: str, resource: str) -> str:
+    """The resource in IAM's words: ``role NAME`` for a role that is read or changed, its ARN for what is new or passed.
+
+    https://github.com/aws-controllers-k8s/community/issues/2164 and, with the ARN, facts 2.1
+    """
+    found = re.fullmatch(r"arn:aws:iam::\d+:(role|user|group)/(?:.*/)?([^/]+)", resource)
+    if found is None or not action.startswith("iam:") or action.startswith(("iam:Create", "iam:Tag", "iam:Pass")):
+        return resource
+    return f"{found[1]} {found[2]}"
+
+
+def _answered(respond: t.Callable[..., t.Any], sentence: t.Callable[..., str]) -> t.Callable[..., t.Any]:
     @functools.wraps(respond)
-    def answered(*arguments: t.Any, **named: t.Any) -> t.Any:
-        status, headers, body = respond(*arguments, **named)
+    def answered(service: str, action: str, principal: str, *arguments: t.Any, **named: t.Any) -> t.Any:
+        if service in _INTRODUCTIONS and not named.get("error_code"):
+            denial = _denial.get()
+            text = sentence(denial.action, principal, denial.resource, named["explicit_deny"])
+            # Of an action that takes no resource EC2 names none.
+            named["message"] = _INTRODUCTIONS[service] + text.replace(" on resource: *", "")
+        status, headers, body = respond(service, action, principal, *arguments, **named)
         return status, headers, _named(body.decode()).encode()
 
     return answered
@@ -70,6 +109,6 @@ def _answered(respond: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
 
 def _named(text: str) -> str:
     """``a permissions boundary`` that denies, ``no permissions boundary`` that allows."""
-    kind = _denied_by.get()
+    kind = _denial.get().by
     allowing = f"because no {kind.split(maxsplit=1)[1]} allows"
     return text.replace(f"in {IDENTITY}", f"in {kind}").replace("because no identity-based policy allows", allowing)

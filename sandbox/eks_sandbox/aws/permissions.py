@@ -1,12 +1,25 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which permissions callers have used: what IAM was asked about them, as the service CloudTrail lets one find out."""
+"""What IAM is asked about callers, and which permissions they have used, as CloudTrail lets one find out."""
 
 from __future__ import annotations
 
 import collections
+import dataclasses
 import fnmatch
 import typing as t
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """Whether a caller may do one thing to one resource; a request is done when every question gets a yes."""
+
+    #: ``ec2:CreateSubnet``
+    action: str
+    #: An ARN; its last part is ``*`` for what does not exist yet.
+    resource: str
+    #: Condition keys of the request and of this resource.
+    keys: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
 
 
 class Permissions:
