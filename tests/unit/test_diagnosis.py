@@ -796,6 +796,13 @@ def test_a_document_in_the_log_counts_when_it_is_too_long_for_the_status() -> No
     assert judge(seen)["proven"] is True
 
 
+def test_a_log_that_may_not_be_read_is_named() -> None:
+    refused = {"item": {"index": "0"}, "failed": True, "msg": 'body: {"message": "pods is forbidden."}'}
+    proof = judge(observed(pods={"resources": [pod("cut of")]}, logs={"results": [refused]}))
+    assert proof["proven"] is False
+    assert proof["warnings"] == ["The log of the pod of Job verify-app-1 could not be read: pods is forbidden."]
+
+
 def test_calls_of_another_declaration_prove_nothing() -> None:
     calls = [merged(call, {"operation": "something_else"}) for call in DOCUMENT["calls"]]
     assert judge(with_document(document(calls=calls)))["proven"] is False

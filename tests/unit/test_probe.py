@@ -195,6 +195,8 @@ def test_a_name_that_is_nearly_there_is_told() -> None:
     )
     assert with_near_miss(cause, "web", ["default", "s3-access-sa"]) is cause
     assert with_near_miss(cause, "web", []) is cause
+    unseen = with_near_miss(cause, "web", Refusal(403, "serviceaccounts is forbidden.")).reason
+    assert unseen == "There is none; which ones are there could not be looked at (serviceaccounts is forbidden)."
 
 
 WEBHOOK = {"webhooks": [{"name": "iam-for-pods.amazonaws.com", "namespaceSelector": {}}]}

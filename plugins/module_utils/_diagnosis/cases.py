@@ -97,6 +97,12 @@ def read_logs(registered: t.Any) -> dict[int, str]:
     return logs
 
 
+def read_lost_logs(registered: t.Any) -> dict[int, str]:
+    """Why the log of a workload's pod could not be read, by its place."""
+    lost = {text(dig(result, "item", "index")): refusal(result) for result in listing(dig(registered, "results"))}
+    return {int(index): kubernetes_words(words) for index, words in lost.items() if index.isdecimal() and words}
+
+
 def read_refusals(registered: t.Any) -> dict[int, str]:
     """What the API server said against the Job of each workload; of a single one the result is the module's own."""
     results = listing(dig(registered, "result", "results")) or [registered]
@@ -137,11 +143,14 @@ def of_jobs(count: int, observed: t.Mapping[str, t.Any]) -> list[dict[str, t.Any
     pods, logs = by_index(dig(observed, "pods", "resources")), read_logs(observed.get("logs"))
     refused, left = read_refusals(observed.get("applied")), read_refusals(observed.get("removed"))
     unlisted, unseen = refusal(observed.get("pods")), refusal(observed.get("own_pods"))
+    lost = read_lost_logs(observed.get("logs"))
     names = dict(enumerate(text(dig(job, "metadata", "name")) for job in listing(observed.get("jobs"))))
     known = []
     for index in range(count):
         pod, log, job = read_pod(pods[index]) if index in pods else None, logs.get(index, ""), names.get(index, "")
         warnings = []
+        if index in lost:
+            warnings.append(f"The log of the pod of Job {job} could not be read: {lost[index]}.")
         if unseen and not unlisted:
             warnings.append(f"The workload's own pods could not be looked at: {kubernetes_words(unseen)}.")
         if index in left and index not in refused:

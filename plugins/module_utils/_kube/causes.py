@@ -142,8 +142,11 @@ def _cause(rule: Rule, refusal: Refusal, advice: str) -> Cause:
     return Cause(rule.name, f"{advice} ({speaker}{sentence(refusal.message)}).", rule.passes)
 
 
-def with_near_miss(cause: Cause, wanted: str, present: t.Sequence[str]) -> Cause:
+def with_near_miss(cause: Cause, wanted: str, present: t.Sequence[str] | Refusal) -> Cause:
     """A missing service account, with the name among those that are there which was probably meant."""
+    if isinstance(present, Refusal):
+        unseen = f"which ones are there could not be looked at ({sentence(present.message)})"
+        return dataclasses.replace(cause, reason=f"{cause.reason.rstrip('.')}; {unseen}.")
     near = difflib.get_close_matches(wanted, present, n=1)
     if not near:
         return cause

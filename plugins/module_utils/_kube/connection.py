@@ -56,10 +56,10 @@ class ApiServer:
         """What creating a pod would make of it; it is not created."""
         return self._ask(lane, "post", f"/api/v1/namespaces/{namespace}/pods", body=pod, dry_run="All")
 
-    def service_accounts(self, namespace: str) -> list[str]:
-        """Names of the service accounts of a namespace; none where they may not be listed."""
+    def service_accounts(self, namespace: str) -> list[str] | Refusal:
+        """Names of the service accounts of a namespace."""
         answer = self._ask(0, "get", f"/api/v1/namespaces/{namespace}/serviceaccounts")
-        return [] if isinstance(answer, Refusal) else [item["metadata"]["name"] for item in answer["items"]]
+        return answer if isinstance(answer, Refusal) else [item["metadata"]["name"] for item in answer["items"]]
 
     def webhook(self) -> Answer:
         """The MutatingWebhookConfiguration of Pod Identity."""

@@ -112,7 +112,7 @@ class Looker:
         self._server = server
         self._lock = threading.Lock()
         self._webhook: Answer | None = None
-        self._service_accounts: dict[str, list[str]] = {}
+        self._service_accounts: dict[str, list[str] | Refusal] = {}
 
     def look(self, one: Progress, place: int) -> Look:
         """:param place: of the workload among all; those of one round share the lanes among them."""
@@ -132,7 +132,7 @@ class Looker:
                 self._webhook = self._server.webhook()
             return self._webhook
 
-    def _present(self, namespace: str) -> list[str]:
+    def _present(self, namespace: str) -> list[str] | Refusal:
         with self._lock:
             if namespace not in self._service_accounts:
                 self._service_accounts[namespace] = self._server.service_accounts(namespace)

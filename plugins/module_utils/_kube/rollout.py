@@ -13,6 +13,7 @@ import math
 import typing as t
 
 from .._diagnosis.reading import dig
+from .._diagnosis.reading import kubernetes_words
 from .._diagnosis.reading import listing
 from .._diagnosis.reading import mapping
 from .._diagnosis.reading import number
@@ -160,6 +161,6 @@ def outcome(restarts: t.Any, applied: t.Any, objects: t.Any) -> list[dict[str, t
         error = dig(answer, "error")
         state, reason = progress(known.get(place))
         if error is not None:
-            state, reason = FAILED, f"its restart was refused: {sentence(text(dig(error, 'msg')))}"
+            state, reason = FAILED, f"its restart was refused: {kubernetes_words(text(dig(error, 'msg')))}"
         told.append({**restart, "state": state, "reason": reason})
     return told

@@ -41,6 +41,19 @@ AUTHORIZATION = {
     "authorization-webhook-cache-authorized-ttl": "1s",
     "authorization-webhook-cache-unauthorized-ttl": "1s",
 }
+#: What people and their programs ask is written down, without bodies; what the cluster's own parts ask, which is nearly
+#: everything, is not.
+AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [
+        {"level": "None", "userGroups": [ADMINISTRATOR[1], "system:nodes", "system:serviceaccounts"]},
+        {"level": "None", "users": [f"system:{name}" for name in (MANAGER, SCHEDULER, "apiserver", "anonymous")]},
+        {"level": "Metadata"},
+    ],
+}
+AUDIT = {"audit-policy-file": "audit-policy.json", "audit-log-path": "audit.log"}
 #: etcd has no port: only this user's processes reach a socket in the cluster's directory. The form is etcd's own; the
 #: paths are relative to the directory, because a socket's path may not be longer than 107 bytes.
 ETCD_CLIENTS, ETCD_PEERS = "unix://etcd-clients:0", "unix://etcd-peers:0"
@@ -121,6 +134,7 @@ class RealControlPlane:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         write_private(self._directory / "service-accounts.key", key)
+        write_private(self._directory / "audit-policy.json", json.dumps(AUDIT_POLICY).encode())
 
     def _write_kubeconfig(self, name: str, server: str, user: t.Mapping[str, str]) -> None:
         document = {
@@ -155,6 +169,7 @@ class RealControlPlane:
             "authentication-token-webhook-version": "v1",
             "authentication-token-webhook-cache-ttl": REVIEW_TTL,
             **AUTHORIZATION,
+            **AUDIT,
             "allow-privileged": "true",
             "enable-admission-plugins": "NodeRestriction",
             # Only the real controllers take the taint of a new node away once it is ready.
