@@ -191,7 +191,7 @@ class Ministack:
         return self._administrators[account]
 
     async def add_user(self, account: str, name: str, policy: dict[str, t.Any]) -> Credentials:
-        """The keys of a user with this one inline policy; made when first asked for, and again after every reset.
+        """The keys of a user with this one managed policy; made when first asked for, and again after every reset.
 
         Raises ServiceError when the policy or the name is not one.
         """
@@ -214,8 +214,11 @@ class Ministack:
         where = Place(account, self.region)
         await self.call("iam", "CreateUser", {"UserName": name}, where)
         if policy is not None:
-            parameters = {"UserName": name, "PolicyName": name, "PolicyDocument": json.dumps(policy)}
-            await self.call("iam", "PutUserPolicy", parameters, where)
+            # Longer than the inline policies of a user may be.
+            document = json.dumps(policy, separators=(",", ":"))
+            made = await self.call("iam", "CreatePolicy", {"PolicyName": name, "PolicyDocument": document}, where)
+            attached = {"UserName": name, "PolicyArn": made["Policy"]["Arn"]}
+            await self.call("iam", "AttachUserPolicy", attached, where)
         record = {
             "UserName": name,
             "AccessKeyId": keys.access_key,
