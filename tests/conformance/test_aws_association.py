@@ -124,7 +124,7 @@ def test_the_caller_must_be_allowed_to_pass_the_role_to_pods(account: Account, r
         with refused("AccessDeniedException", words, status=403):
             eks.create_pod_identity_association(**parameters)
     blind = account.sandbox.client("eks", **account.user("blind", allow("eks:*"), allow("iam:PassRole", Condition=to)))
-    with refused("AccessDeniedException", f"iam:GetRole on resource: {role}", status=403):
+    with refused("AccessDeniedException", "iam:GetRole on resource: role workload because", status=403):
         blind.create_pod_identity_association(**parameters)
     eks = account.sandbox.client("eks", **account.user("right", look, allow("iam:PassRole", Condition=to)))
     assert eks.create_pod_identity_association(**parameters)["association"]

@@ -147,7 +147,8 @@ def test_the_node_role_must_trust_ec2(ground: Account) -> None:
 
 
 def test_the_caller_must_be_allowed_to_pass_the_node_role(ground: Account) -> None:
-    eks = ground.sandbox.client("eks", **ground.user("maker", allow("eks:*")))
+    keys = ground.user("maker", allow("eks:*", "iam:GetRole", "iam:CreateServiceLinkedRole"))
+    eks = ground.sandbox.client("eks", **keys)
     with refused("AccessDeniedException", "iam:PassRole", status=403):
         eks.create_nodegroup(clusterName="one", nodegroupName="nodes", subnets=ground.subnets(), nodeRole=ROLE)
 

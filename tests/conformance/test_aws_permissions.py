@@ -23,6 +23,8 @@ EC2 = "arn:aws:ec2:eu-west-1:111122223333:"
 IAM = "arn:aws:iam::111122223333:"
 MINE = {"owner": "me"}
 TRUST = trust_policy("pods.eks.amazonaws.com")
+S3 = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
+ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
 READ_S3 = json.dumps({"Version": "2012-10-17", "Statement": [allow("s3:Get*")]})
 
 
@@ -309,3 +311,123 @@ def test_a_role_with_tags_is_made_by_who_may_do_both(account: Account) -> None:
     role = iam.create_role(RoleName="new", AssumeRolePolicyDocument=TRUST, Tags=pairs(MINE))["Role"]
     assert account.iam.get_role(RoleName="new")["Role"]["Tags"] == pairs(MINE)
     assert account.sandbox.permissions("*:user/limited")["iam:TagRole"] == {"allowed": [role["Arn"]], "denied": []}
+
+
+def test_a_role_with_a_path_is_asked_about_with_its_path(account: Account) -> None:
+    role = account.iam.create_role(RoleName="app", Path="/team/", AssumeRolePolicyDocument=TRUST)["Role"]["Arn"]
+    assert role == f"{IAM}role/team/app"
+    iam = as_user(account, "iam", allow("iam:*", resource=f"{IAM}role/team/*"))
+    iam.get_role(RoleName="app")
+    iam.list_attached_role_policies(RoleName="app")
+    iam.delete_role(RoleName="app")
+    wanted = ("iam:DeleteRole", "iam:GetRole", "iam:ListAttachedRolePolicies")
+    assert asked(account) == {action: [role] for action in wanted}
+    words = "is not authorized to perform: iam:GetRole on resource: role other because no identity-based policy allows"
+    account.pod_role("other")
+    with refused("AccessDenied", words, status=403):
+        iam.get_role(RoleName="other")
+
+
+@pytest.mark.parametrize("space", ["aws", "iam"])
+def test_the_roles_of_somebody_else_stay(account: Account, space: str) -> None:
+    for name, owner in (("mine", "me"), ("theirs", "you")):
+        account.iam.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST, Tags=pairs({"owner": owner}))
+    condition = {"StringEquals": {f"{space}:ResourceTag/owner": "me"}}
+    iam = as_user(account, "iam", allow("iam:*", Condition=condition))
+    iam.put_role_policy(RoleName="mine", PolicyName="p", PolicyDocument=READ_S3)
+    refusals: list[tuple[str, dict[str, t.Any]]] = [
+        ("put_role_policy", {"PolicyName": "p", "PolicyDocument": READ_S3}),
+        ("attach_role_policy", {"PolicyArn": S3}),
+        ("update_assume_role_policy", {"PolicyDocument": TRUST}),
+        ("tag_role", {"Tags": pairs(MINE)}),
+        ("delete_role", {}),
+    ]
+    for operation, wanted in refusals:
+        with refused("AccessDenied"):
+            getattr(iam, operation)(RoleName="theirs", **wanted)
+    kept = account.iam.get_role(RoleName="theirs")["Role"]
+    assert kept["Tags"] == pairs({"owner": "you"})
+    assert account.iam.list_role_policies(RoleName="theirs")["PolicyNames"] == []
+
+
+def test_roles_can_be_made_and_given_permissions_with_a_boundary_only(account: Account) -> None:
+    """The guard against somebody who gives a role more than they have themselves."""
+    boundary = account.iam.create_policy(PolicyName="boundary", PolicyDocument=READ_S3)["Policy"]["Arn"]
+    account.pod_role("unbounded")
+    condition = {"StringEquals": {"iam:PermissionsBoundary": boundary}}
+    bounded = ("CreateRole", "PutRolePermissionsBoundary", "AttachRolePolicy", "DetachRolePolicy", "PutRolePolicy")
+    changes = [f"iam:{action}" for action in (*bounded, "DeleteRolePolicy", "DeleteRole")]
+    iam = as_user(account, "iam", allow(*changes, Condition=condition))
+    for parameters in ({}, {"PermissionsBoundary": S3}):
+        with refused("AccessDenied", "iam:CreateRole"):
+            iam.create_role(RoleName="app", AssumeRolePolicyDocument=TRUST, **parameters)
+    iam.create_role(RoleName="app", AssumeRolePolicyDocument=TRUST, PermissionsBoundary=boundary)
+    with refused("AccessDenied", "iam:PutRolePermissionsBoundary"):
+        iam.put_role_permissions_boundary(RoleName="app", PermissionsBoundary=S3)
+    iam.put_role_permissions_boundary(RoleName="app", PermissionsBoundary=boundary)
+    with refused("AccessDenied", "iam:DeleteRolePermissionsBoundary"):
+        iam.delete_role_permissions_boundary(RoleName="app")
+    for role, expected in (("app", True), ("unbounded", False)):
+        for operation, wanted in (
+            ("attach_role_policy", {"PolicyArn": S3}),
+            ("detach_role_policy", {"PolicyArn": S3}),
+            ("put_role_policy", {"PolicyName": "p", "PolicyDocument": READ_S3}),
+            ("delete_role_policy", {"PolicyName": "p"}),
+            ("delete_role", {}),
+        ):
+            if expected:
+                getattr(iam, operation)(RoleName=role, **wanted)
+                continue
+            with refused("AccessDenied"):
+                getattr(iam, operation)(RoleName=role, **wanted)
+    assert account.iam.list_attached_role_policies(RoleName="unbounded")["AttachedPolicies"] == []
+
+
+def test_only_some_policies_can_be_attached(account: Account) -> None:
+    account.pod_role("app")
+    account.iam.attach_role_policy(RoleName="app", PolicyArn=ADMINISTRATOR)
+    condition = {"ArnEquals": {"iam:PolicyARN": S3}}
+    iam = as_user(account, "iam", allow("iam:AttachRolePolicy", "iam:DetachRolePolicy", Condition=condition))
+    iam.attach_role_policy(RoleName="app", PolicyArn=S3)
+    iam.detach_role_policy(RoleName="app", PolicyArn=S3)
+    for operation in ("attach_role_policy", "detach_role_policy"):
+        with refused("AccessDenied", f"iam:{operation[:6].title()}RolePolicy on resource: role app"):
+            getattr(iam, operation)(RoleName="app", PolicyArn=ADMINISTRATOR)
+    [kept] = account.iam.list_attached_role_policies(RoleName="app")["AttachedPolicies"]
+    assert kept["PolicyArn"] == ADMINISTRATOR
+
+
+def test_a_role_goes_into_an_instance_profile_by_who_may_pass_it_to_ec2(account: Account) -> None:
+    role = account.pod_role("nodes")
+    account.iam.create_instance_profile(InstanceProfileName="nodes")
+    add = allow("iam:AddRoleToInstanceProfile", resource=f"{IAM}instance-profile/nodes")
+    passed = {"StringEquals": {"iam:PassedToService": "eks.amazonaws.com"}}
+    iam = as_user(account, "iam", add, allow("iam:PassRole", Condition=passed))
+    with refused("AccessDenied", f"iam:PassRole on resource: {role} because"):
+        iam.add_role_to_instance_profile(InstanceProfileName="nodes", RoleName="nodes")
+    passed["StringEquals"]["iam:PassedToService"] = "ec2.amazonaws.com"
+    document = {"Version": "2012-10-17", "Statement": [add, allow("iam:PassRole", Condition=passed)]}
+    account.iam.put_user_policy(UserName="limited", PolicyName="permissions", PolicyDocument=json.dumps(document))
+    iam.add_role_to_instance_profile(InstanceProfileName="nodes", RoleName="nodes")
+    [kept] = account.iam.get_instance_profile(InstanceProfileName="nodes")["InstanceProfile"]["Roles"]
+    assert kept["Arn"] == role
+
+
+@pytest.mark.parametrize(
+    ("service", "name"),
+    [
+        ("eks.amazonaws.com", "AWSServiceRoleForAmazonEKS"),
+        ("eks-nodegroup.amazonaws.com", "AWSServiceRoleForAmazonEKSNodegroup"),
+    ],
+)
+def test_a_service_linked_role_is_made_by_who_may_for_this_service(account: Account, service: str, name: str) -> None:
+    arn = f"{IAM}role/aws-service-role/{service}/{name}"
+    condition = {"StringEquals": {"iam:AWSServiceName": service}}
+    iam = as_user(account, "iam", allow("iam:CreateServiceLinkedRole", resource=arn, Condition=condition))
+    with refused("AccessDenied", "aws-service-role/elasticloadbalancing.amazonaws.com/"):
+        iam.create_service_linked_role(AWSServiceName="elasticloadbalancing.amazonaws.com")
+    made = iam.create_service_linked_role(AWSServiceName=service)["Role"]
+    assert (made["Arn"], made["RoleName"]) == (arn, name)
+    assert account.iam.get_role(RoleName=name)["Role"] == made
+    with refused("InvalidInput", f"Service role name {name} has been taken in this account"):
+        iam.create_service_linked_role(AWSServiceName=service)

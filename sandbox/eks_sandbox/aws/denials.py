@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextvars
 import dataclasses
 import functools
+import re
 import typing as t
 
 IDENTITY, RESOURCE = "an identity-based policy", "a resource-based policy"
@@ -74,7 +75,22 @@ def say_who_denied(evaluator: t.Any, actions: t.Any) -> None:
 
 
 def _worded(message: t.Callable[..., str]) -> t.Callable[..., str]:
-    return functools.wraps(message)(lambda *arguments, **named: _named(message(*arguments, **named)))
+    @functools.wraps(message)
+    def worded(action: str, principal: str, resource: str, explicit: bool) -> str:
+        return _named(message(action, principal, _short(action, resource), explicit))
+
+    return worded
+
+
+def _short(action: str, resource: str) -> str:
+    """The resource in IAM's words: ``role NAME`` for a role that is read or changed, its ARN for what is new or passed.
+
+    https://github.com/aws-controllers-k8s/community/issues/2164 and, with the ARN, facts 2.1
+    """
+    found = re.fullmatch(r"arn:aws:iam::\d+:(role|user|group)/(?:.*/)?([^/]+)", resource)
+    if found is None or not action.startswith("iam:") or action.startswith(("iam:Create", "iam:Tag", "iam:Pass")):
+        return resource
+    return f"{found[1]} {found[2]}"
 
 
 def _answered(respond: t.Callable[..., t.Any], sentence: t.Callable[..., str]) -> t.Callable[..., t.Any]:

@@ -123,6 +123,19 @@ class Ec2Permissions:
         ]
         return asked or [Question(action, "*", self._region())]
 
+    def launch(self, template: str, used: t.Sequence[str], image: str) -> list[Question]:
+        """What RunInstances asks with this launch template, about ``used`` subnets and security groups, and an image.
+
+        https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/permissions-for-launch-templates.html
+        """
+        keys = {**self._region(), "ec2:LaunchTemplate": self._arn(template)}
+        resources = [
+            *((self._arn(one), self._resource_keys(one)) for one in (template, *used)),
+            *((self._made(kind), {}) for kind in ("instance", "network-interface", "volume")),
+            (f"arn:aws:ec2:{self._ec2.get_region()}::image/{image}", {}),
+        ]
+        return [Question("ec2:RunInstances", arn, {**keys, **own}) for arn, own in resources]
+
     def _ids(self, parameter: str, value: str) -> list[str]:
         """The ids of what a parameter names by its id, its name, its address or an association."""
         if parameter == "AssociationId":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import typing as t
 
+from eks_sandbox.aws import service_linked_roles
 from eks_sandbox.aws.permissions import Question
 
 #: Parameters as they come: ``Tags.member.1.Key=…``
@@ -57,6 +58,8 @@ class IamPermissions:
         for parameter in self._kinds:
             if flat.get(parameter):
                 return self._named(parameter, flat)
+        if operation == "CreateServiceLinkedRole":
+            return service_linked_roles.arn(self._iam.get_account_id(), flat.get("AWSServiceName", "")), {}
         if operation == "CreatePolicy":
             return self._arn("policy", flat.get("Path"), flat.get("PolicyName", "")), {}
         return flat.get("PolicyArn") or flat.get("PolicySourceArn") or "*", {}
@@ -78,7 +81,10 @@ def _tag_keys(record: Record) -> dict[str, str]:
 def _own_keys(operation: str, flat: Flat, record: Record) -> dict[str, str]:
     """IAM's own condition keys that this operation knows."""
     boundary = flat.get("PermissionsBoundary") or record.get("PermissionsBoundary")
-    keys = {"iam:PermissionsBoundary": boundary if operation in BOUNDED else None}
+    keys = {
+        "iam:PermissionsBoundary": boundary if operation in BOUNDED else None,
+        "iam:AWSServiceName": flat.get("AWSServiceName"),
+    }
     if operation.startswith(("Attach", "Detach")):
         keys["iam:PolicyARN"] = flat.get("PolicyArn")
     return {key: value for key, value in keys.items() if value}

@@ -24,12 +24,15 @@ import botocore.parsers
 import botocore.serialize
 
 from eks_sandbox.aws import managed_policies
+from eks_sandbox.aws import service_linked_roles
 from eks_sandbox.aws import trust
 from eks_sandbox.aws.denials import say_who_denied
+from eks_sandbox.aws.ec2_permissions import Ec2Permissions
 from eks_sandbox.aws.errors import ServiceError
 from eks_sandbox.aws.errors import access_denied
 from eks_sandbox.aws.http import Application
 from eks_sandbox.aws.http import Request
+from eks_sandbox.aws.iam_permissions import IamPermissions
 from eks_sandbox.aws.knobs import Knobs
 from eks_sandbox.aws.launch_templates import keep_volume_keys
 from eks_sandbox.aws.ministack_checks import Checks
@@ -158,12 +161,19 @@ class Ministack:
         self._checks.install()
         #: What IAM was asked about callers, until the call log is cleared.
         self.permissions = Permissions()
+        self._ec2_permissions = Ec2Permissions(ec2)
+        self._make_strict(knobs)
+
+    def _make_strict(self, knobs: Knobs) -> None:
+        """Put what AWS has and ministack lacks into its modules; which wraps which depends on the order."""
+        ec2, iam = self._services["ec2"], self._iam
+        service_linked_roles.name_as_aws_does(iam)
         NatGateways(ec2, knobs).install()
         keep_volume_keys(ec2)
-        simulate_with_context(iam, iam_evaluator, self._models["iam"])
-        expand_variables(iam_evaluator)
-        say_who_denied(iam_evaluator, iam_actions)
-        ask_what_aws_asks(iam_evaluator, iam_actions, ec2, iam, self._remember)
+        simulate_with_context(iam, self._evaluator, self._models["iam"])
+        expand_variables(self._evaluator)
+        say_who_denied(self._evaluator, self._actions)
+        ask_what_aws_asks(self._evaluator, self._actions, self._ec2_permissions, IamPermissions(iam), self._remember)
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -314,6 +324,11 @@ class Ministack:
         explicit = result.decision == "Deny"
         raise access_denied(self._actions.identity_denial_message(action, caller.arn, resource, explicit))
 
+    def launch_questions(self, where: Where, template: str, used: t.Sequence[str], image: str) -> list[Question]:
+        """What EC2 asks about somebody who starts instances with a launch template (Ec2Permissions.launch)."""
+        with self._scope(where):
+            return self._ec2_permissions.launch(template, used, image)
+
     def _remember(self, access_key: str, question: Question, allowed: bool) -> None:
         """Keep what IAM was asked about a caller."""
         self.permissions.add(self.caller_arn(access_key), question.action, question.resource, allowed)
@@ -360,6 +375,11 @@ class Ministack:
             return role.id if role else None
         record = self._iam._users.get_scoped(arn.split(":")[4], None, arn.rsplit("/", 1)[-1])
         return None if record is None or record["Arn"] != arn else str(record["UserId"])
+
+    def service_linked_role(self, where: Where, service: str) -> str | None:
+        """The ARN of a service's role in an account; None where there is none."""
+        record = self._iam._roles.get_scoped(where.account, None, service_linked_roles.NAMES[service])
+        return None if record is None else str(record["Arn"])
 
     def trusts_service(
         self,

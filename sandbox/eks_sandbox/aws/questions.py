@@ -15,11 +15,14 @@ QUESTIONS = "eks-sandbox:questions"
 
 
 def ask_what_aws_asks(
-    evaluator: t.Any, actions: t.Any, ec2: t.Any, iam: t.Any, remember: t.Callable[[str, Question, bool], None]
+    evaluator: t.Any,
+    actions: t.Any,
+    of_ec2: Ec2Permissions,
+    of_iam: IamPermissions,
+    remember: t.Callable[[str, Question, bool], None],
 ) -> None:
     """Put all questions into ministack's authorisation; ``remember`` hears access key, question and whether allowed."""
     request_keys, enforce = actions.request_tag_context, evaluator.enforce
-    of_ec2, of_iam = Ec2Permissions(ec2), IamPermissions(iam)
 
     def keys(service: str, action: str, body: bytes, parameters: dict[str, t.Any]) -> dict[str, t.Any]:
         found: dict[str, t.Any] = request_keys(service, action, body, parameters)

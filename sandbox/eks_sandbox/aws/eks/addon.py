@@ -149,6 +149,8 @@ async def delete_addon(context: Context, parameters: Shape) -> Shape:
     """Remove an add-on, its software and its associations; ``preserve`` leaves the last two."""
     cluster = context.cluster(parameters["clusterName"])
     addon = cluster.addon(parameters["addonName"])
+    if not parameters.get("preserve"):
+        addon_associations.may_remove(context, addon_associations.owned(cluster, addon))
     if addon.shape["status"] != "DELETING":
         addon.shape["status"] = "DELETING"
         context.state.later(delete(context.state, cluster, addon, parameters.get("preserve", False)))

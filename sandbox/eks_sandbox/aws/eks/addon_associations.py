@@ -54,9 +54,11 @@ def own(context: Context, cluster: Cluster, addon: Addon, wanted: t.Sequence[Sha
     """
     namespace = addon.shape["namespaceConfig"]["namespace"]
     before = {one.shape["serviceAccount"]: one for one in owned(cluster, addon)}
-    _check_wanted(context, cluster, namespace, wanted, set(before))
-    for account in set(before) - {one["serviceAccount"] for one in wanted}:
-        association.remove(cluster, before[account])
+    gone = [before[account] for account in set(before) - {one["serviceAccount"] for one in wanted}]
+    _check_wanted(context, cluster, namespace, wanted, before)
+    may_remove(context, gone)
+    for each in gone:
+        association.remove(cluster, each)
     arns = []
     for one in wanted:
         mine = before.get(one["serviceAccount"])
@@ -69,13 +71,23 @@ def own(context: Context, cluster: Cluster, addon: Addon, wanted: t.Sequence[Sha
     return arns
 
 
+def may_remove(context: Context, associations: t.Sequence[Association]) -> None:
+    """Whether the caller may remove an add-on's associations (facts 6); raises AccessDeniedException."""
+    for one in associations:
+        context.authorise("eks:DeletePodIdentityAssociation", one.shape["associationArn"])
+
+
 def _check_wanted(
-    context: Context, cluster: Cluster, namespace: str, wanted: t.Sequence[Shape], owned: set[str]
+    context: Context, cluster: Cluster, namespace: str, wanted: t.Sequence[Shape], owned: t.Mapping[str, Association]
 ) -> None:
     """All that can go wrong is found before the first association changes."""
     for one in wanted:
-        key = (namespace, one["serviceAccount"])
-        if key in cluster.association_ids and one["serviceAccount"] not in owned:
+        key, mine = (namespace, one["serviceAccount"]), owned.get(one["serviceAccount"])
+        if mine is None:
+            context.authorise("eks:CreatePodIdentityAssociation", cluster.spec.arn)
+        elif mine.shape["roleArn"] != one["roleArn"]:
+            context.authorise("eks:UpdatePodIdentityAssociation", mine.shape["associationArn"])
+        if key in cluster.association_ids and mine is None:
             raise in_use(f"Association already exists: {cluster.association_ids[key]}", clusterName=cluster.spec.name)
         try:
             role = context.pass_role(one["roleArn"], trust.POD_IDENTITY_PRINCIPAL)

@@ -16,6 +16,7 @@ from eks_sandbox.aws import trust
 from eks_sandbox.aws.eks import access_entry
 from eks_sandbox.aws.eks import auto_mode
 from eks_sandbox.aws.eks import cluster_config
+from eks_sandbox.aws.eks import dependent_actions
 from eks_sandbox.aws.eks import network
 from eks_sandbox.aws.eks import node_role
 from eks_sandbox.aws.eks import versions
@@ -70,6 +71,7 @@ async def create_cluster(context: Context, parameters: Shape) -> Shape:
     # No cluster of an old version can be made, but somebody may have one.
     version, _, platform = state.knobs.cluster_platforms.get(name, f"{version}/{PLATFORM_VERSION}").partition("/")
     settings |= {"tags": new_tags(parameters), "platformVersion": platform}
+    await dependent_actions.make_cluster_role(context)
     spec = _spec(context, name, version)
     vpc["clusterSecurityGroupId"] = await network.create_cluster_security_group(state.ministack, spec, vpc["vpcId"])
     bootstraps = parameters.get("accessConfig", {}).get("bootstrapClusterCreatorAdminPermissions", True)

@@ -35,7 +35,8 @@ _NETWORK_PLUGIN = ("kube-system", "aws-node")
 def check(context: Context, role_arn: str) -> None:
     """Refuse a role that does not exist or that EC2 may not assume."""
     try:
-        role = context.pass_role(role_arn, "ec2.amazonaws.com")
+        # EKS gets it and hands it on: https://docs.aws.amazon.com/step-functions/latest/dg/eks-iam.html
+        role = context.pass_role(role_arn, "eks.amazonaws.com")
     except LookupError as error:
         name = role_arn.rsplit("/", 1)[-1]
         raise invalid_parameter(f"The role with name {name} cannot be found.") from error

@@ -9,6 +9,7 @@ import json
 import typing as t
 
 from eks_sandbox.aws.eks import access_entry
+from eks_sandbox.aws.eks import dependent_actions
 from eks_sandbox.aws.eks import network
 from eks_sandbox.aws.eks import node_role
 from eks_sandbox.aws.eks import nodegroup_config
@@ -51,9 +52,13 @@ async def create_nodegroup(context: Context, parameters: Shape) -> Shape:
         raise limit_exceeded("Nodegroup limit exceeded for cluster.", clusterName=cluster.spec.name)
     require_active(cluster)
     nodegroup_config.check(cluster, parameters)
+    await dependent_actions.make_nodegroup_role(context)
     node_role.check(context, parameters["nodeRole"])
+    dependent_actions.read_node_role(context, parameters["nodeRole"])
     subnets = await nodegroup_config.subnets(state, cluster, parameters["subnets"])
     template, data = await nodegroup_config.launch_template(state, cluster, parameters)
+    if template is not None:
+        dependent_actions.launch(context, cluster, template, data, parameters["subnets"])
     access = parameters.get("remoteAccess", {})
     await network.check_key_pair(state.ministack, cluster.spec, access.get("ec2SshKey"))
     await network.check_security_groups(state.ministack, cluster.spec, access.get("sourceSecurityGroups", []))
@@ -98,7 +103,7 @@ async def update_nodegroup_version(context: Context, parameters: Shape) -> Shape
     cluster = context.cluster(parameters["clusterName"])
     nodegroup = cluster.nodegroup(parameters["nodegroupName"])
     _require_settled(nodegroup)
-    template = await _changed_template(context, nodegroup, parameters.get("launchTemplate"))
+    template = await _changed_template(context, cluster, nodegroup, parameters.get("launchTemplate"))
     custom = nodegroup.shape["amiType"] == "CUSTOM"
     if custom and {"version", "releaseVersion"} & set(parameters):
         raise invalid_request("You cannot specify version or release version with an image in the launch template.")
@@ -165,14 +170,17 @@ def _shown_settings(parameters: Shape) -> Shape:
     return shown
 
 
-async def _changed_template(context: Context, nodegroup: Nodegroup, given: Shape | None) -> Shape | None:
+async def _changed_template(
+    context: Context, cluster: Cluster, nodegroup: Nodegroup, given: Shape | None
+) -> Shape | None:
     """The launch template's other version; another template, or the first one, cannot be taken."""
     if given is None:
         return None
     before = nodegroup.shape.get("launchTemplate")
-    template, _data = await network.launch_template(context.state.ministack, context.caller, given)
+    template, data = await network.launch_template(context.state.ministack, context.caller, given)
     if before is None or before["id"] != template["id"]:
         raise invalid_request("You cannot change the launch template of a node group, only its version.")
+    dependent_actions.launch(context, cluster, template, data, nodegroup.shape["subnets"])
     return template
 
 

@@ -37,6 +37,10 @@ class Context:
         """The cluster of this name; raises ResourceNotFoundException."""
         return self.state.cluster(self.caller, name)
 
+    def authorise(self, action: str, resource: str, keys: t.Mapping[str, t.Any] | None = None) -> None:
+        """Whether the caller may do what EKS does in their name; raises AccessDeniedException."""
+        self.state.ministack.authorise(self.caller, action, resource, keys)
+
     def pass_role(self, role_arn: str, service: str) -> Role:
         """The role, if the caller may hand it to this service and it exists.
 
@@ -48,9 +52,9 @@ class Context:
             raise invalid_parameter(f"Invalid role ARN: {role_arn}")
         if role_arn.split(":")[4] != self.caller.account:
             raise invalid_parameter("Cross-account pass role is not allowed.")
-        self.state.ministack.authorise(self.caller, "iam:PassRole", role_arn, {"iam:PassedToService": service})
+        self.authorise("iam:PassRole", role_arn, {"iam:PassedToService": service})
         if service == trust.POD_IDENTITY_PRINCIPAL:
-            self.state.ministack.authorise(self.caller, "iam:GetRole", role_arn)
+            self.authorise("iam:GetRole", role_arn)
         role = self.state.ministack.role(role_arn)
         if role is None:
             raise LookupError(role_arn)
