@@ -44,8 +44,9 @@ options:
     required: true
   level:
     description:
-      - V(check) is what check mode and a second run read, V(apply) also makes what is declared and changes it, and
-        V(remove) also takes it away, by C(state=absent), a purge, C(replace) or the playbook C(podidentity.eks.teardown).
+      - V(check) is what check mode and a second run read. V(apply) also makes what is declared and changes it.
+      - V(remove) also takes away, by C(state=absent), a purge, C(replace), fewer NAT gateways or the playbook
+        C(podidentity.eks.teardown).
     type: str
     choices: [check, apply, remove]
     default: remove
@@ -53,10 +54,6 @@ options:
     description: The partition of the ARNs, such as V(aws-cn).
     type: str
     default: aws
-  account_id:
-    description: The account, V(*) for any.
-    type: str
-    default: "*"
   region:
     description: The region of the clusters, V(*) for any.
     type: str

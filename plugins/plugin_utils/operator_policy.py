@@ -41,10 +41,17 @@ def policy(chapters: object, level: object) -> Policy:
         raise PolicyError("\n".join(problems))
     data = json.loads(FILE.read_text(encoding="utf-8"))
     parameters = {name: Parameter(**parameter) for name, parameter in data.pop("parameters").items()}
+    named = t.cast("list[str]", wanted) or CHAPTERS
     levels = LEVELS[: LEVELS.index(str(level)) + 1]
-    made = [_granted(statement, t.cast("list[str]", wanted) or CHAPTERS, levels) for statement in data.pop("statements")]
-    statements = [statement for statement in made if statement["Action"]]
-    return Policy(**data, parameters=parameters, statements=statements, service_account=None, limit=MANAGED_LIMIT)
+    made = [_granted(statement, named, levels) for statement in data.pop("statements")]
+    return Policy(
+        **data,
+        parameters=parameters,
+        statements=[statement for statement in made if statement["Action"]],
+        service_account=None,
+        limit=MANAGED_LIMIT,
+        kept_in="a managed policy: give fewer values, or divide the chapters between two policies",
+    )
 
 
 def _chapter_problems(wanted: object) -> t.Iterator[str]:

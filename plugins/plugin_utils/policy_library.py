@@ -87,8 +87,9 @@ class Policy:
     service_account: t.Mapping[str, str] | None
     parameters: t.Mapping[str, Parameter]
     statements: t.Sequence[Statement]
-    #: Characters that it may have.
+    #: Characters that it may have, and where, with what to do about it.
     limit: int = INLINE_LIMIT
+    kept_in: str = "a role: give fewer values"
 
     def problems(self, given: t.Mapping[str, object]) -> list[str]:
         """One sentence for each reason why these cannot be the parameters."""
@@ -117,10 +118,9 @@ class Policy:
         if not document["Statement"]:
             raise PolicyError(f"Policy {self.name} would allow nothing: give at least one of {', '.join(defaults)}.")
         if size(document) > self.limit:
-            place = "a role" if self.limit == INLINE_LIMIT else "a managed policy"
             raise PolicyError(
                 f"Policy {self.name} has {size(document)} characters with these parameters, more than the "
-                f"{self.limit} that IAM keeps in {place}: give fewer values."
+                f"{self.limit} that IAM keeps in {self.kept_in}."
             )
         return document
 

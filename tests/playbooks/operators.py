@@ -1,87 +1,198 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""People with few permissions: IAM users that have just what the filter pod_identity_operator_policy says."""
+"""Stories told by IAM users who have just what the filter pod_identity_operator_policy says.
+
+``EVERY_PERMISSION=1`` in the environment takes away every single action of each step in turn, which takes half an hour
+a story; otherwise a step names the ones that are taken away.
+"""
 
 from __future__ import annotations
 
+import collections
+import dataclasses
 import json
-import re
+import os
+import pathlib
 import typing as t
 
+import yaml
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_operator_policy import pod_identity_operator_policy
+from playbooks.conftest import Playbooks
+from playbooks.conftest import Run
 from sandbox_process import SandboxProcess
 
 ACCOUNT, OTHER = "111122223333", "444455556666"
+EVERY = bool(os.environ.get("EVERY_PERMISSION"))
 CLUSTER_ADMIN = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
-#: Asked by amazon.aws.aws_caller_info, which goes on without an answer; sts:GetCallerIdentity nobody needs to be allowed.
+#: amazon.aws.aws_caller_info goes on without an answer to the first; nobody needs to be allowed the second.
 NOT_NEEDED = frozenset({"iam:ListAccountAliases", "sts:GetCallerIdentity"})
+#: The profile of somebody who takes care of the target roles in the other account.
+ELSEWHERE = "elsewhere"
+#: A role there that the users may assume.
+DEPLOYMENT = f"arn:aws:iam::{OTHER}:role/deployment"
+SETTINGS = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
 
-Policy = dict[str, t.Any]
+Json = dict[str, t.Any]
 
 
-def actions(policy: Policy) -> set[str]:
+def actions(policy: Json) -> set[str]:
     """The actions of a policy document."""
     return {action for statement in policy["Statement"] for action in statement["Action"]}
 
 
-def without(policy: Policy, action: str) -> Policy:
+def without(policy: Json, action: str) -> Json:
     """The policy without one action, wherever it stands in it."""
     kept = [{**one, "Action": [name for name in one["Action"] if name != action]} for one in policy["Statement"]]
     return {**policy, "Statement": [statement for statement in kept if statement["Action"]]}
 
 
 class Operators:
-    """The users of an account of the sandbox, and what each of them has been asked for."""
+    """The users of an account of the sandbox."""
 
     def __init__(self, sandbox: SandboxProcess, account: str = ACCOUNT) -> None:
         self._sandbox = sandbox
         self._account = account
         self._iam = sandbox.client("iam", **sandbox.profile("default" if account == ACCOUNT else account))
-        self._keys: dict[str, dict[str, str]] = {}
+        self.keys: dict[str, dict[str, str]] = {}
 
-    def add(self, name: str, policy: Policy) -> None:
-        """Make a user who has this policy alone, as a managed one; nothing for one who is there."""
-        if name in self._keys:
-            return
+    def add(self, name: str, policy: Json) -> None:
+        """Make a user who has this policy alone, as a managed one."""
         self._iam.create_user(UserName=name)
         document = json.dumps(policy, separators=(",", ":"))
         made = self._iam.create_policy(PolicyName=name, PolicyDocument=document)["Policy"]
         self._iam.attach_user_policy(UserName=name, PolicyArn=made["Arn"])
         key = self._iam.create_access_key(UserName=name)["AccessKey"]
-        self._keys[name] = {
-            "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
-            "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
-        }
+        self.keys[name] = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
 
-    def of(self, chapters: t.Sequence[str], level: str, **parameters: t.Any) -> str:
-        """The name of the user for these chapters, who is made if need be."""
-        name = f"{'-'.join(chapters) or 'all'}.{level}"[:64]
-        self.add(name, pod_identity_operator_policy(list(chapters), level=level, **parameters))
+    def asked(self, name: str) -> dict[str, bool]:
+        """Of each action that the user needed since the log was cleared, in order, whether it was always allowed."""
+        asked = self._sandbox.permissions(f"arn:aws:iam::{self._account}:user/{name}")
+        return {action: not answers["denied"] for action, answers in asked.items() if action not in NOT_NEEDED}
+
+
+def nothing(_story: Story) -> None:
+    """A step that needs no preparation."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Step:
+    """One run of a playbook."""
+
+    name: str
+    chapters: tuple[str, ...]
+    level: str
+    playbook: str = "playbooks/site.yml"
+    arguments: tuple[str, ...] = ()
+    #: The variables of the host.
+    declared: Json
+    extra: Json = dataclasses.field(default_factory=dict)
+    #: What others do before.
+    before: t.Callable[[Story], object] = nothing
+    #: Actions that are taken away, each for a run of its own, before the step is run with all of them.
+    taken: tuple[str, ...] = ()
+    #: What a run says that is to fail even so.
+    fails: str = ""
+
+
+def make_deployment_role(sandbox: SandboxProcess) -> None:
+    """A role in the other account for those who only look at target roles there."""
+    iam = sandbox.client("iam", **sandbox.profile(OTHER))
+    statement = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "sts:AssumeRole"}
+    trust = {"Version": "2012-10-17", "Statement": [statement]}
+    iam.create_role(RoleName="deployment", AssumeRolePolicyDocument=json.dumps(trust))
+    document = json.dumps(pod_identity_operator_policy(["target_role"], level="check"))
+    iam.put_role_policy(RoleName="deployment", PolicyName="deployment", PolicyDocument=document)
+
+
+class Story:
+    """Steps on one cluster, in order, each by a user who has the policy of the step's chapters and level alone."""
+
+    def __init__(self, sandbox: SandboxProcess, playbook: Playbooks, folder: pathlib.Path, cluster: str) -> None:
+        self.sandbox, self.cluster = sandbox, cluster
+        self._playbook, self._folder = playbook, folder
+        self.people = Operators(sandbox)
+        self.elsewhere = Operators(sandbox, OTHER)
+        self.elsewhere.add(ELSEWHERE, pod_identity_operator_policy(["target_role"]))
+        make_deployment_role(sandbox)
+        #: Those who are administrators inside the cluster: what Kubernetes allows is another test's matter.
+        self._admitted: set[str] = set()
+        #: The actions that each step needed, by its name, in order; and those that its user had.
+        self.used: dict[str, list[str]] = {}
+        self._levels: dict[str, set[str]] = collections.defaultdict(set)
+        self.used_elsewhere: set[str] = set()
+        #: Steps and actions without which a step that was to succeed did so, and said what it could not look at.
+        self.named: list[tuple[str, str]] = []
+
+    def tell(self, step: Step, taken: t.Sequence[str] | None = None) -> Run:
+        """Run a step; nothing is denied.
+
+        :param taken: is taken away in place of what the step says, in the order in which the step needs it: what a run
+            has done before it was refused is done, so that the next one gets further.
+        """
+        step.before(self)
+        for action in step.taken if taken is None else taken:
+            self.try_without(step, action)
+        run = self._run(step, self._user(step))
+        asked = self.people.asked(self._user(step))
+        self.used[step.name] = list(asked)
+        self._levels[step.level] |= set(asked)
+        self.used_elsewhere |= set(self.elsewhere.asked(ELSEWHERE))
+        assert [action for action, allowed in asked.items() if not allowed] == []
+        assert all(self.elsewhere.asked(ELSEWHERE).values())
+        assert step.fails in run.output
+        assert (run.code == 0) == (not step.fails)
+        return run
+
+    def used_at(self, *levels: str) -> set[str]:
+        """The actions that the steps of these levels needed."""
+        return set().union(*(self._levels[level] for level in levels)) - {"sts:AssumeRole"}
+
+    def try_without(self, step: Step, action: str) -> None:
+        """Run a step as somebody who lacks one action: it is refused, and the run names it."""
+        user = self._user(step, action)
+        run = self._run(step, user)
+        assert {name for name, allowed in self.people.asked(user).items() if not allowed} == {action}, step.name
+        assert action in run.output, step.name
+        if run.code == 0:
+            self.named.append((step.name, action))
+
+    def _user(self, step: Step, lacking: str = "") -> str:
+        """The name of the user for a step, who is made if need be."""
+        name = "-".join(filter(None, ["-".join(step.chapters)[:20], step.level, lacking.replace(":", "_")]))
+        if name not in self.people.keys:
+            policy = pod_identity_operator_policy(list(step.chapters), level=step.level, assume_role_arns=[DEPLOYMENT])
+            self.people.add(name, without(policy, lacking))
         return name
 
-    def keys(self, name: str) -> dict[str, str]:
-        """What the user has in the environment."""
-        return self._keys[name]
+    def _run(self, step: Step, user: str) -> Run:
+        self._admit(user)
+        self.sandbox.clear_calls()
+        return self._playbook(
+            str(self._folder / step.playbook) if step.playbook == "play.yml" else step.playbook,
+            *step.arguments,
+            env={**self.people.keys[user], "AWS_CONFIG_FILE": self._config()},
+            inventory=self._inventory(step),
+            **step.extra,
+        )
 
-    def admit(self, cluster: str, *names: str) -> None:
-        """Make users administrators inside a cluster: what Kubernetes allows is another test's matter."""
-        eks = self._sandbox.client("eks")
-        for name in names:
-            key = {"clusterName": cluster, "principalArn": f"arn:aws:iam::{self._account}:user/{name}"}
+    def _admit(self, user: str) -> None:
+        eks = self.sandbox.client("eks")
+        if user not in self._admitted and self.cluster in eks.list_clusters()["clusters"]:
+            key = {"clusterName": self.cluster, "principalArn": f"arn:aws:iam::{ACCOUNT}:user/{user}"}
             eks.create_access_entry(**key)
             eks.associate_access_policy(**key, policyArn=CLUSTER_ADMIN, accessScope={"type": "cluster"})
+            self._admitted.add(user)
 
-    def used(self, name: str) -> set[str]:
-        """The actions that the user has needed so far."""
-        return set(self._sandbox.permissions(f"arn:aws:iam::{self._account}:user/{name}")) - NOT_NEEDED
+    def _config(self) -> str:
+        """An AWS config file with a profile for the other account."""
+        lines = [f"{name.lower()} = {value}" for name, value in self.elsewhere.keys[ELSEWHERE].items()]
+        path = self._folder / "config"
+        path.write_text("\n".join([f"[profile {ELSEWHERE}]", *lines, ""]), encoding="utf-8")
+        return str(path)
 
-    def denied(self, name: str) -> set[str]:
-        """The actions that the user was refused."""
-        asked = self._sandbox.permissions(f"arn:aws:iam::{self._account}:user/{name}")
-        return {action for action, answers in asked.items() if answers["denied"]} - NOT_NEEDED
-
-
-def complaints(output: str, host: str) -> str:
-    """What a run says of a host's failures, in one line."""
-    told = re.findall(rf"^(?:fatal|failed): \[{re.escape(host)}\].*?(?=^\S|\Z)", output, re.M | re.S)
-    return " ".join(" ".join(told).split())
+    def _inventory(self, step: Step) -> str:
+        """The step's own inventory, or one with the cluster as its host."""
+        hosts = {"eks_clusters": {"hosts": {self.cluster: step.declared}, "vars": SETTINGS}}
+        path = self._folder / ("aws_eks.yml" if "plugin" in step.declared else "hosts.yml")
+        path.write_text(yaml.safe_dump(step.declared if "plugin" in step.declared else hosts), encoding="utf-8")
+        return str(path)
