@@ -72,10 +72,12 @@ SECOND: Json = {
 }
 
 
-def mistrust(story: Story) -> None:
-    """The control plane's role gets another trust policy."""
-    document = trust_policy("eks.amazonaws.com")
-    story.sandbox.client("iam").update_assume_role_policy(RoleName=f"{CLUSTER}-cluster", PolicyDocument=document)
+def meddle(story: Story) -> None:
+    """The control plane's role gets another trust policy, and somebody who has access is made anew."""
+    iam, document = story.sandbox.client("iam"), trust_policy("eks.amazonaws.com", Sid="Theirs")
+    iam.update_assume_role_policy(RoleName=f"{CLUSTER}-cluster", PolicyDocument=document)
+    iam.delete_user(UserName="developer")
+    iam.create_user(UserName="developer")
 
 
 def burden(story: Story) -> None:
@@ -120,7 +122,7 @@ STEPS = (
         level="remove",
         arguments=TAGS,
         declared=SECOND,
-        before=mistrust,
+        before=meddle,
         taken=("eks:UpdateClusterConfig",),
     ),
     Step(
