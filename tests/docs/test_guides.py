@@ -136,8 +136,8 @@ def test_roles_for_jobs_have_the_policies_of_operators(
 ) -> None:
     story, iam = tmp_path / "story.yml", sandbox.client("iam")
     story.write_text(yaml.safe_dump(plays_of("permissions")[:1]), encoding="utf-8")
-    settings = {"ansible_connection": "local", "ansible_python_interpreter": GROUP_VARS["ansible_python_interpreter"]}
-    assert playbook(str(story), inventory="localhost,", **settings).code == 0
+    settings = {name: GROUP_VARS[name] for name in ("ansible_connection", "ansible_python_interpreter")}
+    assert playbook(str(story), "--extra-vars", json.dumps(settings), inventory="localhost,").code == 0
     for level in ("check", "remove"):
         [attached] = iam.list_attached_role_policies(RoleName=f"shop-jobs-{level}")["AttachedPolicies"]
         assert attached["PolicyName"] == f"shop-{level}"

@@ -56,7 +56,9 @@ class Operators:
         self.keys: dict[str, dict[str, str]] = {}
 
     def add(self, name: str, policy: Json) -> None:
-        """Make a user who has this policy alone, as a managed one."""
+        """Make a user who has this policy alone, as a managed one; nothing where there is one of that name."""
+        if name in self.keys:
+            return
         self._iam.create_user(UserName=name)
         document = json.dumps(policy, separators=(",", ":"))
         made = self._iam.create_policy(PolicyName=name, PolicyDocument=document)["Policy"]
@@ -88,8 +90,10 @@ class Step:
     extra: Json = dataclasses.field(default_factory=dict)
     #: What others do before.
     before: t.Callable[[Story], object] = nothing
-    #: Actions that are taken away, each for a run of its own, before the step is run with all of them.
+    #: Actions that are taken away, each for a run of its own, before the step is run with all of them: from its user,
+    #: and from the one who takes care of target roles in the other account.
     taken: tuple[str, ...] = ()
+    taken_elsewhere: tuple[str, ...] = ()
     #: What a run says that is to fail even so.
     fails: str = ""
 
@@ -112,46 +116,67 @@ class Story:
         self._playbook, self._folder = playbook, folder
         self.people = Operators(sandbox)
         self.elsewhere = Operators(sandbox, OTHER)
-        self.elsewhere.add(ELSEWHERE, pod_identity_operator_policy(["target_role"]))
         make_deployment_role(sandbox)
         #: Those who are administrators inside the cluster: what Kubernetes allows is another test's matter.
         self._admitted: set[str] = set()
-        #: The actions that each step needed, by its name, in order; and those that its user had.
-        self.used: dict[str, list[str]] = {}
+        #: By step and account, the actions that were needed, in order.
+        self.used: dict[tuple[str, str], list[str]] = {}
         self._levels: dict[str, set[str]] = collections.defaultdict(set)
-        self.used_elsewhere: set[str] = set()
-        #: Steps and actions without which a step that was to succeed did so, and said what it could not look at.
+        #: What was tried without, by chapters and account.
+        self._tried: set[tuple[tuple[str, ...], str, str]] = set()
+        #: Steps and actions without which a run succeeded, and named what it could not look at.
         self.named: list[tuple[str, str]] = []
 
-    def tell(self, step: Step, taken: t.Sequence[str] | None = None) -> Run:
-        """Run a step; nothing is denied.
-
-        :param taken: is taken away in place of what the step says, in the order in which the step needs it: what a run
-            has done before it was refused is done, so that the next one gets further.
-        """
+    def tell(self, step: Step) -> Run:
+        """Run a step, first without single actions, then with all that its user has: then nothing is denied."""
         step.before(self)
-        for action in step.taken if taken is None else taken:
-            self.try_without(step, action)
-        run = self._run(step, self._user(step))
-        asked = self.people.asked(self._user(step))
-        self.used[step.name] = list(asked)
+        for action in step.taken:
+            self._try_without(step, action, ACCOUNT)
+        for action in step.taken_elsewhere:
+            self._try_without(step, action, OTHER)
+        user, other = self._user(step), self._other_user()
+        run = self._run(step, user, other)
+        asked, elsewhere = self.people.asked(user), self.elsewhere.asked(other)
+        self.used |= {(step.name, ACCOUNT): list(asked), (step.name, OTHER): list(elsewhere)}
         self._levels[step.level] |= set(asked)
-        self.used_elsewhere |= set(self.elsewhere.asked(ELSEWHERE))
-        assert [action for action, allowed in asked.items() if not allowed] == []
-        assert all(self.elsewhere.asked(ELSEWHERE).values())
+        assert [action for action, allowed in {**asked, **elsewhere}.items() if not allowed] == []
         assert step.fails in run.output
         assert (run.code == 0) == (not step.fails)
         return run
+
+    def with_every_action_taken(self, step: Step, story: Story) -> Step:
+        """The step with all actions to take away that it needed when the story was told, in the same order.
+
+        What a run has done before it was refused is done, so that the next one gets further. An action that an earlier
+        step of the same chapters was tried without is left out.
+        """
+        taken = {
+            account: tuple(
+                name for name in story.used[step.name, account] if self._is_new(step.chapters, account, name)
+            )
+            for account in (ACCOUNT, OTHER)
+        }
+        return dataclasses.replace(step, taken=taken[ACCOUNT], taken_elsewhere=taken[OTHER])
+
+    def _is_new(self, *tried: t.Any) -> bool:
+        known = tried in self._tried
+        self._tried.add(tried)
+        return not known
 
     def used_at(self, *levels: str) -> set[str]:
         """The actions that the steps of these levels needed."""
         return set().union(*(self._levels[level] for level in levels)) - {"sts:AssumeRole"}
 
-    def try_without(self, step: Step, action: str) -> None:
-        """Run a step as somebody who lacks one action: it is refused, and the run names it."""
-        user = self._user(step, action)
-        run = self._run(step, user)
-        assert {name for name, allowed in self.people.asked(user).items() if not allowed} == {action}, step.name
+    def _try_without(self, step: Step, action: str, account: str) -> None:
+        """Run a step where one action is lacking: it is refused, and the run names it."""
+        people, other = (
+            (self.people, self._other_user()) if account == ACCOUNT else (self.elsewhere, self._other_user(action))
+        )
+        user = self._user(step, action if account == ACCOUNT else "")
+        run = self._run(step, user, other)
+        asked = people.asked(user if account == ACCOUNT else other)
+        print(f"WITHOUT {action} in {account}: {step.name}: exit code {run.code}", flush=True)
+        assert {name for name, allowed in asked.items() if not allowed} == {action}, step.name
         assert action in run.output, step.name
         if run.code == 0:
             self.named.append((step.name, action))
@@ -159,18 +184,23 @@ class Story:
     def _user(self, step: Step, lacking: str = "") -> str:
         """The name of the user for a step, who is made if need be."""
         name = "-".join(filter(None, ["-".join(step.chapters)[:20], step.level, lacking.replace(":", "_")]))
-        if name not in self.people.keys:
-            policy = pod_identity_operator_policy(list(step.chapters), level=step.level, assume_role_arns=[DEPLOYMENT])
-            self.people.add(name, without(policy, lacking))
+        policy = pod_identity_operator_policy(list(step.chapters), level=step.level, assume_role_arns=[DEPLOYMENT])
+        self.people.add(name, without(policy, lacking))
         return name
 
-    def _run(self, step: Step, user: str) -> Run:
+    def _other_user(self, lacking: str = "") -> str:
+        """The same for the one who takes care of target roles."""
+        name = "-".join(filter(None, ["target_role", lacking.replace(":", "_")]))
+        self.elsewhere.add(name, without(pod_identity_operator_policy(["target_role"]), lacking))
+        return name
+
+    def _run(self, step: Step, user: str, other: str) -> Run:
         self._admit(user)
         self.sandbox.clear_calls()
         return self._playbook(
             str(self._folder / step.playbook) if step.playbook == "play.yml" else step.playbook,
             *step.arguments,
-            env={**self.people.keys[user], "AWS_CONFIG_FILE": self._config()},
+            env={**self.people.keys[user], "AWS_CONFIG_FILE": self._config(other)},
             inventory=self._inventory(step),
             **step.extra,
         )
@@ -183,9 +213,9 @@ class Story:
             eks.associate_access_policy(**key, policyArn=CLUSTER_ADMIN, accessScope={"type": "cluster"})
             self._admitted.add(user)
 
-    def _config(self) -> str:
+    def _config(self, other: str) -> str:
         """An AWS config file with a profile for the other account."""
-        lines = [f"{name.lower()} = {value}" for name, value in self.elsewhere.keys[ELSEWHERE].items()]
+        lines = [f"{name.lower()} = {value}" for name, value in self.elsewhere.keys[other].items()]
         path = self._folder / "config"
         path.write_text("\n".join([f"[profile {ELSEWHERE}]", *lines, ""]), encoding="utf-8")
         return str(path)

@@ -106,7 +106,7 @@ STEPS = (
         level="apply",
         arguments=TAGS,
         declared=FIRST,
-        taken=("ec2:CreateTags", "ec2:CreateSubnet", "iam:PassRole"),
+        taken=("ec2:CreateTags",),
     ),
     Step(
         name="check mode before a change",
@@ -173,5 +173,5 @@ def test_without_any_single_action_it_fails(
     sandbox.reset()
     again = begin(sandbox, playbook, tmp_path_factory)
     for step in STEPS:
-        again.tell(step, story.used[step.name])
+        again.tell(again.with_every_action_taken(step, story))
     assert again.named == []
