@@ -239,6 +239,7 @@ def begin(sandbox: SandboxProcess, playbook: Playbooks, folders: pytest.TempPath
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
 def test_each_level_is_enough_and_one_action_less_is_not(story: Story, step: Step) -> None:
     story.tell(step)
+    assert story.problems == []
 
 
 def test_every_permission_was_needed_and_no_other(story: Story) -> None:
@@ -258,4 +259,4 @@ def test_without_any_single_action_it_fails(
     again = begin(sandbox, playbook, tmp_path_factory)
     for step in STEPS:
         again.tell(again.with_every_action_taken(step, story))
-    assert again.named == []
+    assert (again.problems, again.named) == ([], [])

@@ -23,6 +23,7 @@ import urllib.parse
 import botocore.parsers
 import botocore.serialize
 
+from eks_sandbox.aws import launch_templates
 from eks_sandbox.aws import managed_policies
 from eks_sandbox.aws import service_linked_roles
 from eks_sandbox.aws import trust
@@ -34,7 +35,6 @@ from eks_sandbox.aws.http import Application
 from eks_sandbox.aws.http import Request
 from eks_sandbox.aws.iam_permissions import IamPermissions
 from eks_sandbox.aws.knobs import Knobs
-from eks_sandbox.aws.launch_templates import keep_volume_keys
 from eks_sandbox.aws.ministack_checks import Checks
 from eks_sandbox.aws.model import service_model
 from eks_sandbox.aws.nat_gateways import NatGateways
@@ -169,7 +169,7 @@ class Ministack:
         ec2, iam = self._services["ec2"], self._iam
         service_linked_roles.name_as_aws_does(iam)
         NatGateways(ec2, knobs).install()
-        keep_volume_keys(ec2)
+        launch_templates.complete(ec2)
         simulate_with_context(iam, self._evaluator, self._models["iam"])
         expand_variables(self._evaluator)
         say_who_denied(self._evaluator, self._actions)
