@@ -55,7 +55,7 @@ def policy(chapters: object, level: object) -> Policy:
 
 
 def _chapter_problems(wanted: object) -> t.Iterator[str]:
-    if not isinstance(wanted, list):
+    if not isinstance(wanted, (list, tuple)):
         yield f"The chapters are {shown(wanted)}: give a list of {', '.join(CHAPTERS)}."
         return
     for chapter in wanted:
