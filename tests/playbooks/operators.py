@@ -165,9 +165,10 @@ class Story:
         self._tried.add(tried)
         return not known
 
-    def used_at(self, *levels: str) -> set[str]:
-        """The actions that the steps of these levels needed."""
-        return set().union(*(self._levels[level] for level in levels)) - {"sts:AssumeRole"}
+    def differences(self, chapters: t.Sequence[str], *levels: str) -> set[str]:
+        """What the steps of these levels needed beyond the policy of the last one, and what it holds beyond that."""
+        used = set().union(*(self._levels[level] for level in levels)) - {"sts:AssumeRole"}
+        return used ^ actions(pod_identity_operator_policy(list(chapters), level=levels[-1]))
 
     def _try_without(self, step: Step, action: str, account: str) -> None:
         """Run a step where one action is lacking: it is refused, and the run names it."""
