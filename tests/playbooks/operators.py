@@ -94,6 +94,8 @@ class Step:
     #: and from the one who takes care of target roles in the other account.
     taken: tuple[str, ...] = ()
     taken_elsewhere: tuple[str, ...] = ()
+    #: Whether each of these runs is about another cluster, since one that exists needs less.
+    afresh: bool = False
     #: What a run says that is to fail even so.
     fails: str = ""
 
@@ -119,8 +121,8 @@ class Story:
         make_deployment_role(sandbox)
         #: Those who are administrators inside the cluster: what Kubernetes allows is another test's matter.
         self._admitted: set[str] = set()
-        #: By step and account, the actions that were needed, in order.
-        self.used: dict[tuple[str, str], list[str]] = {}
+        #: By step and account, the actions that its runs needed, in order.
+        self.used: dict[tuple[str, str], dict[str, bool]] = collections.defaultdict(dict)
         self._levels: dict[str, set[str]] = collections.defaultdict(set)
         #: What was tried without, by chapters and account.
         self._tried: set[tuple[tuple[str, ...], str, str]] = set()
@@ -137,10 +139,9 @@ class Story:
         for action in step.taken_elsewhere:
             self._try_without(step, action, OTHER)
         user, other = self._user(step), self._other_user()
-        run = self._run(step, user, other)
+        run = self._run(step, user, other, self.cluster)
         asked, elsewhere = self.people.asked(user), self.elsewhere.asked(other)
-        self.used |= {(step.name, ACCOUNT): list(asked), (step.name, OTHER): list(elsewhere)}
-        self._levels[step.level] |= set(asked)
+        self._note(step, asked, elsewhere)
         assert [action for action, allowed in {**asked, **elsewhere}.items() if not allowed] == []
         assert step.fails in run.output
         assert (run.code == 0) == (not step.fails)
@@ -174,14 +175,22 @@ class Story:
         """Run a step where one action is lacking: it is refused, and the run names it."""
         own = account == ACCOUNT
         user, other = self._user(step, action if own else ""), self._other_user("" if own else action)
-        run = self._run(step, user, other)
-        asked = self.people.asked(user) if own else self.elsewhere.asked(other)
-        denied = {name for name, allowed in asked.items() if not allowed}
+        cluster = f"{self.cluster}-{len(self.people.keys)}" if step.afresh else self.cluster
+        run = self._run(step, user, other, cluster)
+        asked, elsewhere = self.people.asked(user), self.elsewhere.asked(other)
+        self._note(step, asked, elsewhere)
+        denied = {name for name, allowed in {**asked, **elsewhere}.items() if not allowed}
         print(f"WITHOUT {action} in {account}, {step.name}: exit code {run.code}, denied {denied}", flush=True)
         if denied != {action} or action not in run.output:
             self.problems.append((step.name, action))
         if run.code == 0:
             self.named.append((step.name, action))
+
+    def _note(self, step: Step, asked: t.Mapping[str, bool], elsewhere: t.Mapping[str, bool]) -> None:
+        """Remember what a run needed."""
+        self.used[step.name, ACCOUNT].update(asked)
+        self.used[step.name, OTHER].update(elsewhere)
+        self._levels[step.level] |= set(asked)
 
     def _user(self, step: Step, lacking: str = "") -> str:
         """The name of the user for a step, who is made if need be."""
@@ -196,14 +205,14 @@ class Story:
         self.elsewhere.add(name, without(pod_identity_operator_policy(["target_role"]), lacking))
         return name
 
-    def _run(self, step: Step, user: str, other: str) -> Run:
+    def _run(self, step: Step, user: str, other: str, cluster: str) -> Run:
         self._admit(user)
         self.sandbox.clear_calls()
         return self._playbook(
             str(self._folder / step.playbook) if step.playbook == "play.yml" else step.playbook,
             *step.arguments,
             env={**self.people.keys[user], "AWS_CONFIG_FILE": self._config(other)},
-            inventory=self._inventory(step),
+            inventory=self._inventory(step, cluster),
             **step.extra,
         )
 
@@ -222,9 +231,9 @@ class Story:
         path.write_text("\n".join([f"[profile {ELSEWHERE}]", *lines, ""]), encoding="utf-8")
         return str(path)
 
-    def _inventory(self, step: Step) -> str:
+    def _inventory(self, step: Step, cluster: str) -> str:
         """The step's own inventory, or one with the cluster as its host."""
-        hosts = {"eks_clusters": {"hosts": {self.cluster: step.declared}, "vars": SETTINGS}}
+        hosts = {"eks_clusters": {"hosts": {cluster: step.declared}, "vars": SETTINGS}}
         path = self._folder / ("aws_eks.yml" if "plugin" in step.declared else "hosts.yml")
         path.write_text(yaml.safe_dump(step.declared if "plugin" in step.declared else hosts), encoding="utf-8")
         return str(path)

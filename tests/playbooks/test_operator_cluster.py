@@ -105,6 +105,7 @@ STEPS = (
         arguments=TAGS,
         declared=FIRST,
         taken=("ec2:CreateTags",),
+        afresh=True,
     ),
     Step(
         name="check mode before a change",
