@@ -124,8 +124,8 @@ class Story:
         #: By step and account, the actions that its runs needed, in order.
         self.used: dict[tuple[str, str], dict[str, bool]] = collections.defaultdict(dict)
         self._levels: dict[str, set[str]] = collections.defaultdict(set)
-        #: What was tried without, by chapters and account.
-        self._tried: set[tuple[tuple[str, ...], str, str]] = set()
+        #: What was tried without, by chapters.
+        self._tried: set[tuple[tuple[str, ...], str]] = set()
         #: Steps and actions without which a run succeeded, and named what it could not look at.
         self.named: list[tuple[str, str]] = []
         #: Those without which a run was not refused, or did not say so.
@@ -148,23 +148,15 @@ class Story:
         return run
 
     def with_every_action_taken(self, step: Step, story: Story) -> Step:
-        """The step with all actions to take away that it needed when the story was told, in the same order.
+        """The step with all actions to take away that its user needed when the story was told, in the same order.
 
         What a run has done before it was refused is done, so that the next one gets further. An action that an earlier
         step of the same chapters was tried without is left out.
         """
-        taken = {
-            account: tuple(
-                name for name in story.used[step.name, account] if self._is_new(step.chapters, account, name)
-            )
-            for account in (ACCOUNT, OTHER)
-        }
-        return dataclasses.replace(step, taken=taken[ACCOUNT], taken_elsewhere=taken[OTHER])
-
-    def _is_new(self, *tried: t.Any) -> bool:
-        known = tried in self._tried
-        self._tried.add(tried)
-        return not known
+        needed = story.used[step.name, ACCOUNT]
+        taken = tuple(name for name in needed if (step.chapters, name) not in self._tried)
+        self._tried |= {(step.chapters, name) for name in needed}
+        return dataclasses.replace(step, taken=taken, taken_elsewhere=())
 
     def differences(self, chapters: t.Sequence[str], *levels: str) -> set[str]:
         """What the steps of these levels needed beyond the policy of the last one, and what it holds beyond that."""

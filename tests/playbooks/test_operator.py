@@ -165,6 +165,7 @@ STEPS = (
         declared=FIRST,
         extra={"association_mode": "fast"},
         taken=("iam:CreateRole",),
+        taken_elsewhere=("iam:CreateRole",),
     ),
     Step(
         name="all again, by somebody who may only look",
@@ -190,7 +191,6 @@ STEPS = (
         extra={"podidentity_purge": "cluster", "podidentity_revoke_sessions": True, "association_mode": "fast"},
         before=fill_profile,
         taken=("eks:UpdatePodIdentityAssociation",),
-        taken_elsewhere=("iam:PutRolePolicy",),
     ),
     Step(
         name="who may do what",
