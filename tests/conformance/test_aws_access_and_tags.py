@@ -218,8 +218,7 @@ def test_a_new_role_is_seen_late_when_iam_takes_its_time(account: Account, names
 
 
 def test_an_entry_is_not_made_for_a_service_linked_role(account: Account, names: dict[str, str]) -> None:
-    account.iam.create_service_linked_role(AWSServiceName="autoscaling.amazonaws.com")
-    [role] = account.iam.list_roles(PathPrefix="/aws-service-role/")["Roles"]
+    role = account.iam.create_service_linked_role(AWSServiceName="autoscaling.amazonaws.com")["Role"]
     with refused("InvalidParameterException", "Service Linked Role", status=400):
         account.eks.create_access_entry(clusterName="one", principalArn=role["Arn"])
 

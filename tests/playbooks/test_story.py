@@ -248,7 +248,9 @@ def test_teardown_leaves_everything_foreign_and_nothing_of_ours(
     # EKS-S3-Access-Role was there before us, made by the guide: it stays, and so does its last statement, without which
     # IAM keeps no trust policy. The run says so.
     assert "EKS-S3-Access-Role was not made here, so it stays" in run.output
-    assert left.pop("roles") == sorted([*foreign["roles"], ROLE])
+    # The service-linked roles are EKS's own.
+    linked = ["AWSServiceRoleForAmazonEKS", "AWSServiceRoleForAmazonEKSNodegroup"]
+    assert left.pop("roles") == sorted([*foreign["roles"], ROLE, *linked])
     assert left == {kind: names for kind, names in foreign.items() if kind != "roles"}
 
 
