@@ -183,6 +183,8 @@ def main() -> None:
         found = foundation.look_up(foundation.Clients(eks, iam, ec2), spec, CONCURRENCY)
     except AnsibleEKSError as error:
         module.fail_json_aws_error(error)
+    for warning in foundation.unread(found):
+        module.warn(warning)
     module.exit_json(changed=False, foundation=found)
 
 

@@ -87,12 +87,15 @@ class Policy:
     service_account: t.Mapping[str, str] | None
     parameters: t.Mapping[str, Parameter]
     statements: t.Sequence[Statement]
+    #: Characters that it may have, and where, with what to do about it.
+    limit: int = INLINE_LIMIT
+    kept_in: str = "a role: give fewer values"
 
     def problems(self, given: t.Mapping[str, object]) -> list[str]:
         """One sentence for each reason why these cannot be the parameters."""
         known = {**self.parameters, "partition": PARTITION}
         found = [
-            f"{name} is no parameter of it: give {', '.join(known)}{_near(name, known)}."
+            f"{name} is no parameter of it: give {', '.join(known)}{near(name, known)}."
             for name in given
             if name not in known
         ]
@@ -114,10 +117,10 @@ class Policy:
         document = {"Version": "2012-10-17", "Statement": [statement for statement in made if statement]}
         if not document["Statement"]:
             raise PolicyError(f"Policy {self.name} would allow nothing: give at least one of {', '.join(defaults)}.")
-        if size(document) > INLINE_LIMIT:
+        if size(document) > self.limit:
             raise PolicyError(
                 f"Policy {self.name} has {size(document)} characters with these parameters, more than the "
-                f"{INLINE_LIMIT} that IAM keeps in a role: give fewer values."
+                f"{self.limit} that IAM keeps in {self.kept_in}."
             )
         return document
 
@@ -130,7 +133,7 @@ def names() -> list[str]:
 def policy(name: object) -> Policy:
     """The policy of this name; raises PolicyError for one that is not there."""
     if name not in names():
-        raise PolicyError(f"There is no policy {shown(name)}{_near(name, names())}. There are: {', '.join(names())}.")
+        raise PolicyError(f"There is no policy {shown(name)}{near(name, names())}. There are: {', '.join(names())}.")
     data = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     parameters = {each: Parameter(**parameter) for each, parameter in data.pop("parameters").items()}
     return Policy(parameters=parameters, **data)
@@ -172,7 +175,7 @@ def _expanded(texts: t.Iterable[str], values: t.Mapping[str, Value]) -> list[str
     return found
 
 
-def _near(name: object, known: t.Iterable[str]) -> str:
+def near(name: object, known: t.Iterable[str]) -> str:
     """A question after a name that may be misspelt."""
     near = difflib.get_close_matches(str(name), list(known)) or [each for each in known if str(name) in each]
     return f" (did you mean {' or '.join(near)}?)" if near else ""

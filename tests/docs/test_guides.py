@@ -131,6 +131,21 @@ def test_a_fleet_is_reconciled_by_its_own_play(playbook: Playbooks, account: Non
     assert [run.count("changed", f"fleet-{name}") for name in ("staging", "one", "two")] == [1, 1, 1]
 
 
+def test_roles_for_jobs_have_the_policies_of_operators(
+    playbook: Playbooks, sandbox: SandboxProcess, tmp_path: pathlib.Path
+) -> None:
+    story, iam = tmp_path / "story.yml", sandbox.client("iam")
+    story.write_text(yaml.safe_dump(plays_of("permissions")[:1]), encoding="utf-8")
+    settings = {name: GROUP_VARS[name] for name in ("ansible_connection", "ansible_python_interpreter")}
+    assert playbook(str(story), "--extra-vars", json.dumps(settings), inventory="localhost,").code == 0
+    for level in ("check", "remove"):
+        [attached] = iam.list_attached_role_policies(RoleName=f"shop-jobs-{level}")["AttachedPolicies"]
+        assert attached["PolicyName"] == f"shop-{level}"
+        found = iam.get_policy_version(PolicyArn=attached["PolicyArn"], VersionId="v1")["PolicyVersion"]["Document"]
+        assert ("eks:CreateCluster" in json.dumps(found)) == (level == "remove")
+        assert "cluster/shop-*" in json.dumps(found)
+
+
 @pytest.mark.parametrize("block", of_kind("hosts"), ids=lambda block: block.name)
 def test_inventories_have_clusters(block: Block, playbook: Playbooks, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "hosts.yml"

@@ -154,10 +154,14 @@ def test_the_node_role_says_whether_it_serves_pod_identity(
     assert look(node_role="eks-node")["roles"][0]["pod_identity"] is True
 
 
-def test_who_may_not_ask_iam_is_not_told(look: t.Callable[..., Result], account: Account) -> None:
+def test_who_may_not_ask_iam_is_told_so(run_module: RunModule, account: Account) -> None:
     fault = {"operation": "iam:SimulatePrincipalPolicy", "code": "AccessDenied", "status": 403}
     account.sandbox.knobs(faults=[fault])
-    assert look(node_role="app")["roles"][0]["pod_identity"] is None
+    result = run_module("eks_foundation_info", cluster_name="example", node_role="app")
+    assert result["foundation"]["roles"][0]["pod_identity"] is None
+    told = str(result["warnings"])
+    assert "role/app can get an identity is not known" in told
+    assert "iam:SimulatePrincipalPolicy" in told
 
 
 def test_a_call_that_fails_says_what_it_was_for(run_module: RunModule, account: Account) -> None:

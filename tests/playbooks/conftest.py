@@ -43,9 +43,12 @@ class Playbooks:
 
     sandbox: SandboxProcess
     home: pathlib.Path
+    #: Its profile; ``operator`` has the permissions that the collection's guide names, and no others.
+    user: str = "default"
 
     def environment(self, **changes: str | None) -> dict[str, str]:
-        env = clean_environment(self.home) | self.sandbox.env
+        keys = {name.upper(): value for name, value in self.sandbox.profile(self.user).items()}
+        env = clean_environment(self.home) | self.sandbox.env | keys
         for key, value in changes.items():
             if value is None:
                 env.pop(key, None)
@@ -85,6 +88,11 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[SandboxProce
     process.start(tmp_path_factory.mktemp("sandbox"))
     yield process
     process.stop()
+
+
+@pytest.fixture(scope="module")
+def operator(sandbox: SandboxProcess, tmp_path_factory: pytest.TempPathFactory) -> Playbooks:
+    return Playbooks(sandbox, tmp_path_factory.mktemp("home"), user="operator")
 
 
 @pytest.fixture(scope="module")

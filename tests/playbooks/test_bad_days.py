@@ -126,6 +126,23 @@ def test_an_inventory_without_clusters(
     assert sandbox.calls() == {}
 
 
+def test_an_account_that_denies(playbook: Playbooks, sandbox: SandboxProcess) -> None:
+    iam = sandbox.client("iam")
+    iam.create_user(UserName="nobody")
+    key = iam.create_access_key(UserName="nobody")["AccessKey"]
+    sandbox.clear_calls()
+    keys = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+    run = playbook(SITE, env=keys)
+    assert the_error(run) == (
+        "Failed to describe the cluster: An error occurred (AccessDeniedException) when calling the DescribeCluster "
+        "operation: User: arn:aws:iam::111122223333:user/nobody is not authorized to perform: eks:DescribeCluster on "
+        "resource: arn:aws:eks:eu-west-1:111122223333:cluster/eks-pod-identity-boto3 because no identity-based policy "
+        "allows the eks:DescribeCluster action. The filter podidentity.eks.pod_identity_operator_policy has the "
+        "permissions that a run needs."
+    )
+    assert writes(sandbox) == []
+
+
 def test_the_proof_on_a_cluster_that_does_not_exist(playbook: Playbooks, sandbox: SandboxProcess) -> None:
     assert the_error(playbook(VERIFY)) == (
         "There is no EKS cluster eks-pod-identity-boto3 in eu-west-1 for these credentials: correct eks_cluster_name "

@@ -95,6 +95,12 @@ UNCHANGED = {
 
 
 @pytest.fixture(scope="module")
+def playbook(operator: Playbooks) -> Playbooks:
+    """Whatever is done, is done with the permissions of docs/permissions/operator-policy.json."""
+    return operator
+
+
+@pytest.fixture(scope="module")
 def role(
     playbook: Playbooks, sandbox: SandboxProcess, tmp_path_factory: pytest.TempPathFactory
 ) -> t.Callable[..., Run]:

@@ -8,12 +8,19 @@ import json
 import pathlib
 import typing as t
 
+import pytest
 from playbooks.account import writes
 from playbooks.conftest import Playbooks
 from sandbox_process import SandboxProcess
 
 CLUSTER = "eks-pod-identity-boto3"
 AUTO: dict[str, t.Any] = {"cluster_auto_mode": True, "cluster_nodegroups": []}
+
+
+@pytest.fixture(scope="module")
+def playbook(operator: Playbooks) -> Playbooks:
+    """Whatever is done, is done with the permissions of docs/permissions/operator-policy.json."""
+    return operator
 
 
 def policies(sandbox: SandboxProcess, role: str) -> set[str]:

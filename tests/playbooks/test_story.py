@@ -48,6 +48,12 @@ def inventory_of(sandbox: SandboxProcess) -> dict[str, list[str]]:
 
 
 @pytest.fixture(scope="module")
+def playbook(operator: Playbooks) -> Playbooks:
+    """Whatever is done, is done with the permissions of docs/permissions/operator-policy.json."""
+    return operator
+
+
+@pytest.fixture(scope="module")
 def foreign(sandbox: SandboxProcess) -> dict[str, list[str]]:
     """What somebody else has in the account, the role that a guide made wrongly included."""
     for bucket in BUCKETS:

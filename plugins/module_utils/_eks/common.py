@@ -41,6 +41,7 @@ NO_CREDENTIALS = (
     "No AWS credentials were found; set access_key and secret_key, or profile, or the environment variables "
     "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
 )
+PERMISSIONS = "The filter podidentity.eks.pod_identity_operator_policy has the permissions that a run needs."
 
 #: Seconds until a connection stands, and until an answer comes; after that the call is sent again.
 CONNECT_TIMEOUT = 10
@@ -120,9 +121,16 @@ class AnsibleEKSModule(AnsibleAWSModule):  # type: ignore[misc]  # amazon.aws ha
         self._module.warn(warning)
 
     def fail_json_aws_error(self, exception: AnsibleEKSError) -> None:
-        """Fail with the error's message; missing credentials, the commonest cause of all, get their own sentence."""
+        """Fail with the error's message.
+
+        Missing credentials, the commonest cause of all, get their own sentence; a denial, in which AWS names the action
+        and the resource, says where the permissions of a run are told.
+        """
         if isinstance(exception.exception, botocore.exceptions.NoCredentialsError):
             self.fail_json(msg=NO_CREDENTIALS)
+        if error_of(exception)[0] in codes.ACCESS_DENIED:
+            # amazon.aws takes it in place of the exception's own text.
+            exception.exception.message = f"{exception.exception}. {PERMISSIONS}"
         super().fail_json_aws_error(exception)
 
     def exit_with(self, change: Change, **returned: t.Any) -> None:

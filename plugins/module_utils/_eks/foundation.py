@@ -102,6 +102,16 @@ def look_up(clients: Clients, spec: FoundationSpec, concurrency: int) -> Found:
     return {"cluster": found, "foreign": False, **answers, "roles": [role for role in roles if role is not None]}
 
 
+def unread(found: Found) -> list[str]:
+    """One sentence for each thing that could not be found out."""
+    return [
+        f"Whether pods on nodes with the role {role['arn']} can get an identity is not known, since the caller may not "
+        "call iam:SimulatePrincipalPolicy, and neither of AWS's own policies for nodes is attached to the role."
+        for role in found["roles"]
+        if role.get("pod_identity", False) is None
+    ]
+
+
 def _calls(clients: Clients, spec: FoundationSpec, exists: bool) -> c.Iterator[tuple[str, t.Callable[[], t.Any]]]:
     """Everything that is to be read, each with the name of its part."""
     ours = [{"Name": f"tag:{ownership.TAG}", "Values": [spec.cluster_name]}]

@@ -49,6 +49,7 @@ NAMED: dict[str, tuple[str, ...]] = {
     "CreateTags": ("ResourceId",),
     "DeleteInternetGateway": ("InternetGatewayId",),
     "DeleteLaunchTemplate": _TEMPLATE,
+    "DeleteLaunchTemplateVersions": _TEMPLATE,
     "DeleteNatGateway": ("NatGatewayId",),
     "DeleteRoute": ("RouteTableId",),
     "DeleteRouteTable": ("RouteTableId",),

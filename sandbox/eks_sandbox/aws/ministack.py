@@ -23,6 +23,7 @@ import urllib.parse
 import botocore.parsers
 import botocore.serialize
 
+from eks_sandbox.aws import launch_templates
 from eks_sandbox.aws import managed_policies
 from eks_sandbox.aws import service_linked_roles
 from eks_sandbox.aws import trust
@@ -34,7 +35,6 @@ from eks_sandbox.aws.http import Application
 from eks_sandbox.aws.http import Request
 from eks_sandbox.aws.iam_permissions import IamPermissions
 from eks_sandbox.aws.knobs import Knobs
-from eks_sandbox.aws.launch_templates import keep_volume_keys
 from eks_sandbox.aws.ministack_checks import Checks
 from eks_sandbox.aws.model import service_model
 from eks_sandbox.aws.nat_gateways import NatGateways
@@ -169,7 +169,7 @@ class Ministack:
         ec2, iam = self._services["ec2"], self._iam
         service_linked_roles.name_as_aws_does(iam)
         NatGateways(ec2, knobs).install()
-        keep_volume_keys(ec2)
+        launch_templates.complete(ec2)
         simulate_with_context(iam, self._evaluator, self._models["iam"])
         expand_variables(self._evaluator)
         say_who_denied(self._evaluator, self._actions)
@@ -201,7 +201,7 @@ class Ministack:
         return self._administrators[account]
 
     async def add_user(self, account: str, name: str, policy: dict[str, t.Any]) -> Credentials:
-        """The keys of a user with this one inline policy; made when first asked for, and again after every reset.
+        """The keys of a user with this one managed policy; made when first asked for, and again after every reset.
 
         Raises ServiceError when the policy or the name is not one.
         """
@@ -224,8 +224,11 @@ class Ministack:
         where = Place(account, self.region)
         await self.call("iam", "CreateUser", {"UserName": name}, where)
         if policy is not None:
-            parameters = {"UserName": name, "PolicyName": name, "PolicyDocument": json.dumps(policy)}
-            await self.call("iam", "PutUserPolicy", parameters, where)
+            # Longer than the inline policies of a user may be.
+            document = json.dumps(policy, separators=(",", ":"))
+            made = await self.call("iam", "CreatePolicy", {"PolicyName": name, "PolicyDocument": document}, where)
+            attached = {"UserName": name, "PolicyArn": made["Policy"]["Arn"]}
+            await self.call("iam", "AttachUserPolicy", attached, where)
         record = {
             "UserName": name,
             "AccessKeyId": keys.access_key,

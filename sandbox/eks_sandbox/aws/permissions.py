@@ -38,7 +38,10 @@ class Permissions:
         self._used.clear()
 
     def document(self, caller: str = "*") -> dict[str, t.Any]:
-        """What JSON shows: of the callers that fit a pattern, each action with its resources, allowed and denied."""
+        """What JSON shows: of the callers that fit a pattern, each action with its resources, allowed and denied.
+
+        The actions are in the order in which they were first asked about.
+        """
         shown: dict[str, dict[str, set[str]]] = {}
         for (arn, action), resources in self._used.items():
             if fnmatch.fnmatchcase(arn, caller):
@@ -47,5 +50,5 @@ class Permissions:
                     answers["allowed" if allowed else "denied"].add(resource)
         return {
             action: {answer: sorted(resources) for answer, resources in answers.items()}
-            for action, answers in sorted(shown.items())
+            for action, answers in shown.items()
         }

@@ -13,7 +13,7 @@ from eks_sandbox.aws.ministack import Ministack
 from eks_sandbox.interfaces import Credentials
 
 OPERATOR = "operator"
-#: What the operator may do (facts 6).
+#: What the operator may do: what the collection says that its playbooks need.
 OPERATOR_POLICY = pathlib.Path(__file__).resolve().parents[1] / "data" / "operator-policy.json"
 
 

@@ -1,0 +1,177 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A cluster with its network, made, changed and removed with just the permissions of the chapter ``cluster``.
+
+Each step is run by a user who has the policy of its level, and before that by users who lack one action of it. Told in
+order on one sandbox.
+"""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+import pytest
+from iam_roles import make_role
+from iam_roles import trust_policy
+from playbooks.conftest import Playbooks
+from playbooks.operators import ACCOUNT
+from playbooks.operators import EVERY
+from playbooks.operators import OTHER
+from playbooks.operators import Json
+from playbooks.operators import Step
+from playbooks.operators import Story
+from sandbox_process import SandboxProcess
+
+CLUSTER = "shop"
+#: Its end has no connection to it, so that the playbook site cannot tell it.
+PLAY = {
+    "name": "The role cluster alone",
+    "hosts": "eks_clusters",
+    "gather_facts": False,
+    "module_defaults": {"group/podidentity.eks.aws": {"region": "{{ eks_region }}"}},
+    "roles": ["podidentity.eks.cluster"],
+}
+
+
+def workers(port: int, **more: t.Any) -> Json:
+    """A node group that needs a launch template and a security group."""
+    rules = [{"proto": "tcp", "ports": [port], "cidr_ip": "10.42.0.0/16"}]
+    group = {"name": "workers", "scaling": {"min_size": 1, "max_size": 1}, "disk_type": "gp3"}
+    return {**group, "additional_security_groups": [{"name": "metrics", "rules": rules}], **more}
+
+
+def entry(principal: str, *policies: str, **more: t.Any) -> Json:
+    arn = f"arn:aws:iam::{ACCOUNT}:{principal}"
+    return {"principal_arn": arn, "policies": [{"policy": name} for name in policies], **more}
+
+
+FIRST: Json = {
+    "eks_region": "eu-west-1",
+    "cluster_zones": ["eu-west-1a", "eu-west-1b"],
+    "cluster_nat": "per_zone",
+    "cluster_version": "1.34",
+    "cluster_node_role_arn": f"arn:aws:iam::{ACCOUNT}:role/given-nodes",
+    "cluster_access_entries": [entry("role/developers", "AmazonEKSViewPolicy"), entry("user/developer")],
+    "cluster_nodegroups": [workers(9100)],
+}
+SECOND: Json = {
+    **FIRST,
+    "cluster_nat": "single",
+    "cluster_version": "1.35",
+    "cluster_encryption_key_arn": f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+    "cluster_logging": ["audit"],
+    "cluster_tags": {"team": "shop"},
+    "cluster_access_entries": [
+        entry("role/developers", kubernetes_groups=["developers"]),
+        entry("user/developer", "AmazonEKSViewPolicy"),
+    ],
+    "cluster_nodegroups": [workers(9200, disk_size=30, labels={"pool": "workers"})],
+}
+
+
+def meddle(story: Story) -> None:
+    """The control plane's role gets another trust policy, and somebody who has access is made anew."""
+    iam, document = story.sandbox.client("iam"), trust_policy("eks.amazonaws.com", Sid="Theirs")
+    iam.update_assume_role_policy(RoleName=f"{CLUSTER}-cluster", PolicyDocument=document)
+    iam.delete_user(UserName="developer")
+    iam.create_user(UserName="developer")
+
+
+def burden(story: Story) -> None:
+    """The control plane's role gets what keeps IAM from deleting it."""
+    iam, name = story.sandbox.client("iam"), f"{CLUSTER}-cluster"
+    iam.put_role_policy(RoleName=name, PolicyName="theirs", PolicyDocument=json.dumps(EVERYTHING))
+    iam.create_instance_profile(InstanceProfileName="theirs")
+    iam.add_role_to_instance_profile(InstanceProfileName="theirs", RoleName=name)
+
+
+EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+CHAPTER = ("cluster",)
+TAGS = ("--tags", "cluster")
+STEPS = (
+    Step(
+        name="check mode on an empty account",
+        chapters=CHAPTER,
+        level="check",
+        arguments=(*TAGS, "--check"),
+        declared=FIRST,
+        taken=("ec2:DescribeVpcs",),
+    ),
+    Step(
+        name="made",
+        chapters=CHAPTER,
+        level="apply",
+        arguments=TAGS,
+        declared=FIRST,
+        taken=("ec2:CreateTags",),
+        afresh=True,
+    ),
+    Step(
+        name="check mode before a change",
+        chapters=CHAPTER,
+        level="check",
+        arguments=(*TAGS, "--check"),
+        declared=SECOND,
+        taken=("eks:DescribeNodegroup",),
+    ),
+    Step(
+        name="changed",
+        chapters=CHAPTER,
+        level="remove",
+        arguments=TAGS,
+        declared=SECOND,
+        before=meddle,
+        taken=("eks:UpdateClusterConfig",),
+    ),
+    Step(
+        name="removed",
+        chapters=CHAPTER,
+        level="remove",
+        playbook="play.yml",
+        declared={**SECOND, "cluster_state": "absent"},
+        before=burden,
+        taken=("eks:DeleteNodegroup",),
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def story(sandbox: SandboxProcess, playbook: Playbooks, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    return begin(sandbox, playbook, tmp_path_factory)
+
+
+def begin(sandbox: SandboxProcess, playbook: Playbooks, folders: pytest.TempPathFactory) -> Story:
+    """The story before its first step, with what others have in the account."""
+    sandbox.add_account(OTHER)
+    iam = sandbox.client("iam")
+    for name in ("developers", "given-nodes"):
+        make_role(iam, name, "ec2.amazonaws.com")
+    # Of its own, so that only IAM can tell whether it is enough.
+    iam.put_role_policy(RoleName="given-nodes", PolicyName="all", PolicyDocument=json.dumps(EVERYTHING))
+    iam.create_user(UserName="developer")
+    folder = folders.mktemp("story")
+    (folder / "play.yml").write_text(json.dumps([PLAY]), encoding="utf-8")
+    return Story(sandbox, playbook, folder, CLUSTER)
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
+def test_each_level_is_enough_and_one_action_less_is_not(story: Story, step: Step) -> None:
+    story.tell(step)
+    assert story.problems == []
+
+
+def test_every_permission_of_the_chapter_was_needed_and_no_other(story: Story) -> None:
+    assert story.differences(CHAPTER, "check") == set()
+    assert story.differences(CHAPTER, "check", "apply", "remove") == set()
+
+
+@pytest.mark.skipif(not EVERY, reason="takes long; EVERY_PERMISSION=1 asks for it")
+def test_without_any_single_action_it_fails(
+    story: Story, sandbox: SandboxProcess, playbook: Playbooks, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    sandbox.reset()
+    again = begin(sandbox, playbook, tmp_path_factory)
+    for step in STEPS:
+        again.tell(again.with_every_action_taken(step, story))
+    assert (again.problems, again.named) == ([], [])
