@@ -36,7 +36,7 @@ MANAGED_LIMIT = 6_144
 def policy(chapters: object, level: object) -> Policy:
     """The policy for some chapters, or for all where none is named; raises PolicyError."""
     wanted = [chapters] if isinstance(chapters, str) else chapters
-    problems = [*_chapter_problems(wanted), *_level_problems(level)]
+    problems = [*chapter_problems(wanted), *level_problems(level)]
     if problems:
         raise PolicyError("\n".join(problems))
     data = json.loads(FILE.read_text(encoding="utf-8"))
@@ -54,7 +54,8 @@ def policy(chapters: object, level: object) -> Policy:
     )
 
 
-def _chapter_problems(wanted: object) -> t.Iterator[str]:
+def chapter_problems(wanted: object) -> t.Iterator[str]:
+    """One sentence for each reason why these cannot be the chapters."""
     if not isinstance(wanted, (list, tuple)):
         yield f"The chapters are {shown(wanted)}: give a list of {', '.join(CHAPTERS)}."
         return
@@ -63,7 +64,8 @@ def _chapter_problems(wanted: object) -> t.Iterator[str]:
             yield f"There is no chapter {shown(chapter)}{near(chapter, CHAPTERS)}. There are: {', '.join(CHAPTERS)}."
 
 
-def _level_problems(level: object) -> t.Iterator[str]:
+def level_problems(level: object) -> t.Iterator[str]:
+    """The sentence that says why this is no level."""
     if level not in LEVELS:
         yield f"level is {shown(level)}: give one of {', '.join(LEVELS)}."
 

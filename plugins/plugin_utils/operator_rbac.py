@@ -12,19 +12,17 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import difflib
 import re
 import typing as t
 
 from ..module_utils._eks.validation import NAMESPACE
 from ..module_utils._trust.workload import shown
 from ..module_utils._trust.workload import unknown_keys
+from .operator_policy import CHAPTERS
+from .operator_policy import LEVELS
+from .operator_policy import chapter_problems
+from .operator_policy import level_problems
 
-#: The chapters that need rights in Kubernetes, by the tags of the playbooks, and those that need rights in AWS alone.
-CHAPTERS = ("agent", "service_account", "probe", "restart", "verify")
-ELSEWHERE = ("cluster", "addons", "iam_role", "association", "target_role", "access", "inventory")
-#: Each one includes those before it.
-LEVELS = ("check", "apply", "remove")
 VERIFY_MODES = ("job", "exec")
 API_GROUP = "rbac.authorization.k8s.io"
 #: In this order verbs are written.
@@ -211,14 +209,14 @@ def rules(granted: t.Sequence[Grant]) -> list[Object]:
 
 def problems(chapters: t.Any, given: t.Mapping[str, t.Any]) -> t.Iterator[str]:
     """One sentence for each reason why these cannot be the chapters and options."""
-    yield from _chapter_problems(chapters)
+    yield from chapter_problems([chapters] if isinstance(chapters, str) else chapters)
     options = {field.name: field.default for field in dataclasses.fields(Options)}
     yield from unknown_keys(given, list(options), "The call of pod_identity_operator_rbac")
     options |= given
     yield from _name_problems(options["group"], options["name"])
-    for option, choices in (("level", LEVELS), ("verify_mode", VERIFY_MODES)):
-        if options[option] not in choices:
-            yield f"{option} is {shown(options[option])}: give one of {', '.join(choices)}."
+    yield from level_problems(options["level"])
+    if options["verify_mode"] not in VERIFY_MODES:
+        yield f"verify_mode is {shown(options['verify_mode'])}: give one of {', '.join(VERIFY_MODES)}."
     if not isinstance(options["create_namespaces"], bool):
         yield f"create_namespaces is {shown(options['create_namespaces'])}: give true or false."
     if not isinstance(options["namespaces"], (list, tuple)):
@@ -230,18 +228,6 @@ def problems(chapters: t.Any, given: t.Mapping[str, t.Any]) -> t.Iterator[str]:
                 f"namespaces holds {shown(namespace)}: use 1 to 63 lower-case letters, digits and hyphens, a letter or "
                 "digit at both ends."
             )
-
-
-def _chapter_problems(chapters: t.Any) -> t.Iterator[str]:
-    if not isinstance(chapters, (str, list, tuple)):
-        yield f'The chapters are {shown(chapters)}: give a list, such as ["agent", "verify"].'
-        return
-    known = (*CHAPTERS, *ELSEWHERE)
-    for chapter in [chapters] if isinstance(chapters, str) else chapters:
-        if chapter not in known:
-            near = difflib.get_close_matches(str(chapter), known, n=1)
-            right = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
-            yield f"There is no chapter {shown(chapter)}: {right}"
 
 
 def _name_problems(group: t.Any, name: t.Any) -> t.Iterator[str]:

@@ -12,9 +12,8 @@ import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_operator_rbac import pod_identity_operator_rbac
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_refusal import pod_identity_refusal
-from ansible_collections.podidentity.eks.plugins.plugin_utils.operator_rbac import CHAPTERS
-from ansible_collections.podidentity.eks.plugins.plugin_utils.operator_rbac import ELSEWHERE
-from ansible_collections.podidentity.eks.plugins.plugin_utils.operator_rbac import LEVELS
+from ansible_collections.podidentity.eks.plugins.plugin_utils.operator_policy import CHAPTERS
+from ansible_collections.podidentity.eks.plugins.plugin_utils.operator_policy import LEVELS
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 Object = dict[str, t.Any]
@@ -112,7 +111,8 @@ def test_what_includes_another_right_is_said_once() -> None:
 
 def test_each_level_adds_to_the_one_before() -> None:
     # Without the agent, some of whose rights others include.
-    check, apply, remove = (rights(pod_identity_operator_rbac([*CHAPTERS[1:]], level=level)) for level in LEVELS)
+    others = [chapter for chapter in CHAPTERS if chapter != "agent"]
+    check, apply, remove = (rights(pod_identity_operator_rbac(others, level=level)) for level in LEVELS)
     assert check < apply < remove
     assert {verb for _namespace, verb, _resource, _name in check} == {"list"}
     # What a proof makes it also removes.
@@ -134,7 +134,8 @@ def test_namespaces_are_made_only_where_that_is_asked_for() -> None:
 
 
 def test_chapters_that_need_nothing_in_kubernetes_give_nothing() -> None:
-    assert pod_identity_operator_rbac(list(ELSEWHERE)) == []
+    nothing = {chapter for chapter in CHAPTERS if not pod_identity_operator_rbac(chapter)}
+    assert nothing == {"cluster", "addons", "iam_role", "association", "target_role", "access", "inventory"}
     assert pod_identity_operator_rbac(["verify", "probe"], level="check") == []
 
 
@@ -144,15 +145,14 @@ def test_chapters_are_the_tags_of_the_playbooks() -> None:
     tasks += yaml.safe_load((ROOT / "roles" / "workload" / "tasks" / "main.yml").read_text(encoding="utf-8"))
     tags = {tag for task in tasks for tag in task.get("tags", ())} - {"always", "remove"}
     # These are a playbook and an inventory plugin.
-    assert tags == {*CHAPTERS, *ELSEWHERE} - {"access", "inventory"}
+    assert tags == {*CHAPTERS} - {"access", "inventory"}
 
 
 @pytest.mark.parametrize(
     ("chapters", "options", "sentence"),
     [
-        (["verfy"], {}, 'There is no chapter "verfy": did you mean verify?'),
-        (["x"], {}, 'There is no chapter "x": known are agent, service_account, probe, restart, verify, cluster,'),
-        (7, {}, 'The chapters are 7: give a list, such as ["agent", "verify"].'),
+        (["verfy"], {}, 'There is no chapter "verfy" (did you mean verify?). There are: cluster, agent, addons,'),
+        (7, {}, "The chapters are 7: give a list of cluster, agent, addons,"),
         ([], {"levle": "check"}, 'has the unknown key "levle": did you mean level?'),
         ([], {"level": "all"}, 'level is "all": give one of check, apply, remove.'),
         ([], {"verify_mode": "pod"}, 'verify_mode is "pod": give one of job, exec.'),
