@@ -117,6 +117,11 @@ def fill_profile(story: Story) -> None:
     iam.add_role_to_instance_profile(InstanceProfileName="theirs", RoleName="short")
 
 
+def attach(story: Story) -> None:
+    """A role has a managed policy of the account, whose document is to be read."""
+    story.sandbox.client("iam").attach_role_policy(RoleName="reader", PolicyArn=f"{POLICY}team")
+
+
 def break_roles(story: Story) -> None:
     """A role loses what its pods need, and an association goes."""
     eks, names = story.sandbox.client("eks"), {"clusterName": "example", "namespace": "shop", "serviceAccount": "late"}
@@ -198,6 +203,7 @@ STEPS = (
         level="check",
         playbook="playbooks/access.yml",
         declared=FIRST,
+        before=attach,
         taken=("iam:GetPolicyVersion",),
     ),
     Step(
