@@ -142,9 +142,10 @@ class Story:
         run = self._run(step, user, other, self.cluster)
         asked, elsewhere = self.people.asked(user), self.elsewhere.asked(other)
         self._note(step, asked, elsewhere)
-        assert [action for action, allowed in {**asked, **elsewhere}.items() if not allowed] == []
+        denied = [action for action, allowed in {**asked, **elsewhere}.items() if not allowed]
+        assert not denied, denied
+        assert (run.code == 0) == (not step.fails), run.code
         assert step.fails in run.output
-        assert (run.code == 0) == (not step.fails)
         return run
 
     def with_every_action_taken(self, step: Step, story: Story) -> Step:

@@ -177,6 +177,7 @@ STEPS = (
         chapters=(*ADDONS, *WORKLOADS),
         level="check",
         declared={**FIRST, "podidentity_accounts": {OTHER: {"assume_role_arn": DEPLOYMENT}}},
+        extra={"association_mode": "fast"},
         taken=("eks:DescribeAddon",),
     ),
     Step(
