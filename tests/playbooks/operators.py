@@ -73,6 +73,11 @@ class Operators:
         return {action: not answers["denied"] for action, answers in asked.items() if action not in NOT_NEEDED}
 
 
+def refusals(*asked: t.Mapping[str, bool]) -> set[str]:
+    """The actions that were not always allowed, of several users."""
+    return {action for answers in asked for action, allowed in answers.items() if not allowed}
+
+
 def nothing(_story: Story) -> None:
     """A step that needs no preparation."""
 
@@ -143,7 +148,7 @@ class Story:
         run = self._run(step, user, other, self.cluster)
         asked, elsewhere = self.people.asked(user), self.elsewhere.asked(other)
         self._note(step, asked, elsewhere)
-        denied = [action for action, allowed in {**asked, **elsewhere}.items() if not allowed]
+        denied = refusals(asked, elsewhere)
         assert not denied, denied
         assert (run.code == 0) == (not step.fails), run.code
         assert step.fails in run.output
@@ -173,7 +178,7 @@ class Story:
         run = self._run(step, user, other, cluster)
         asked, elsewhere = self.people.asked(user), self.elsewhere.asked(other)
         self._note(step, asked, elsewhere)
-        denied = {name for name, allowed in {**asked, **elsewhere}.items() if not allowed}
+        denied = refusals(asked, elsewhere)
         print(f"WITHOUT {action} in {account}, {step.name}: exit code {run.code}, denied {denied}", flush=True)
         if denied != {action} or action not in run.output:
             self.problems.append((step.name, action))

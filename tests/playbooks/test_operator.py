@@ -205,7 +205,7 @@ STEPS = (
         playbook="playbooks/access.yml",
         declared=FIRST,
         before=attach,
-        taken=("iam:GetPolicyVersion",),
+        taken=("eks:ListPodIdentityAssociations",),
     ),
     Step(
         name="inventory",
@@ -224,7 +224,7 @@ STEPS = (
         extra={"verify_grace": 0},
         before=break_roles,
         taken=("iam:GetRole",),
-        fails="permission_missing",
+        fails="policy_denies",
     ),
     Step(
         name="what is wrong with the agent",
