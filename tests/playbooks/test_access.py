@@ -93,3 +93,25 @@ def test_all_clusters_are_looked_at_and_one_that_fails_is_named(
     ]
     page = files["page"].read_text(encoding="utf-8")
     assert page.startswith("<!DOCTYPE html>") and all(word in page for word in ("north", "south", "missing", "broken"))
+
+
+def test_what_may_not_be_read_is_named_once(
+    playbook: Playbooks, sandbox: SandboxProcess, clusters: None, inventory: str
+) -> None:
+    make_role(sandbox.client("iam"), "gone", "pods.eks.amazonaws.com")
+    denied = [
+        {"operation": f"iam:{name}", "code": "AccessDenied", "message": f"You may not call iam:{name}", "status": 403}
+        for name in ("ListAttachedRolePolicies", "ListRoles")
+    ]
+    sandbox.knobs(faults=denied)
+    try:
+        run = playbook("playbooks/access.yml", "--limit", "north,south", inventory=inventory)
+    finally:
+        sandbox.knobs(faults=[])
+        sandbox.client("iam").delete_role(RoleName="gone")
+    assert run.code == 0
+    said = " ".join(run.output.split())
+    assert "Role app could not be read in full: You may not call iam:ListAttachedRolePolicies." in said
+    assert "Role gone could not be read" not in said
+    assert "The same is true of 1 more." in said
+    assert said.count("Trust without an association was not looked for: You may not call iam:ListRoles.") == 1
