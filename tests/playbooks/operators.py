@@ -134,8 +134,10 @@ class Story:
         self._tried: set[tuple[tuple[str, ...], str]] = set()
         #: Steps and actions without which a run succeeded, and named what it could not look at.
         self.named: list[tuple[str, str]] = []
-        #: Those without which a run was not refused, or did not say so.
+        #: Those without which a run was not refused alone, or did not say so.
         self.problems: list[tuple[str, str]] = []
+        #: Those that a run had no use for any more: one that is refused something does all the rest.
+        self.unreached: list[tuple[str, str]] = []
 
     def tell(self, step: Step) -> Run:
         """Run a step, first without single actions, then with all that its user has: then nothing is denied."""
@@ -180,9 +182,11 @@ class Story:
         self._note(step, asked, elsewhere)
         denied = refusals(asked, elsewhere)
         print(f"WITHOUT {action} in {account}, {step.name}: exit code {run.code}, denied {denied}", flush=True)
-        if denied != {action} or action not in run.output:
+        if action not in {**asked, **elsewhere}:
+            self.unreached.append((step.name, action))
+        elif denied != {action} or action not in run.output:
             self.problems.append((step.name, action))
-        if run.code == 0:
+        elif run.code == 0:
             self.named.append((step.name, action))
 
     def _note(self, step: Step, asked: t.Mapping[str, bool], elsewhere: t.Mapping[str, bool]) -> None:

@@ -270,7 +270,7 @@ def begin(sandbox: SandboxProcess, playbook: Playbooks, folders: pytest.TempPath
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
 def test_each_level_is_enough_and_one_action_less_is_not(story: Story, step: Step) -> None:
     story.tell(step)
-    assert story.problems == []
+    assert (story.problems, story.unreached) == ([], [])
 
 
 def test_every_permission_was_needed_and_no_other(story: Story) -> None:
@@ -291,5 +291,6 @@ def test_without_any_single_action_it_fails(
     for step in STEPS:
         again.tell(again.with_every_action_taken(step, story))
     assert again.problems == []
-    warned = {"ec2:DescribeRegions", "eks:DescribeCluster", "eks:ListClusters"}
-    assert {action for _step, action in again.named} <= warned, "an inventory that cannot be read is a warning"
+    # What only looks says what it could not look at, and fast mode goes on without the index of tags.
+    told = [(step, action) for step, action in again.named if step not in ("inventory", "who may do what")]
+    assert {action for _step, action in told} <= {"tag:GetResources"}
