@@ -163,7 +163,9 @@ class Story:
         step of the same chapters was tried without is left out.
         """
         needed = story.used[step.name, ACCOUNT]
-        taken = tuple(name for name in needed if (step.chapters, name) not in self._tried)
+        new = (name for name in needed if (step.chapters, name) not in self._tried)
+        # Without the index of tags a run does everything; so it comes last.
+        taken = tuple(sorted(new, key=lambda name: name == "tag:GetResources"))
         self._tried |= {(step.chapters, name) for name in needed}
         return dataclasses.replace(step, taken=taken, taken_elsewhere=())
 
