@@ -96,7 +96,7 @@ def policies(account: Account) -> dict[str, list[str]]:
 def make_anew(iam: t.Any, name: str = "people") -> None:
     """Delete a role and make it again, in a later second, since IAM keeps no fractions."""
     iam.delete_role(RoleName=name)
-    time.sleep(1 - time.time() % 1)
+    time.sleep(1.1 - time.time() % 1)
     make_role(iam, name, "ec2.amazonaws.com")
 
 
