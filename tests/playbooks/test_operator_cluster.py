@@ -21,17 +21,10 @@ from playbooks.operators import OTHER
 from playbooks.operators import Json
 from playbooks.operators import Step
 from playbooks.operators import Story
+from playbooks.test_cluster import PLAY
 from sandbox_process import SandboxProcess
 
 CLUSTER = "shop"
-#: Its end has no connection to it, so that the playbook site cannot tell it.
-PLAY = {
-    "name": "The role cluster alone",
-    "hosts": "eks_clusters",
-    "gather_facts": False,
-    "module_defaults": {"group/podidentity.eks.aws": {"region": "{{ eks_region }}"}},
-    "roles": ["podidentity.eks.cluster"],
-}
 
 
 def workers(port: int, **more: t.Any) -> Json:
@@ -164,6 +157,7 @@ def begin(sandbox: SandboxProcess, playbook: Playbooks, folders: pytest.TempPath
     iam.put_role_policy(RoleName="given-nodes", PolicyName="all", PolicyDocument=json.dumps(EVERYTHING))
     iam.create_user(UserName="developer")
     folder = folders.mktemp("story")
+    # The end of a cluster has no connection to it, so that the playbook site cannot tell it.
     (folder / "play.yml").write_text(json.dumps([PLAY]), encoding="utf-8")
     return Story(sandbox, playbook, folder, CLUSTER)
 

@@ -12,6 +12,8 @@ import re
 import typing as t
 
 from eks_sandbox.aws.permissions import Question
+from eks_sandbox.aws.permissions import request_tag_keys
+from eks_sandbox.aws.permissions import resource_tag_keys
 
 #: Parameters as they come: ``TagSpecification.1.Tag.1.Key=…``
 Flat = t.Mapping[str, str]
@@ -103,21 +105,21 @@ class Ec2Permissions:
         """All that has to be allowed, in the account and the region of the request."""
         action, tags = f"ec2:{operation}", _tags(flat)
         asked = [
-            Question(action, self._arn(one), {**self._resource_keys(one), **_request_keys(tags.get("", {}))})
+            Question(action, self._arn(one), {**self._resource_keys(one), **request_tag_keys(tags.get("", {}))})
             for parameter in NAMED.get(operation, ())
             for value in _values(flat, parameter)
             for one in self._ids(parameter, value)
         ]
         if operation in MADE:
             kind = MADE[operation]
-            asked.append(Question(action, self._made(kind), {**self._region(), **_request_keys(tags.get(kind, {}))}))
+            asked.append(Question(action, self._made(kind), {**self._region(), **request_tag_keys(tags.get(kind, {}))}))
         # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/supported-iam-actions-tagging.html: who makes something
         # with tags needs CreateTags too, and ec2:CreateAction tells it from tagging what exists.
         asked += [
             Question(
                 "ec2:CreateTags",
                 self._made(kind),
-                {**self._region(), **_request_keys(given), "ec2:CreateAction": operation},
+                {**self._region(), **request_tag_keys(given), "ec2:CreateAction": operation},
             )
             for kind, given in tags.items()
             if kind
@@ -171,8 +173,7 @@ class Ec2Permissions:
     def _resource_keys(self, identifier: str) -> dict[str, str]:
         """The condition keys of a resource that exists: its tags."""
         tags = {tag["Key"]: tag["Value"] for tag in self._ec2._tags.get(identifier) or []}
-        keys = {f"{space}:ResourceTag/{key}": value for space in ("aws", "ec2") for key, value in tags.items()}
-        return {**self._region(), **keys}
+        return {**self._region(), **resource_tag_keys(tags, "ec2")}
 
 
 def _values(flat: Flat, parameter: str) -> list[str]:
@@ -189,8 +190,3 @@ def _tags(flat: Flat) -> dict[str, Tags]:
             kind = flat.get(f"TagSpecification.{match[2]}.ResourceType", "") if match[2] else ""
             found.setdefault(kind, {})[key] = flat.get(f"{match[1]}.Value", "")
     return found
-
-
-def _request_keys(tags: Tags) -> dict[str, t.Any]:
-    keys: dict[str, t.Any] = {f"aws:RequestTag/{key}": value for key, value in tags.items()}
-    return {**keys, "aws:TagKeys": list(tags)} if tags else keys

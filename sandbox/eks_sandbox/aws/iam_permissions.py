@@ -11,6 +11,7 @@ import typing as t
 
 from eks_sandbox.aws import service_linked_roles
 from eks_sandbox.aws.permissions import Question
+from eks_sandbox.aws.permissions import resource_tag_keys
 
 #: Parameters as they come: ``Tags.member.1.Key=…``
 Flat = t.Mapping[str, str]
@@ -74,8 +75,7 @@ class IamPermissions:
 
 
 def _tag_keys(record: Record) -> dict[str, str]:
-    tags = {tag["Key"]: tag["Value"] for tag in record.get("Tags") or []}
-    return {f"{space}:ResourceTag/{key}": value for space in ("aws", "iam") for key, value in tags.items()}
+    return resource_tag_keys({tag["Key"]: tag["Value"] for tag in record.get("Tags") or []}, "iam")
 
 
 def _own_keys(operation: str, flat: Flat, record: Record) -> dict[str, str]:

@@ -22,6 +22,17 @@ class Question:
     keys: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
 
 
+def request_tag_keys(tags: t.Mapping[str, str]) -> dict[str, t.Any]:
+    """The condition keys of tags that a request gives to something; without any there is no aws:TagKeys."""
+    keys: dict[str, t.Any] = {f"aws:RequestTag/{key}": value for key, value in tags.items()}
+    return {**keys, "aws:TagKeys": list(tags)} if tags else keys
+
+
+def resource_tag_keys(tags: t.Mapping[str, str], *services: str) -> dict[str, str]:
+    """The condition keys of tags that something has; some services have keys of their own beside those of AWS."""
+    return {f"{space}:ResourceTag/{key}": value for space in ("aws", *services) for key, value in tags.items()}
+
+
 class Permissions:
     """Every action that was evaluated since the start or the last clearing, by caller."""
 

@@ -18,6 +18,8 @@ from eks_sandbox.aws.eks.state import resource_arn
 from eks_sandbox.aws.errors import ServiceError
 from eks_sandbox.aws.errors import invalid_parameter
 from eks_sandbox.aws.ministack import Caller
+from eks_sandbox.aws.permissions import request_tag_keys
+from eks_sandbox.aws.permissions import resource_tag_keys
 
 #: What an operation makes, and the parameters that are in its ARN; what EKS adds is not known before.
 CREATED = {
@@ -75,9 +77,7 @@ async def _once_per_token(name: str, handler: Handler, context: Context, paramet
 
 def _tag_keys(state: State, resource: str, parameters: Shape) -> Shape:
     """Condition keys from the tags of the request and of the resource."""
-    keys: Shape = {f"aws:RequestTag/{key}": value for key, value in (parameters.get("tags") or {}).items()}
-    if parameters.get("tags") or parameters.get("tagKeys"):
-        keys["aws:TagKeys"] = list(parameters.get("tags") or parameters["tagKeys"])
+    removed = {"aws:TagKeys": list(parameters["tagKeys"])} if parameters.get("tagKeys") else {}
     cluster = state.clusters.get(resource)
     tags = cluster.shape.get("tags", {}) if cluster is not None else {}
-    return {**keys, **{f"aws:ResourceTag/{key}": value for key, value in tags.items()}}
+    return {**removed, **request_tag_keys(parameters.get("tags") or {}), **resource_tag_keys(tags)}
