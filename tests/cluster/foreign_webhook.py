@@ -60,7 +60,9 @@ class ForeignWebhook:
         self._server.shutdown()
         self._server.server_close()
 
-    def register(self, cluster: Cluster, name: str, namespace: str) -> None:
+    def register(
+        self, cluster: Cluster, name: str, namespace: str, *, operation: str = "CREATE", resource: str = "pods"
+    ) -> None:
         """Ask it about pods of this namespace; that it cannot be asked is an error."""
         admission = kubernetes.client.AdmissionregistrationV1Api(cluster.api)
         webhook = {
@@ -69,7 +71,7 @@ class ForeignWebhook:
             "clientConfig": self.address(),
             "failurePolicy": "Fail",
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
-            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
+            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": [operation], "resources": [resource]}],
             "sideEffects": "None",
         }
         admission.create_mutating_webhook_configuration({"metadata": {"name": name}, "webhooks": [webhook]})

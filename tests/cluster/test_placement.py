@@ -4,8 +4,12 @@
 
 from __future__ import annotations
 
+import time
+import typing as t
+
 import kubernetes
 import pytest
+from cluster.foreign_webhook import ForeignWebhook
 from conformance.kubernetes_cluster import CLUSTER
 from conformance.kubernetes_cluster import Cluster
 from conformance.kubernetes_cluster import eventually
@@ -86,3 +90,32 @@ def test_a_node_group_with_a_taint_takes_only_who_tolerates_it(real: Cluster, na
     assert real.core.read_namespaced_pod("stranger", namespace).status.phase == "Pending"
     real.account.eks.delete_nodegroup(clusterName=CLUSTER, nodegroupName="batch")
     eventually(lambda: not real.core.list_node(label_selector="pool=batch").items)
+
+
+class SlowToHearOfEnds(ForeignWebhook):
+    """Lets news of ended containers take so long that the next pod of the name runs when they arrive."""
+
+    def answer(self, review: dict[str, t.Any]) -> bytes:
+        containers = review["request"]["object"]["status"].get("containerStatuses", ())
+        if any("terminated" in container["state"] for container in containers):
+            time.sleep(2)
+        return super().answer(review)
+
+
+def test_what_is_left_of_a_pod_says_nothing_of_the_next_of_its_name(real: Cluster, namespace: str) -> None:
+    """Without a grace period a pod is gone from the API before its containers have ended."""
+    body = pod("db-0", "sleep", "600", image="busybox", restartPolicy="Always")
+    with SlowToHearOfEnds([]) as webhook:
+        webhook.register(real, "slow", namespace, operation="UPDATE", resource="pods/status")
+        real.core.create_namespaced_pod(namespace, body)
+        real.phase("db-0", "Running", namespace=namespace)
+        real.core.delete_namespaced_pod("db-0", namespace, grace_period_seconds=0)
+        uid = real.core.create_namespaced_pod(namespace, body).metadata.uid
+        version = real.phase("db-0", "Running", namespace=namespace).metadata.resource_version
+        changes = kubernetes.watch.Watch().stream(
+            real.core.list_namespaced_pod, namespace, resource_version=version, timeout_seconds=4
+        )
+        assert [event["object"].status for event in changes] == []
+        now = real.core.read_namespaced_pod("db-0", namespace)
+    assert now.metadata.uid == uid
+    assert [container.ready for container in now.status.container_statuses] == [True]

@@ -57,6 +57,7 @@ class PodWorker:
         self._end: Object = {}
         self._publishing = asyncio.Lock()
         self._told: Object = {}
+        self._is_abandoned = False
         spec = pod["spec"]
         sandbox = self._sandbox(images)
         policy = spec.get("restartPolicy", "Always")
@@ -81,7 +82,8 @@ class PodWorker:
             self._ending = asyncio.create_task(self._terminate(grace))
 
     async def stop(self) -> None:
-        """End every process at once, because the node leaves or the sandbox stops."""
+        """End every process at once: the node leaves, the sandbox stops, or the pod is gone. The API hears no more."""
+        self._is_abandoned = True
         if self._ending is not None:
             self._ending.cancel()
         await self._stop_containers(0)
@@ -191,19 +193,20 @@ class PodWorker:
     async def publish(self) -> None:
         """Tell the API the pod's status, if it has changed; a pod that is gone needs none."""
         async with self._publishing:
-            status = self._status()
-            while status != self._told:
+            while not self._is_abandoned and (status := self._status()) != self._told:
                 try:
-                    await self._client.patch(PODS, self._pod, {"status": status}, "status")
+                    # As kubelet's patch, it is refused where another pod has the name by now.
+                    change = {"metadata": {"uid": self.uid}, "status": status}
+                    await self._client.patch(PODS, self._pod, change, "status")
                     self._told = status
+                    continue
                 except KubernetesError as error:
-                    if error.code in (404, 409):
+                    if _is_gone(error):
                         return
                     log.warning("status of pod %s: %s", self._pod["metadata"]["name"], error)
-                    await asyncio.sleep(STATUS_DELAY)
                 except (aiohttp.ClientError, TimeoutError) as error:
                     log.debug("status of pod %s: %s", self._pod["metadata"]["name"], error)
-                    return
+                await asyncio.sleep(STATUS_DELAY)
 
     def _status(self) -> Object:
         initialized = all(container.exit_code == 0 for container in self.init_containers)
@@ -238,3 +241,8 @@ class PodWorker:
                 return before
         entry = {"type": kind, "status": value, "lastTransitionTime": timestamp()}
         return entry if holds else {**entry, "reason": reason}
+
+
+def _is_gone(error: KubernetesError) -> bool:
+    """Whether the pod is not there any more, or another one has its name."""
+    return error.code == 404 or any(cause.get("field") == "metadata.uid" for cause in error.causes)
