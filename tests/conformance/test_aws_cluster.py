@@ -127,6 +127,10 @@ def test_subnets_must_exist_in_two_zones(account: Account) -> None:
     [
         ({"version": "1.5"}, "unsupported Kubernetes version"),
         ({"accessConfig": {"authenticationMode": "NONE"}}, "enum value set"),
+        (
+            {"accessConfig": {"bootstrapClusterCreatorAdminPermissions": False}},
+            "must be true if cluster authentication",
+        ),
         ({"tags": {f"key-{number}": "" for number in range(51)}}, "less than or equal to 50"),
         ({"tags": {"aws:mine": ""}}, "aws:"),
         ({"tags": {"a": "b" * 257}}, "less than or equal to 256"),
@@ -220,6 +224,24 @@ def test_the_authentication_mode_only_moves_towards_access_entries(account: Acco
     account.eks.update_cluster_config(name="one", accessConfig={"authenticationMode": "API"})
     after = wait_for(lambda: account.eks.describe_cluster(name="one")["cluster"], "ACTIVE")
     assert after["accessConfig"]["authenticationMode"] == "API"
+
+
+def test_whoever_made_the_cluster_has_access_by_an_entry_once_there_are_any(account: Account) -> None:
+    account.cluster("one", mode="CONFIG_MAP")
+    with refused("InvalidRequestException", "authentication mode must be set"):
+        account.eks.list_access_entries(clusterName="one")
+    account.eks.update_cluster_config(name="one", accessConfig={"authenticationMode": "API_AND_CONFIG_MAP"})
+    wait_for(lambda: account.eks.describe_cluster(name="one")["cluster"], "ACTIVE")
+    [creator] = account.eks.list_access_entries(clusterName="one")["accessEntries"]
+    assert creator == account.sandbox.client("sts").get_caller_identity()["Arn"]
+    names = {"clusterName": "one", "principalArn": creator}
+    [policy] = account.eks.list_associated_access_policies(**names)["associatedAccessPolicies"]
+    assert policy["policyArn"].endswith("/AmazonEKSClusterAdminPolicy")
+    # One that somebody has taken away does not come back.
+    account.eks.delete_access_entry(**names)
+    account.eks.update_cluster_config(name="one", accessConfig={"authenticationMode": "API"})
+    wait_for(lambda: account.eks.describe_cluster(name="one")["cluster"], "ACTIVE")
+    assert account.eks.list_access_entries(clusterName="one")["accessEntries"] == []
 
 
 def test_versions_have_one_default(account: Account) -> None:

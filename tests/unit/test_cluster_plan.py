@@ -196,6 +196,19 @@ def test_a_new_cluster_with_auto_mode_needs_access_entries() -> None:
     assert "a new cluster has CONFIG_MAP" in message
 
 
+@pytest.mark.parametrize("mode", [None, "CONFIG_MAP"])
+def test_somebody_must_get_in_without_access_entries(mode: str | None) -> None:
+    new = {
+        "role_arn": ROLE,
+        "subnet_ids": ["subnet-a", "subnet-b"],
+        "bootstrap_cluster_creator_admin_permissions": False,
+    }
+    wanted = spec(authentication_mode=mode, **new)
+    assert "bootstrap_cluster_creator_admin_permissions" in refusal(None, wanted)
+    with_entries = dataclasses.replace(wanted, authentication_mode="API")
+    assert operations(None, with_entries) == ["create_cluster"]
+
+
 @pytest.mark.parametrize(("version", "sentence"), [("1.32", "never goes backwards"), ("1.35", "1.34 is next")])
 def test_version_goes_one_minor_step_forward(version: str, sentence: str) -> None:
     message = refusal(BEFORE, spec(version=version))

@@ -94,6 +94,13 @@ def _missing(spec: ClusterSpec) -> c.Iterator[str]:
             yield f"{option} is missing: {spec} does not exist, and EKS cannot make one without."
     if spec.wants_auto_mode and spec.authentication_mode is None:
         yield f"{auto_mode_needs_access_entries(spec)}: a new cluster has CONFIG_MAP where nothing else is declared."
+    # CreateCluster: "bootstrapClusterCreatorAdminPermissions must be true if cluster authentication mode is set to
+    # CONFIG_MAP" (terraform-aws-modules/terraform-aws-eks, issue 3026).
+    if spec.bootstrap_cluster_creator_admin_permissions is False and spec.authentication_mode in (None, "CONFIG_MAP"):
+        yield (
+            f"bootstrap_cluster_creator_admin_permissions of {spec} is false, which EKS takes only with "
+            "authentication_mode API_AND_CONFIG_MAP or API: without access entries nobody else could get in."
+        )
 
 
 # --- what stands in the way -------------------------------------------------------------------------------------------

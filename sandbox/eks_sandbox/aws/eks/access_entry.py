@@ -194,9 +194,15 @@ def _cluster(context: Context, parameters: Shape) -> Cluster:
     return cluster
 
 
-def add_administrator(cluster: Cluster, principal: str) -> None:
-    """The entry that bootstrapClusterCreatorAdminPermissions makes."""
-    _associate(_new_entry(cluster, principal, "STANDARD", [], None), "AmazonEKSClusterAdminPolicy")
+def add_administrator(cluster: Cluster) -> None:
+    """The entry that bootstrapClusterCreatorAdminPermissions makes, once the cluster looks at entries.
+
+    Of a cluster that began with the aws-auth ConfigMap alone it shows up with the change of the authentication mode
+    (the upgrade guide to 20.0 of terraform-aws-modules/terraform-aws-eks tells so).
+    """
+    principal = principal_of(cluster.creator_arn)
+    if cluster.bootstraps_creator and has_access_entries(cluster) and principal not in cluster.access_entries:
+        _associate(_new_entry(cluster, principal, "STANDARD", [], None), "AmazonEKSClusterAdminPolicy")
 
 
 def add_node_role(cluster: Cluster, role_arn: str) -> None:

@@ -79,8 +79,7 @@ async def create_cluster(context: Context, parameters: Shape) -> Shape:
         spec, _shape(spec, parameters, vpc, settings), context.caller.arn, bootstraps, Identities(state.knobs)
     )
     state.clusters[spec.arn] = cluster
-    if bootstraps and access_entry.has_access_entries(cluster):
-        access_entry.add_administrator(cluster, access_entry.principal_of(context.caller.arn))
+    access_entry.add_administrator(cluster)
     auto_mode.admit_nodes(cluster)
     state.later(_start(state, cluster))
     return {"cluster": cluster.shape}
@@ -236,7 +235,10 @@ def _begin_update(state: State, cluster: Cluster, change: cluster_config.Change)
     async def finish() -> None:
         await asyncio.sleep(state.knobs.cluster_seconds)
         if succeeds(update, state.knobs):
+            had_entries = access_entry.has_access_entries(cluster)
             cluster.shape.update(change.members)
+            if not had_entries:
+                access_entry.add_administrator(cluster)
             auto_mode.admit_nodes(cluster)
             update.shape["status"] = "Successful"
         cluster.shape["status"] = "ACTIVE"

@@ -61,6 +61,10 @@ def new_settings(context: Context, parameters: Shape, subnet_cidrs: t.Sequence[s
     """What a new cluster is set to, with AWS's defaults; raises InvalidParameterException."""
     access = parameters.get("accessConfig", {})
     mode = access.get("authenticationMode", AUTHENTICATION_MODES[0])
+    if mode == AUTHENTICATION_MODES[0] and not access.get("bootstrapClusterCreatorAdminPermissions", True):
+        raise invalid_parameter(
+            "bootstrapClusterCreatorAdminPermissions must be true if cluster authentication mode is set to CONFIG_MAP"
+        )
     auto_mode = _auto_mode(parameters, {}, mode)
     if auto_mode["computeConfig"]["enabled"] and parameters.get("bootstrapSelfManagedAddons", True):
         raise invalid_parameter("When EKS Auto Mode is enabled, bootstrapSelfManagedAddons must be set to false.")
