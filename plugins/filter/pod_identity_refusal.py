@@ -12,8 +12,10 @@ author:
   - podidentity.eks contributors (@podidentity)
 description:
   - The modules of kubernetes.core tell a refusal with status, headers and body. This filter takes out of it the
-    sentence that the API server said, and adds what would be right where somebody lacks a permission.
-  - Any other message stays as it is, a list of lines too.
+    sentence that the API server said, and adds what would be right where somebody lacks a permission or has no access
+    to the cluster at all.
+  - No message at all means that the API server cannot be reached or does not know the credentials, for the modules of
+    kubernetes.core end with a traceback then. Any other message stays as it is, a list of lines too.
 positional: _input
 options:
   _input:
@@ -52,16 +54,25 @@ import typing as t
 
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import STATUS_MESSAGE
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import kubernetes_words
+from ansible_collections.podidentity.eks.plugins.module_utils._kube.causes import STATUSES
+
+#: A module that ends with a traceback leaves no message where ``failed_when`` is false.
+UNTOLD = "the API server cannot be reached, or does not know these credentials"
+ADVICE = "; allow it by RBAC, which the filter podidentity.eks.pod_identity_operator_rbac makes"
 
 
 def pod_identity_refusal(message: t.Any) -> t.Any:
     """The filter; see its documentation above. The message of an assertion may be a list."""
     if not isinstance(message, str):
         return message
+    if not message:
+        return UNTOLD
     words = kubernetes_words(message) if STATUS_MESSAGE.search(message) else message
-    if re.search(r'is forbidden: User ".*" cannot \w+ resource', words):
-        words += "; allow it by RBAC, which the filter podidentity.eks.pod_identity_operator_rbac makes"
-    return words
+    if words == "Unauthorized":
+        return STATUSES[401].advice
+    # A role that has told the sentence may be told by another one.
+    lacks_permission = re.search(r'is forbidden: User ".*" cannot \w+ resource', words) and ADVICE not in words
+    return words + ADVICE if lacks_permission else words
 
 
 class FilterModule:

@@ -186,5 +186,8 @@ def test_a_refusal_is_the_sentence_of_the_api_server_and_what_would_be_right() -
     assert pod_identity_refusal('{"message": "jobs.batch is forbidden: exceeded quota"}') == (
         "jobs.batch is forbidden: exceeded quota"
     )
-    for other in ("Two lines.\nThey stay.", ["Two lines.", "They stay."]):
+    unknown = """Module failed: 401\nHTTP response body: {"kind": "Status", "message": "Unauthorized", "code": 401}"""
+    assert pod_identity_refusal(unknown).startswith("The API server does not know these credentials: give their IAM")
+    assert pod_identity_refusal("") == "the API server cannot be reached, or does not know these credentials"
+    for other in ("Two lines.\nThey stay.", ["Two lines.", "They stay."], told, f"Pods cannot be listed: {told}."):
         assert pod_identity_refusal(other) == other

@@ -116,7 +116,12 @@ RULES = (
 #: By status, for what no rule knows.
 STATUSES = {
     0: Rule("unreachable", "", "The API server cannot be reached: check host, proxy and the network", passes=True),
-    401: Rule("unauthorized", "", "The API server does not know these credentials: check api_key or kubeconfig"),
+    401: Rule(
+        "unauthorized",
+        "",
+        "The API server does not know these credentials: give their IAM principal an access entry of the cluster, or "
+        "check api_key or kubeconfig",
+    ),
     429: Rule("busy", "", "The API server has too much to do: lower concurrency, or look again later", passes=True),
 }
 SERVER_ERROR = Rule("server_error", "", "The API server failed: look again later", passes=True)

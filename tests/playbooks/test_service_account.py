@@ -1,0 +1,175 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The role `service_account` in a play of its own: what can be made is made, the rest said in a sentence each.
+
+Told in order on one sandbox.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+import typing as t
+
+import kubernetes
+import pytest
+from playbooks.account import ROLE_PREFIX
+from playbooks.account import make_account
+from playbooks.account import make_cluster
+from playbooks.conftest import Playbooks
+from playbooks.conftest import Run
+from sandbox_process import SandboxProcess
+
+PLAYBOOKS = pathlib.Path(__file__).resolve().parents[2] / "playbooks"
+CONNECTION = {
+    "host": "{{ podidentity_cluster.endpoint }}",
+    "ca_cert": "{{ podidentity_ca_file }}",
+    "api_key": "{{ lookup('podidentity.eks.eks_token', 'example', region='eu-west-1') }}",
+    "validate_certs": True,
+}
+PLAY: dict[str, t.Any] = {
+    "name": "Service accounts",
+    "hosts": "example",
+    "connection": "local",
+    "gather_facts": False,
+    "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}", "eks_region": "eu-west-1"},
+    "module_defaults": {
+        "group/podidentity.eks.aws": {"region": "eu-west-1"},
+        "group/podidentity.eks.k8s": CONNECTION,
+    },
+    "tasks": [
+        {"name": "Connect", "ansible.builtin.import_tasks": str(PLAYBOOKS / "tasks" / "connect.yml")},
+        {"name": "Service accounts", "ansible.builtin.import_role": {"name": "podidentity.eks.service_account"}},
+    ],
+}
+VIEW = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSViewPolicy"
+NAMES = ["default/first", "nowhere/second", "default/third"]
+
+
+def workloads(*names: str) -> list[dict[str, t.Any]]:
+    parts = [name.split("/") for name in names]
+    role = {"arn": f"{ROLE_PREFIX}app"}
+    return [{"namespace": namespace, "service_account": name, "role": role} for namespace, name in parts]
+
+
+class Story:
+    """The declared service accounts of cluster "example", and who makes them."""
+
+    def __init__(self, sandbox: SandboxProcess, playbook: Playbooks, folder: pathlib.Path) -> None:
+        api = kubernetes.config.new_client_from_config(str(sandbox.kubeconfig))
+        self.core = kubernetes.client.CoreV1Api(api)
+        self._sandbox, self._playbook, self._path = sandbox, playbook, folder / "play.yml"
+        self._path.write_text(json.dumps([PLAY]), encoding="utf-8")
+
+    def __call__(self, *arguments: str, env: t.Mapping[str, str] | None = None, **settings: t.Any) -> Run:
+        declared = {"podidentity_workloads": workloads(*NAMES), **settings}
+        return self._playbook(str(self._path), *arguments, inventory="example,", env=env, **declared)
+
+    def made(self) -> set[str]:
+        found = self.core.list_service_account_for_all_namespaces(label_selector="podidentity.eks/managed=true").items
+        return {f"{one.metadata.namespace}/{one.metadata.name}" for one in found}
+
+    def stranger(self, name: str = "stranger") -> dict[str, str]:
+        """The keys of somebody who may look at the cluster from outside."""
+        iam = self._sandbox.client("iam")
+        iam.create_user(UserName=name)
+        statement = {"Effect": "Allow", "Action": "eks:DescribeCluster", "Resource": "*"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        iam.put_user_policy(UserName=name, PolicyName="look", PolicyDocument=document)
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+
+    def reader(self) -> dict[str, str]:
+        """The keys of somebody who may only look, and into no namespace but one."""
+        keys, eks = self.stranger("reader"), self._sandbox.client("eks")
+        entry = {"clusterName": "example", "principalArn": "arn:aws:iam::111122223333:user/reader"}
+        eks.create_access_entry(**entry)
+        scope = {"type": "namespace", "namespaces": ["default"]}
+        eks.associate_access_policy(**entry, policyArn=VIEW, accessScope=scope)
+        return keys
+
+
+@pytest.fixture(scope="module")
+def story(sandbox: SandboxProcess, playbook: Playbooks, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    make_cluster(sandbox, make_account(sandbox), nodes=1)
+    eks = sandbox.client("eks")
+    eks.update_cluster_config(name="example", accessConfig={"authenticationMode": "API_AND_CONFIG_MAP"})
+    eks.get_waiter("cluster_active").wait(name="example", WaiterConfig={"Delay": 1})
+    return Story(sandbox, playbook, tmp_path_factory.mktemp("story"))
+
+
+@pytest.fixture(scope="module")
+def reader(story: Story) -> dict[str, str]:
+    return story.reader()
+
+
+def words(run: Run) -> str:
+    assert "HTTP response headers" not in run.output
+    return " ".join(run.output.replace("\\", "").split())
+
+
+def test_one_that_cannot_be_made_keeps_no_other_from_being_made(story: Story) -> None:
+    checked = story("--check")
+    made = story()
+    for run in (checked, made):
+        assert (run.code, run.count("changed", "example")) == (2, 1)
+        assert (
+            'Service account nowhere/second could not be made: namespaces "nowhere" not found; make the namespace, or '
+            "set service_account_create_namespaces to true."
+        ) in words(run)
+        assert "default/third could not" not in words(run)
+    assert story.made() == {"default/first", "default/third"}
+
+
+def test_the_next_run_makes_the_rest(story: Story) -> None:
+    run = story(service_account_create_namespaces=True)
+    assert (run.code, run.count("changed", "example")) == (0, 1)
+    assert story.made() == set(NAMES)
+    again = story(service_account_create_namespaces=True)
+    assert (again.code, again.count("changed", "example")) == (0, 0)
+
+
+def test_whom_the_cluster_does_not_know_is_told_in_a_sentence(story: Story) -> None:
+    run = story(env=story.stranger())
+    assert run.code == 2
+    # Whether it is asked for its kinds first, which ends with a traceback, depends on what an earlier run has left.
+    sentence = r"cluster example cannot be listed: [Tt]he API server (cannot be reached, or )?does not know these cred"
+    assert re.search(sentence, words(run))
+
+
+def test_who_may_not_look_is_told_in_a_sentence(story: Story, reader: dict[str, str]) -> None:
+    run = story(env=reader)
+    assert run.code == 2
+    assert 'The service accounts of cluster example cannot be listed: serviceaccounts is forbidden: User "' in words(
+        run
+    )
+    # Ansible itself says it twice.
+    assert words(run).count("allow it by RBAC, which the filter podidentity.eks.pod_identity_operator_rbac makes.") == 2
+
+
+def test_who_may_only_look_is_told_what_check_mode_could_not_try(story: Story, reader: dict[str, str]) -> None:
+    here = workloads("default/first", "default/fourth")
+    checked = story("--check", env=reader, podidentity_workloads=here)
+    assert (checked.code, checked.count("changed", "example")) == (0, 1)
+    assert (
+        "Service accounts default/fourth would be made. Whether that can be done was not tried, for want of the "
+        "permission: serviceaccounts is forbidden"
+    ) in words(checked)
+    run = story(env=reader, podidentity_workloads=here)
+    assert (run.code, run.count("changed", "example")) == (2, 0)
+    assert "Service account default/fourth could not be made: serviceaccounts is forbidden" in words(run)
+    gone = story("--check", env=reader, podidentity_workloads=here, service_account_state="absent")
+    assert (gone.code, gone.count("changed", "example")) == (0, 1)
+    assert "Service accounts default/first would be removed. Whether that" in words(gone)
+    kept = story(env=reader, podidentity_workloads=here, service_account_state="absent")
+    assert (kept.code, kept.count("changed", "example")) == (2, 0)
+    assert "Service account default/first could not be removed: serviceaccounts" in words(kept)
+    assert story.made() == set(NAMES)
+
+
+def test_they_go(story: Story) -> None:
+    run = story(service_account_state="absent")
+    assert (run.code, run.count("changed", "example")) == (0, 1)
+    assert story.made() == set()
+    assert "nowhere" in [one.metadata.name for one in story.core.list_namespace().items]
