@@ -27,6 +27,9 @@ notes:
     takes it does.
   - From ansible-core 2.21 on, the modules of C(kubernetes.core) (6.6.0 and before) show it with C(-vvv) and put it into
     their results, unless the variable C(ansible_inject_invocation) is V(true). The roles of this collection set it.
+  - They also show it with C(-vvv), whatever is set, when they end with a traceback, as where the API server cannot be
+    reached or does not know the credentials. The playbooks of this collection ask for that first, in a task that shows
+    nothing.
 extends_documentation_fragment:
   - amazon.aws.common.plugins
   - amazon.aws.region.plugins

@@ -233,6 +233,63 @@ def test_the_most_talkative_output_holds_no_secret(
     assert secrets_in(failing, sandbox) == []
 
 
+@pytest.mark.parametrize("name", [SITE, "playbooks/workload.yml", VERIFY])
+def test_somebody_whom_the_cluster_does_not_know(
+    playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any], name: str
+) -> None:
+    """By the most talkative output: a module that fails with a traceback shows the token that it was given."""
+    iam, stranger = sandbox.client("iam"), pathlib.Path(name).stem
+    iam.create_user(UserName=stranger)
+    everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    iam.put_user_policy(UserName=stranger, PolicyName="all", PolicyDocument=json.dumps(everything))
+    key = iam.create_access_key(UserName=stranger)["AccessKey"]
+    keys = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+    sandbox.clear_calls()
+    run = playbook(name, "-vvv", env=keys, **example, podidentity_workloads=[WORKLOAD])
+    assert the_error(run) == (
+        f"Cluster example does not know arn:aws:iam::111122223333:user/{stranger}: give this principal an access "
+        "entry, by cluster_access_entries of the role podidentity.eks.cluster or the module "
+        "podidentity.eks.eks_access_entry, or use credentials of one that has it."
+    )
+    assert writes(sandbox) == []
+    assert secrets_in(run, sandbox) == []
+    assert key["SecretAccessKey"] not in run.output
+
+
+def test_a_cluster_that_cannot_be_reached(
+    playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]
+) -> None:
+    env = {"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": None, "no_proxy": None}
+    run = playbook(VERIFY, "-vvv", env=env, **example, podidentity_workloads=[WORKLOAD])
+    endpoint = sandbox.client("eks").describe_cluster(name="example")["cluster"]["endpoint"]
+    error = the_error(run)
+    assert error.startswith(f"The API server of cluster example cannot be reached at {endpoint} (Request failed: ")
+    assert error.endswith(
+        "Connection refused>): run this where it can be, in the cluster's VPC if its endpoint is private, and check "
+        "HTTPS_PROXY and NO_PROXY."
+    )
+    assert secrets_in(run, sandbox) == []
+
+
+def test_what_only_aws_is_asked_for_needs_no_access_to_the_cluster(
+    playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]
+) -> None:
+    key = sandbox.client("iam").create_access_key(UserName="site")["AccessKey"]
+    keys = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+    run = playbook(SITE, "--tags", "iam_role", "--check", env=keys, **example, podidentity_workloads=[WORKLOAD])
+    assert run.code == 0
+    phases = ["iam_role", "association"]
+    run = playbook(
+        "playbooks/workload.yml",
+        "--check",
+        env=keys,
+        **example,
+        podidentity_workloads=[WORKLOAD],
+        workload_phases=phases,
+    )
+    assert run.code == 0
+
+
 def test_an_addon_that_stays_degraded(playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]) -> None:
     addon = {"clusterName": "example", "addonName": AGENT}
     sandbox.client("eks").delete_addon(**addon)
