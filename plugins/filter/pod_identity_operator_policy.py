@@ -88,8 +88,9 @@ options:
     default: ["arn:*:iam::*:policy/*"]
   permissions_boundary:
     description:
-      - ARN of the managed policy that every role of a workload must have as its permissions boundary, as
-        C(role.boundary). Roles without it can be made by nobody with this policy, nor given any policies.
+      - ARN of the managed policy that every role must have as its permissions boundary, that of a workload as
+        C(role.boundary), those of a cluster as C(cluster_permissions_boundary). Roles without it can be made by nobody
+        with this policy, nor given any policies.
     type: str
     default: ""
   assume_role_arns:

@@ -150,7 +150,8 @@ foundation:
       sample: [{"launch_template_name": "example-nodes", "latest_version_number": 1, "data": {}}]
     roles:
       description:
-        - The IAM roles that exist, with C(name), C(arn), C(trust_policy), the ARNs C(managed_policies), and C(tags).
+        - The IAM roles that exist, with C(name), C(arn), C(trust_policy), the ARNs C(managed_policies), the ARN
+          C(permissions_boundary) or null, and C(tags).
         - The role of O(node_role) has C(pod_identity), whether it may call C(eks-auth:AssumeRoleForPodIdentity); null
           where the caller may not ask IAM.
       type: list

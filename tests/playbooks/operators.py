@@ -102,6 +102,10 @@ class Step:
     taken_elsewhere: tuple[str, ...] = ()
     #: Whether each of these runs is about another cluster, since one that exists needs less.
     afresh: bool = False
+    #: What makes the state before the step anew, since a run that is refused something does all the rest; where every
+    #: action is taken away in turn it is done before each (``before_each``).
+    anew: t.Callable[[Story], object] = nothing
+    before_each: t.Callable[[Story], object] = nothing
     #: What a run says that is to fail even so.
     fails: str = ""
 
@@ -156,6 +160,12 @@ class Story:
         assert step.fails in run.output
         return run
 
+    def administrate(self, playbook: str, declared: Json, *arguments: str, **extra: t.Any) -> None:
+        """Run a playbook as somebody who may do everything."""
+        env = {"AWS_CONFIG_FILE": self._config(self._other_user())}
+        inventory = self._inventory(declared, self.cluster)
+        assert self._playbook(playbook, *arguments, env=env, inventory=inventory, **extra).code == 0
+
     def with_every_action_taken(self, step: Step, story: Story) -> Step:
         """The step with all actions to take away that its user needed when the story was told, in the same order.
 
@@ -167,7 +177,7 @@ class Story:
         # Without the index of tags a run does everything; so it comes last.
         taken = tuple(sorted(new, key=lambda name: name == "tag:GetResources"))
         self._tried |= {(step.chapters, name) for name in needed}
-        return dataclasses.replace(step, taken=taken, taken_elsewhere=())
+        return dataclasses.replace(step, taken=taken, taken_elsewhere=(), before_each=step.anew)
 
     def differences(self, chapters: t.Sequence[str], *levels: str) -> set[str]:
         """What the steps of these levels needed beyond the policy of the last one, and what it holds beyond that."""
@@ -176,6 +186,7 @@ class Story:
 
     def _try_without(self, step: Step, action: str, account: str) -> None:
         """Run a step where one action is lacking: it is refused, and the run names it."""
+        step.before_each(self)
         own = account == ACCOUNT
         user, other = self._user(step, action if own else ""), self._other_user("" if own else action)
         cluster = f"{self.cluster}-{len(self.people.keys)}" if step.afresh else self.cluster
@@ -184,7 +195,7 @@ class Story:
         self._note(step, asked, elsewhere)
         denied = refusals(asked, elsewhere)
         print(f"WITHOUT {action} in {account}, {step.name}: exit code {run.code}, denied {denied}", flush=True)
-        if action not in {**asked, **elsewhere}:
+        if action not in (asked if own else elsewhere):
             self.unreached.append((step.name, action))
         elif denied != {action} or action not in run.output:
             self.problems.append((step.name, action))
@@ -217,7 +228,7 @@ class Story:
             str(self._folder / step.playbook) if step.playbook == "play.yml" else step.playbook,
             *step.arguments,
             env={**self.people.keys[user], "AWS_CONFIG_FILE": self._config(other)},
-            inventory=self._inventory(step, cluster),
+            inventory=self._inventory(step.declared, cluster),
             **step.extra,
         )
 
@@ -238,9 +249,9 @@ class Story:
         path.write_text("\n".join([f"[profile {ELSEWHERE}]", *lines, ""]), encoding="utf-8")
         return str(path)
 
-    def _inventory(self, step: Step, cluster: str) -> str:
-        """The step's own inventory, or one with the cluster as its host."""
-        hosts = {"eks_clusters": {"hosts": {cluster: step.declared}, "vars": SETTINGS}}
-        path = self._folder / ("aws_eks.yml" if "plugin" in step.declared else "hosts.yml")
-        path.write_text(yaml.safe_dump(step.declared if "plugin" in step.declared else hosts), encoding="utf-8")
+    def _inventory(self, declared: Json, cluster: str) -> str:
+        """An inventory that is declared itself, or one with the cluster as its host."""
+        hosts = {"eks_clusters": {"hosts": {cluster: declared}, "vars": SETTINGS}}
+        path = self._folder / ("aws_eks.yml" if "plugin" in declared else "hosts.yml")
+        path.write_text(yaml.safe_dump(declared if "plugin" in declared else hosts), encoding="utf-8")
         return str(path)

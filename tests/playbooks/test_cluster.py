@@ -68,6 +68,7 @@ FULL: dict[str, t.Any] = {
     "cluster_encryption_key_arn": KEY,
     "cluster_support_type": "STANDARD",
     "cluster_zonal_shift": True,
+    "cluster_permissions_boundary": f"{ACCOUNT}:policy/boundary",
     "cluster_deletion_protection": True,
     "cluster_public_access_cidrs": ["203.0.113.0/24"],
     "cluster_tags": {"team": "platform"},
@@ -108,6 +109,9 @@ def role(
     play = tmp_path_factory.mktemp("play") / "play.yml"
     play.write_text(json.dumps([PLAY]), encoding="utf-8")
     make_role(sandbox.client("iam"), "developers", "ec2.amazonaws.com")
+    statement = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    sandbox.client("iam").create_policy(PolicyName="boundary", PolicyDocument=document)
     sandbox.client("ec2").create_key_pair(KeyName="operators")
 
     def run(*arguments: str, **variables: t.Any) -> Run:
@@ -155,10 +159,17 @@ def errors(run: Run) -> str:
 
 def test_what_is_declared_wrong_is_refused_at_once(role: t.Callable[..., Run], sandbox: SandboxProcess) -> None:
     closed = {**WORKERS, "remote_access": {"ec2_ssh_key": "operators"}}
-    wrong = {"cluster_authentication_mode": "CONFIG_MAP", "cluster_nodegroups": [closed]}
+    wrong = {
+        "cluster_authentication_mode": "CONFIG_MAP",
+        "cluster_creator_is_admin": False,
+        "cluster_nodegroups": [closed],
+        "cluster_permissions_boundary": "boundary",
+    }
     message = errors(role(**{**FULL, **wrong}))
     assert "Node groups ['workers'] of cluster eks-pod-identity-boto3 have remote_access together with" in message
     assert "cluster_access_entries of cluster eks-pod-identity-boto3 have no effect" in message
+    assert "cluster_creator_is_admin of cluster eks-pod-identity-boto3 is false, which EKS takes only with" in message
+    assert 'cluster_permissions_boundary of cluster eks-pod-identity-boto3 is "boundary": give the ARN' in message
     assert sandbox.calls() == {}
 
 
@@ -225,6 +236,12 @@ def test_the_cluster_is_as_declared(eks: t.Any) -> None:
     assert eks.describe_access_entry(**entry)["accessEntry"]["kubernetesGroups"] == ["developers"]
     policies = eks.list_associated_access_policies(**entry)["associatedAccessPolicies"]
     assert sorted(policy["accessScope"]["type"] for policy in policies) == ["cluster", "namespace"]
+
+
+def test_its_roles_have_their_boundary(sandbox: SandboxProcess) -> None:
+    roles = [sandbox.client("iam").get_role(RoleName=f"{CLUSTER}-{of}")["Role"] for of in ("cluster", "nodes")]
+    boundaries = {role["PermissionsBoundary"]["PermissionsBoundaryArn"] for role in roles}
+    assert boundaries == {f"{ACCOUNT}:policy/boundary"}
 
 
 def test_the_older_node_group_stays_where_it_is_and_new_ones_are_private(eks: t.Any, ec2: t.Any) -> None:

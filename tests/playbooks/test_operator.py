@@ -8,6 +8,7 @@ it. Told in order on one sandbox. The chapter ``cluster`` is told in test_operat
 
 from __future__ import annotations
 
+import contextlib
 import json
 import typing as t
 
@@ -41,7 +42,9 @@ DENIED = {
     ),
 }
 ADDONS = ("agent", "addons")
-WORKLOADS = ("iam_role", "service_account", "association", "target_role", "probe", "restart", "verify")
+#: The chapters that make something for workloads.
+MADE = ("iam_role", "service_account", "association", "target_role")
+WORKLOADS = (*MADE, "probe", "restart", "verify")
 
 
 def policy(*allowed: str) -> Json:
@@ -113,8 +116,27 @@ SECOND: Json = {
 def fill_profile(story: Story) -> None:
     """A role that is to go is put into an instance profile, from which it must be taken before."""
     iam = story.sandbox.client("iam")
-    iam.create_instance_profile(InstanceProfileName="theirs")
+    with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
+        iam.create_instance_profile(InstanceProfileName="theirs")
     iam.add_role_to_instance_profile(InstanceProfileName="theirs", RoleName="short")
+
+
+def take_all_away(story: Story) -> None:
+    """No workload has anything any more."""
+    none = {**FIRST, "podidentity_workloads": []}
+    story.administrate("playbooks/workload.yml", none, podidentity_purge="cluster")
+
+
+def make_first(story: Story) -> None:
+    """The workloads are as they were made first, and somebody has done with one of their roles what they did then."""
+    take_all_away(story)
+    story.administrate("playbooks/site.yml", FIRST, "--tags", ",".join(MADE))
+    fill_profile(story)
+
+
+def make_second(story: Story) -> None:
+    """Everything is as it was changed."""
+    story.administrate("playbooks/site.yml", SECOND, "--tags", ",".join((*ADDONS, *MADE)))
 
 
 def attach(story: Story) -> None:
@@ -169,6 +191,7 @@ STEPS = (
         arguments=("--tags", ",".join(WORKLOADS)),
         declared=FIRST,
         extra={"association_mode": "fast"},
+        anew=take_all_away,
         taken=("iam:CreateRole",),
         taken_elsewhere=("iam:CreateRole",),
     ),
@@ -196,6 +219,7 @@ STEPS = (
         declared=SECOND,
         extra={"podidentity_purge": "cluster", "podidentity_revoke_sessions": True, "association_mode": "fast"},
         before=fill_profile,
+        anew=make_first,
         taken=("eks:UpdatePodIdentityAssociation",),
     ),
     Step(
@@ -243,6 +267,7 @@ STEPS = (
         level="remove",
         playbook="playbooks/teardown.yml",
         declared=SECOND,
+        anew=make_second,
         taken=("iam:DeleteRole",),
     ),
 )
@@ -290,7 +315,7 @@ def test_without_any_single_action_it_fails(
     again = begin(sandbox, playbook, tmp_path_factory)
     for step in STEPS:
         again.tell(again.with_every_action_taken(step, story))
-    assert again.problems == []
+    assert (again.problems, again.unreached) == ([], [])
     # What only looks says what it could not look at, and fast mode goes on without the index of tags.
     told = [(step, action) for step, action in again.named if step not in ("inventory", "who may do what")]
     assert {action for _step, action in told} <= {"tag:GetResources"}

@@ -52,6 +52,7 @@ SECOND: Json = {
     **FIRST,
     "cluster_nat": "single",
     "cluster_version": "1.35",
+    "cluster_permissions_boundary": f"arn:aws:iam::{ACCOUNT}:policy/boundary",
     "cluster_encryption_key_arn": f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab",
     "cluster_logging": ["audit"],
     "cluster_tags": {"team": "shop"},
@@ -155,6 +156,7 @@ def begin(sandbox: SandboxProcess, playbook: Playbooks, folders: pytest.TempPath
         make_role(iam, name, "ec2.amazonaws.com")
     # Of its own, so that only IAM can tell whether it is enough.
     iam.put_role_policy(RoleName="given-nodes", PolicyName="all", PolicyDocument=json.dumps(EVERYTHING))
+    iam.create_policy(PolicyName="boundary", PolicyDocument=json.dumps(EVERYTHING))
     iam.create_user(UserName="developer")
     folder = folders.mktemp("story")
     # The end of a cluster has no connection to it, so that the playbook site cannot tell it.

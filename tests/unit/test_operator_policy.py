@@ -176,7 +176,7 @@ def test_names_narrow_every_statement_that_changes_anything() -> None:
 def test_a_boundary_guards_all_that_decides_what_a_role_may_do() -> None:
     guarded = {action for action in REFERENCE if "iam:PermissionsBoundary" in REFERENCE[action]["keys"]}
     free = {"iam:DeleteRole", "iam:GetRole"}
-    for statement in statements("iam_role", "association", permissions_boundary=BOUNDARY):
+    for statement in statements("cluster", "iam_role", "association", permissions_boundary=BOUNDARY):
         if guarded - free & set(statement["Action"]) and not free & set(statement["Action"]):
             condition = statement.get("Condition", {}).get("StringEquals", {}).get("iam:PermissionsBoundary")
             assert (condition == [BOUNDARY]) == bool(guarded & set(statement["Action"])), statement["Sid"]

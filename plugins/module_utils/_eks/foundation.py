@@ -192,6 +192,7 @@ def _role(iam: IAMClient, name: str, of_nodes: bool) -> Found | None:
         "arn": role["Arn"],
         "trust_policy": role["AssumeRolePolicyDocument"],
         "managed_policies": sorted(policies),
+        "permissions_boundary": role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn"),
         "tags": {tag["Key"]: tag["Value"] for tag in role.get("Tags", [])},
         **({"pod_identity": _allows_pod_identity(iam, role["Arn"], policies)} if of_nodes else {}),
     }
