@@ -162,9 +162,13 @@ def test_an_access_policy_that_eks_does_not_have_is_named_before_anything_is_mad
 
 
 def test_who_may_not_list_the_access_policies_can_still_associate_them(run: Run, people: Account) -> None:
-    wanted = {**KEY, "policies": [{"policy": "AmazonEKSViewPolicy"}]}
-    result = run(MODULE, **wanted, **limited_caller(people, deny="eks:ListAccessPolicies"))
-    assert result["changed"]
+    wanted = {**KEY, "policies": [{"policy": "AmazonEKSViewPolicy"}], **limited_caller(people, deny=KNOWN)}
+    for check in (True, False):
+        result = run(MODULE, check=check, **wanted)
+        assert result["changed"]
+        [warning] = warnings(result)
+        assert warning.startswith("Whether EKS has the policies of access entry")
+        assert KNOWN in warning
     assert policies(people) == {"AmazonEKSViewPolicy": []}
 
 
@@ -296,8 +300,8 @@ def test_creation_tags_mark_what_is_created_here_and_never_what_others_made(run:
 
 def test_delete_and_delete_again(run: Run, people: Account) -> None:
     others_create(people, {"AmazonEKSViewPolicy": []})
-    others = f"arn:aws:iam::{ACCOUNT}:user/sandbox-admin"
-    people.eks.create_access_entry(clusterName=CLUSTER, principalArn=others)
+    others = f"arn:aws:iam::{ACCOUNT}:user/sandbox-admin"  # who made the cluster
+    assert others in people.eks.list_access_entries(clusterName=CLUSTER)["accessEntries"]
     predicted = run(MODULE, check=True, **KEY, state="absent")
     assert (predicted["actions"], predicted["access_entry"]) == (["delete_access_entry"], None)
     assert stored(people)

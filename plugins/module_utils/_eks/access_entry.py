@@ -523,25 +523,28 @@ def _association(spec: AccessEntrySpec, policy: AccessPolicy) -> Action:
     return Action("associate_access_policy", parameters)
 
 
-def unknown_policies(client: EKSClient, spec: AccessEntrySpec, change: Change) -> c.Iterator[str]:
-    """Policies that a plan would associate anew and that EKS does not have; asked only where there are new ones.
+def refuse_unknown_policies(client: EKSClient, spec: AccessEntrySpec, change: Change) -> tuple[str, ...]:
+    """Refuse policies that a plan would associate anew and that EKS does not have; asked only where there are new ones.
 
-    Who may not list them hears it from EKS, after the entry is made.
+    :returns: A warning where the caller may not list them. EKS then tells, after the entry is made.
     """
     old = {policy.arn for policy in _old_policies(change.before)} if change.before else set[str]()
     new = [a.parameters["policyArn"] for a in change.actions if a.operation == "associate_access_policy"]
     if not set(new) - old:
-        return
+        return ()
     try:
         available = available_policies(client)
     except AnsibleEKSError as error:
         if error_of(error)[0] in codes.ACCESS_DENIED:
-            return
+            return (f"Whether EKS has the policies of {spec} was not looked at: {error_of(error)[1]}",)
         raise
     names = ", ".join(sorted(arn.rpartition("/")[2] for arn in available))
-    for arn in new:
-        if arn not in available:
-            yield f"policies of {spec} hold {quoted(arn.rpartition('/')[2])}, which EKS does not have: it has {names}."
+    refuse(
+        f"policies of {spec} hold {quoted(arn.rpartition('/')[2])}, which EKS does not have: it has {names}."
+        for arn in new
+        if arn not in available
+    )
+    return ()
 
 
 # --- carrying it out --------------------------------------------------------------------------------------------------
@@ -584,10 +587,10 @@ def ensure(task: Task) -> Outcome:
     for tries, pause in enumerate(intervals(), start=1):
         seen = observe(task.client, spec, task.iam)
         change = plan(seen.entry, spec, stale=seen.stale, account=seen.account)
-        refuse(unknown_policies(task.client, spec, change))
-        first = first or (seen, change)
+        warnings = seen.warnings + refuse_unknown_policies(task.client, spec, change)
+        first = first or (dataclasses.replace(seen, warnings=warnings), change)
         if task.check_mode:
-            return Outcome(change=change, entry=change.after, stale=seen.stale, warnings=seen.warnings)
+            return Outcome(change=change, entry=change.after, stale=seen.stale, warnings=warnings)
         try:
             entry = _carry_out(task, change, done)
         except AnsibleEKSError as error:
