@@ -309,6 +309,24 @@ def test_both_sides_of_the_chain_must_agree(
         world.exchange(token)
 
 
+@pytest.mark.parametrize(("key", "reached"), [("kubernetes-*", False), ("*", True)])
+def test_the_source_role_may_be_kept_to_some_keys_of_tags(world: World, key: str, reached: bool) -> None:
+    """Of the six tags of a pod's session two begin with ``eks-``."""
+    target = f"arn:aws:iam::111122223333:role/{world.named('target')}"
+    keys = {"ForAllValues:StringLike": {"aws:TagKeys": key}}
+    source = world.pod_role(
+        "source", allow("sts:AssumeRole", resource=target), allow("sts:TagSession", resource=target, Condition=keys)
+    )
+    trust = {"Effect": "Allow", "Principal": {"AWS": source}, "Action": ["sts:AssumeRole", "sts:TagSession"]}
+    world.role("target", [trust], allow("s3:ListAllMyBuckets"))
+    world.associate(source, targetRoleArn=target)
+    if reached:
+        assert world.exchange(world.token())["credentials"]
+    else:
+        with refused("AccessDeniedException", UNAUTHORIZED, status=400):
+            world.exchange(world.token())
+
+
 def test_a_session_policy_is_the_target_roles_when_there_is_one(world: World) -> None:
     """The source role's session must still be able to go on to the target."""
     target = f"arn:aws:iam::111122223333:role/{world.named('target')}"

@@ -22,6 +22,7 @@ from eks_sandbox.aws.errors import access_denied
 from eks_sandbox.aws.ministack import Caller
 from eks_sandbox.aws.ministack import Ministack
 from eks_sandbox.aws.ministack import Role
+from eks_sandbox.aws.permissions import request_tag_keys
 from eks_sandbox.interfaces import Credentials
 
 #: Seconds that credentials of the association's role live, and those of a target role (facts 2.2).
@@ -143,8 +144,7 @@ def _check_chain(
     credentials, session_arn, _end = first
     caller = ministack.session_caller(credentials, session_arn)
     external_id = shape["externalId"]
-    context: Shape = {f"aws:RequestTag/{key}": value for key, value in tags.items()}
-    context["sts:ExternalId"] = external_id
+    context: Shape = {**request_tag_keys(tags), "sts:ExternalId": external_id}
     try:
         for action in ("sts:AssumeRole", *(("sts:TagSession",) if tags else ())):
             ministack.authorise(caller, action, target.arn, context)
