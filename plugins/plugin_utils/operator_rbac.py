@@ -16,6 +16,7 @@ import re
 import typing as t
 
 from ..module_utils._eks.validation import NAMESPACE
+from ..module_utils._eks.validation import NAMESPACE_RULE
 from ..module_utils._trust.workload import shown
 from ..module_utils._trust.workload import unknown_keys
 from .operator_policy import CHAPTERS
@@ -224,10 +225,7 @@ def problems(chapters: t.Any, given: t.Mapping[str, t.Any]) -> t.Iterator[str]:
         return
     for namespace in options["namespaces"]:
         if not isinstance(namespace, str) or not NAMESPACE.fullmatch(namespace):
-            yield (
-                f"namespaces holds {shown(namespace)}: use 1 to 63 lower-case letters, digits and hyphens, a letter or "
-                "digit at both ends."
-            )
+            yield f"namespaces holds {shown(namespace)}: {NAMESPACE_RULE}"
 
 
 def _name_problems(group: t.Any, name: t.Any) -> t.Iterator[str]:

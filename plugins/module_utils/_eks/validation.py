@@ -28,6 +28,12 @@ KUBERNETES_VERSION = re.compile(r"1\.[1-9][0-9]")
 NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 SERVICE_ACCOUNT = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 SERVICE_ACCOUNT_LIMIT = 253
+#: What would be right, as the end of a sentence.
+NAMESPACE_RULE = "use 1 to 63 lower-case letters, digits and hyphens, a letter or digit at both ends."
+SERVICE_ACCOUNT_RULE = (
+    f"use 1 to {SERVICE_ACCOUNT_LIMIT} lower-case letters, digits, hyphens and dots, a letter or digit at both ends of "
+    "each part between dots."
+)
 TAGS_LIMIT = 50
 TAG_KEY_LIMIT = 128
 TAG_VALUE_LIMIT = 256
@@ -55,10 +61,7 @@ def cluster_name_problems(cluster_name: str, option: str = "cluster_name") -> c.
 def namespace_problems(namespace: str, where: str) -> c.Iterator[str]:
     """A name that no Kubernetes namespace can have."""
     if not NAMESPACE.fullmatch(namespace):
-        yield (
-            f"namespace {quoted(namespace)} of {where} is no Kubernetes namespace: use 1 to 63 "
-            "lower-case letters, digits and hyphens, the first and the last a letter or digit."
-        )
+        yield f"namespace {quoted(namespace)} of {where} is no Kubernetes namespace: {NAMESPACE_RULE}"
 
 
 def service_account_problems(service_account: str, where: str) -> c.Iterator[str]:
@@ -66,8 +69,7 @@ def service_account_problems(service_account: str, where: str) -> c.Iterator[str
     if len(service_account) > SERVICE_ACCOUNT_LIMIT or not SERVICE_ACCOUNT.fullmatch(service_account):
         yield (
             f"service_account {quoted(service_account)} of {where} is no Kubernetes service account: "
-            f"use 1 to {SERVICE_ACCOUNT_LIMIT} lower-case letters, digits, hyphens and dots, each part between dots "
-            "beginning and ending with a letter or digit."
+            f"{SERVICE_ACCOUNT_RULE}"
         )
 
 

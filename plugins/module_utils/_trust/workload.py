@@ -17,9 +17,11 @@ import unicodedata
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declaration import DeclarationError
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declaration import read_workload
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.validation import NAMESPACE
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.validation import NAMESPACE_RULE
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.validation import ROLE_ARN
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.validation import SERVICE_ACCOUNT
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.validation import SERVICE_ACCOUNT_LIMIT
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.validation import SERVICE_ACCOUNT_RULE
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import Cluster
 
 if t.TYPE_CHECKING:
@@ -144,19 +146,13 @@ def key_problems(workload: Workload, where: str) -> c.Iterator[str]:
     """A namespace or service account that Kubernetes would refuse, so that no pod could ever match it."""
     namespace, service_account = workload.get("namespace"), workload.get("service_account")
     if not isinstance(namespace, str) or not NAMESPACE.fullmatch(namespace):
-        yield (
-            f"{where} has the namespace {shown(namespace)}: use 1 to 63 lower-case letters, digits and hyphens, a "
-            "letter or digit at both ends."
-        )
+        yield f"{where} has the namespace {shown(namespace)}: {NAMESPACE_RULE}"
     if (
         not isinstance(service_account, str)
         or len(service_account) > SERVICE_ACCOUNT_LIMIT
         or not SERVICE_ACCOUNT.fullmatch(service_account)
     ):
-        yield (
-            f"{where} has the service_account {shown(service_account)}: use 1 to {SERVICE_ACCOUNT_LIMIT} lower-case "
-            "letters, digits, hyphens and dots, a letter or digit at both ends of each part between dots."
-        )
+        yield f"{where} has the service_account {shown(service_account)}: {SERVICE_ACCOUNT_RULE}"
 
 
 def role_problems(role: object, where: str, account: str) -> c.Iterator[str]:
