@@ -533,7 +533,7 @@ def test_the_whole_story_of_somebody_who_is_no_administrator(real: Cluster, staf
     checked = staff.play("playbooks/site.yml", {CHECKERS: declared}, "--check")
     assert checked.code == 0
     told = said_about(checked, CHECKERS)
-    assert "Service accounts default/new would be made. Whether that can be done was not tried" in told
+    assert "Service account default/new would be made. Whether that can be done was not tried" in told
     assert "would be restarted" in told
     assert staff.people[CHECKERS].used(refused=True) == {Right("own", "serviceaccounts", "get")}
     assert staff.people[CHECKERS].used() <= rights_of(staff.people[CHECKERS].objects)

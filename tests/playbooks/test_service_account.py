@@ -153,7 +153,7 @@ def test_who_may_only_look_is_told_what_check_mode_could_not_try(story: Story, r
     checked = story("--check", env=reader, podidentity_workloads=here)
     assert (checked.code, checked.count("changed", "example")) == (0, 1)
     assert (
-        "Service accounts default/fourth would be made. Whether that can be done was not tried, for want of the "
+        "Service account default/fourth would be made. Whether that can be done was not tried, for want of the "
         "permission: serviceaccounts is forbidden"
     ) in words(checked)
     run = story(env=reader, podidentity_workloads=here)
@@ -161,7 +161,7 @@ def test_who_may_only_look_is_told_what_check_mode_could_not_try(story: Story, r
     assert "Service account default/fourth could not be made: serviceaccounts is forbidden" in words(run)
     gone = story("--check", env=reader, podidentity_workloads=here, service_account_state="absent")
     assert (gone.code, gone.count("changed", "example")) == (0, 1)
-    assert "Service accounts default/first would be removed. Whether that" in words(gone)
+    assert "Service account default/first would be removed. Whether that" in words(gone)
     kept = story(env=reader, podidentity_workloads=here, service_account_state="absent")
     assert (kept.code, kept.count("changed", "example")) == (2, 0)
     assert "Service account default/first could not be removed: serviceaccounts" in words(kept)
