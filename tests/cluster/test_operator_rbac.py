@@ -470,7 +470,8 @@ def test_the_scenarios_need_all_rights_of_the_chapters() -> None:
 
 
 def test_agent(fleet: Fleet, old_agent: None) -> None:
-    found = list(cases({"agent": AGENT_SCENARIO}, {"agent": ["kube-system pods list"]}))
+    sample = ["kube-system daemonsets get", "kube-system pods list"]
+    found = list(cases({"agent": AGENT_SCENARIO}, {"agent": sample}))
     for case in found:
         fleet.prepare(case)
     run = fleet.play("playbooks/site.yml", {case.name: case.scenario.settings for case in found}, "--tags", "agent")

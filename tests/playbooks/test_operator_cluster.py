@@ -12,6 +12,7 @@ import json
 import typing as t
 
 import pytest
+from ansible_collections.podidentity.eks.plugins.filter.pod_identity_operator_policy import pod_identity_operator_policy
 from iam_roles import make_role
 from iam_roles import trust_policy
 from playbooks.conftest import Playbooks
@@ -19,6 +20,7 @@ from playbooks.operators import ACCOUNT
 from playbooks.operators import EVERY
 from playbooks.operators import OTHER
 from playbooks.operators import Json
+from playbooks.operators import Operators
 from playbooks.operators import Step
 from playbooks.operators import Story
 from playbooks.test_cluster import PLAY
@@ -173,6 +175,30 @@ def test_each_level_is_enough_and_one_action_less_is_not(story: Story, step: Ste
 def test_every_permission_of_the_chapter_was_needed_and_no_other(story: Story) -> None:
     assert story.differences(CHAPTER, "check") == set()
     assert story.differences(CHAPTER, "check", "apply", "remove") == set()
+
+
+def test_with_a_boundary_no_role_is_made_or_changed_without_it(sandbox: SandboxProcess) -> None:
+    boundary, other = (f"arn:aws:iam::{ACCOUNT}:policy/{name}" for name in ("limit", "other"))
+    admin, people = sandbox.client("iam"), Operators(sandbox)
+    for arn in (boundary, other):
+        admin.create_policy(PolicyName=arn.rpartition("/")[2], PolicyDocument=json.dumps(EVERYTHING))
+    people.add("bounded", pod_identity_operator_policy(["cluster", "iam_role"], permissions_boundary=boundary))
+    iam = sandbox.client("iam", **{name.lower(): value for name, value in people.keys["bounded"].items()})
+    for name in ("bounded-cluster", "bounded-app"):
+        new = {"RoleName": name, "AssumeRolePolicyDocument": trust_policy("eks.amazonaws.com")}
+        role, policy = {"RoleName": name}, "arn:aws:iam::aws:policy/AmazonEKSClusterPolicy"
+        with pytest.raises(iam.exceptions.ClientError, match="AccessDenied"):
+            iam.create_role(**new)
+        iam.create_role(**new, PermissionsBoundary=boundary)
+        iam.attach_role_policy(**role, PolicyArn=policy)
+        with pytest.raises(iam.exceptions.ClientError, match="AccessDenied"):
+            iam.put_role_permissions_boundary(**role, PermissionsBoundary=other)
+        with pytest.raises(iam.exceptions.ClientError, match="AccessDenied"):
+            iam.delete_role_permissions_boundary(**role)
+        admin.delete_role_permissions_boundary(**role)
+        with pytest.raises(iam.exceptions.ClientError, match="AccessDenied"):
+            iam.attach_role_policy(**role, PolicyArn=policy)
+        iam.put_role_permissions_boundary(**role, PermissionsBoundary=boundary)
 
 
 @pytest.mark.skipif(not EVERY, reason="takes long; EVERY_PERMISSION=1 asks for it")
