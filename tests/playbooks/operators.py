@@ -142,6 +142,8 @@ class Story:
         self.problems: list[tuple[str, str]] = []
         #: Those that a run had no use for any more: one that is refused something does all the rest.
         self.unreached: list[tuple[str, str]] = []
+        #: Those that some run has asked for and not got.
+        self.reached: set[str] = set()
 
     def tell(self, step: Step) -> Run:
         """Run a step, first without single actions, then with all that its user has: then nothing is denied."""
@@ -197,7 +199,9 @@ class Story:
         print(f"WITHOUT {action} in {account}, {step.name}: exit code {run.code}, denied {denied}", flush=True)
         if action not in (asked if own else elsewhere):
             self.unreached.append((step.name, action))
-        elif denied != {action} or action not in run.output:
+            return
+        self.reached.add(action)
+        if denied != {action} or action not in run.output:
             self.problems.append((step.name, action))
         elif run.code == 0:
             self.named.append((step.name, action))

@@ -210,5 +210,6 @@ def test_without_any_single_action_it_fails(
     for step in STEPS:
         again.tell(again.with_every_action_taken(step, story))
     assert again.problems == []
+    assert {action for _step, action in again.unreached} <= again.reached
     warned = {"eks:ListAccessPolicies", "iam:GetUser", "iam:SimulatePrincipalPolicy"}
     assert {action for _step, action in again.named} <= warned, "what could not be looked at is a warning"
