@@ -122,7 +122,8 @@ def fill_profile(story: Story) -> None:
 
 
 def take_all_away(story: Story) -> None:
-    """No workload has anything any more."""
+    """No workload has anything any more; a role that whoever is in the account may use goes only where it is declared."""
+    story.administrate("playbooks/workload.yml", SECOND, workload_state="absent")
     none = {**FIRST, "podidentity_workloads": []}
     story.administrate("playbooks/workload.yml", none, podidentity_purge="cluster")
 
@@ -130,7 +131,7 @@ def take_all_away(story: Story) -> None:
 def make_first(story: Story) -> None:
     """The workloads are as they were made first, and somebody has done with one of their roles what they did then."""
     take_all_away(story)
-    story.administrate("playbooks/site.yml", FIRST, "--tags", ",".join(MADE))
+    story.administrate("playbooks/site.yml", FIRST, "--tags", ",".join(MADE), association_mode="fast")
     fill_profile(story)
 
 

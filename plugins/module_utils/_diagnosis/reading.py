@@ -51,10 +51,12 @@ def plain(value: t.Any) -> t.Any:
     return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def sentence(message: str, limit: int = 400) -> str:
-    """A message of somebody else's, on one line, cut to a length, without the full stop at its end."""
-    joined = " ".join(message.split())
-    return (f"{joined[:limit]}..." if len(joined) > limit else joined).rstrip(" .")
+def sentence(message: str, limit: int = 600) -> str:
+    """A message of somebody else's, on one line, cut after a word near a length, without the full stop at its end."""
+    joined = " ".join(message.split()).rstrip(" .")
+    if len(joined) <= limit:
+        return joined
+    return (joined[:limit].rpartition(" ")[0] or joined[:limit]) + " ..."
 
 
 def kubernetes_words(message: str) -> str:
