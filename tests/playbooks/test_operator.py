@@ -122,7 +122,7 @@ def fill_profile(story: Story) -> None:
 
 
 def take_all_away(story: Story) -> None:
-    """No workload has anything any more; a role that whoever is in the account may use goes only where it is declared."""
+    """No workload has anything any more; a role that is open to all goes only where it is declared."""
     story.administrate("playbooks/workload.yml", SECOND, workload_state="absent")
     none = {**FIRST, "podidentity_workloads": []}
     story.administrate("playbooks/workload.yml", none, podidentity_purge="cluster")
