@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import typing as t
+
+from environment import ROOT
 from iam_roles import NODE_POLICIES
 from iam_roles import make_role
 from sandbox_process import SandboxProcess
@@ -42,6 +45,32 @@ def make_cluster(sandbox: SandboxProcess, subnet_ids: list[str], nodes: int = 2)
     scaling = {"minSize": 1, "maxSize": nodes, "desiredSize": nodes}
     eks.create_nodegroup(**group, nodeRole=f"{ROLE_PREFIX}eks-node", subnets=subnet_ids, scalingConfig=scaling)
     eks.get_waiter("nodegroup_active").wait(**group, WaiterConfig=quickly)
+
+
+def play_of(role: str) -> list[dict[str, t.Any]]:
+    """A playbook with one of our roles alone, on the cluster "example", connected as ours are."""
+    connection = {
+        "host": "{{ podidentity_cluster.endpoint }}",
+        "ca_cert": "{{ podidentity_ca_file }}",
+        "api_key": "{{ lookup('podidentity.eks.eks_token', 'example', region='eu-west-1') }}",
+        "validate_certs": True,
+    }
+    play = {
+        "name": f"Role {role}",
+        "hosts": "example",
+        "connection": "local",
+        "gather_facts": False,
+        "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}", "eks_region": "eu-west-1"},
+        "module_defaults": {
+            "group/podidentity.eks.aws": {"region": "eu-west-1"},
+            "group/podidentity.eks.k8s": connection,
+        },
+        "tasks": [
+            {"name": "Connect", "ansible.builtin.import_tasks": str(ROOT / "playbooks" / "tasks" / "connect.yml")},
+            {"name": role, "ansible.builtin.import_role": {"name": f"podidentity.eks.{role}"}},
+        ],
+    }
+    return [play]
 
 
 def writes(sandbox: SandboxProcess) -> list[str]:

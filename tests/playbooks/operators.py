@@ -34,6 +34,7 @@ DEPLOYMENT = f"arn:aws:iam::{OTHER}:role/deployment"
 SETTINGS = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
 
 Json = dict[str, t.Any]
+EVERYTHING: Json = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 
 def actions(policy: Json) -> set[str]:

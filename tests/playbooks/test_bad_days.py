@@ -20,6 +20,8 @@ from playbooks.account import make_cluster
 from playbooks.account import writes
 from playbooks.conftest import Playbooks
 from playbooks.conftest import Run
+from playbooks.operators import EVERYTHING
+from playbooks.operators import Operators
 from sandbox_process import SandboxProcess
 
 SITE = "playbooks/site.yml"
@@ -238,12 +240,9 @@ def test_somebody_whom_the_cluster_does_not_know(
     playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any], name: str
 ) -> None:
     """By the most talkative output: a module that fails with a traceback shows the token that it was given."""
-    iam, stranger = sandbox.client("iam"), pathlib.Path(name).stem
-    iam.create_user(UserName=stranger)
-    everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
-    iam.put_user_policy(UserName=stranger, PolicyName="all", PolicyDocument=json.dumps(everything))
-    key = iam.create_access_key(UserName=stranger)["AccessKey"]
-    keys = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+    people, stranger = Operators(sandbox), pathlib.Path(name).stem
+    people.add(stranger, EVERYTHING)
+    keys = people.keys[stranger]
     sandbox.clear_calls()
     run = playbook(name, "-vvv", env=keys, **example, podidentity_workloads=[WORKLOAD])
     assert the_error(run) == (
@@ -253,7 +252,7 @@ def test_somebody_whom_the_cluster_does_not_know(
     )
     assert writes(sandbox) == []
     assert secrets_in(run, sandbox) == []
-    assert key["SecretAccessKey"] not in run.output
+    assert keys["AWS_SECRET_ACCESS_KEY"] not in run.output
 
 
 def test_a_cluster_that_cannot_be_reached(
@@ -274,8 +273,9 @@ def test_a_cluster_that_cannot_be_reached(
 def test_what_only_aws_is_asked_for_needs_no_access_to_the_cluster(
     playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]
 ) -> None:
-    key = sandbox.client("iam").create_access_key(UserName="site")["AccessKey"]
-    keys = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+    people = Operators(sandbox)
+    people.add("outsider", EVERYTHING)
+    keys = people.keys["outsider"]
     run = playbook(SITE, "--tags", "iam_role", "--check", env=keys, **example, podidentity_workloads=[WORKLOAD])
     assert run.code == 0
     phases = ["iam_role", "association"]

@@ -15,6 +15,7 @@ from iam_roles import make_role
 from playbooks.account import writes
 from playbooks.conftest import Playbooks
 from playbooks.conftest import Run
+from playbooks.operators import EVERYTHING
 from sandbox_process import SandboxProcess
 
 CLUSTER = "eks-pod-identity-boto3"
@@ -109,9 +110,7 @@ def role(
     play = tmp_path_factory.mktemp("play") / "play.yml"
     play.write_text(json.dumps([PLAY]), encoding="utf-8")
     make_role(sandbox.client("iam"), "developers", "ec2.amazonaws.com")
-    statement = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    sandbox.client("iam").create_policy(PolicyName="boundary", PolicyDocument=document)
+    sandbox.client("iam").create_policy(PolicyName="boundary", PolicyDocument=json.dumps(EVERYTHING))
     sandbox.client("ec2").create_key_pair(KeyName="operators")
 
     def run(*arguments: str, **variables: t.Any) -> Run:

@@ -18,6 +18,7 @@ from iam_roles import trust_policy
 from playbooks.conftest import Playbooks
 from playbooks.operators import ACCOUNT
 from playbooks.operators import EVERY
+from playbooks.operators import EVERYTHING
 from playbooks.operators import OTHER
 from playbooks.operators import Json
 from playbooks.operators import Operators
@@ -86,7 +87,6 @@ def burden(story: Story) -> None:
     iam.add_role_to_instance_profile(InstanceProfileName="theirs", RoleName=name)
 
 
-EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 CHAPTER = ("cluster",)
 TAGS = ("--tags", "cluster")
 STEPS = (

@@ -19,6 +19,7 @@ import pytest
 from playbooks.account import ROLE_PREFIX
 from playbooks.account import make_account
 from playbooks.account import make_cluster
+from playbooks.account import play_of
 from playbooks.conftest import Playbooks
 from playbooks.conftest import Run
 from sandbox_process import SandboxProcess
@@ -27,27 +28,6 @@ from sandbox_process import SandboxProcess
 PASSWORD = "correct-horse-battery-staple"
 TOKEN = "eks-pod-identity-token"
 LATE = {"association_delay_seconds": 4.0, "webhook_replicas": 3, "webhook_spread_seconds": 3.0}
-PLAY: dict[str, t.Any] = {
-    "name": "Restart",
-    "hosts": "example",
-    "connection": "local",
-    "gather_facts": False,
-    "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}", "eks_region": "eu-west-1"},
-    "module_defaults": {
-        "group/podidentity.eks.aws": {"region": "eu-west-1"},
-        "group/podidentity.eks.k8s": {
-            "host": "{{ podidentity_cluster.endpoint }}",
-            "ca_cert": "{{ podidentity_ca_file }}",
-            "api_key": "{{ lookup('podidentity.eks.eks_token', 'example', region='eu-west-1') }}",
-            "validate_certs": True,
-        },
-    },
-    "tasks": [
-        {"name": "Connect", "ansible.builtin.import_tasks": "PLAYBOOKS/tasks/connect.yml"},
-        {"name": "Restart", "ansible.builtin.import_role": {"name": "podidentity.eks.restart"}},
-    ],
-}
-PLAYBOOKS = pathlib.Path(__file__).resolve().parents[2] / "playbooks"
 Restart = collections.abc.Callable[..., Run]
 
 
@@ -160,7 +140,7 @@ def team(sandbox: SandboxProcess) -> Team:
 def restart(team: Team, playbook: Playbooks, tmp_path: pathlib.Path) -> Restart:
     """Runs the role for these service accounts."""
     story = tmp_path / "restart.yml"
-    story.write_text(json.dumps([PLAY]).replace("PLAYBOOKS", str(PLAYBOOKS)), encoding="utf-8")
+    story.write_text(json.dumps(play_of("restart")), encoding="utf-8")
 
     def run(*accounts: str, arguments: tuple[str, ...] = (), **more: t.Any) -> Run:
         # As they are declared for all roles: with more than this one reads.

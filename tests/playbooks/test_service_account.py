@@ -17,32 +17,12 @@ import pytest
 from playbooks.account import ROLE_PREFIX
 from playbooks.account import make_account
 from playbooks.account import make_cluster
+from playbooks.account import play_of
 from playbooks.conftest import Playbooks
 from playbooks.conftest import Run
+from playbooks.operators import Operators
 from sandbox_process import SandboxProcess
 
-PLAYBOOKS = pathlib.Path(__file__).resolve().parents[2] / "playbooks"
-CONNECTION = {
-    "host": "{{ podidentity_cluster.endpoint }}",
-    "ca_cert": "{{ podidentity_ca_file }}",
-    "api_key": "{{ lookup('podidentity.eks.eks_token', 'example', region='eu-west-1') }}",
-    "validate_certs": True,
-}
-PLAY: dict[str, t.Any] = {
-    "name": "Service accounts",
-    "hosts": "example",
-    "connection": "local",
-    "gather_facts": False,
-    "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}", "eks_region": "eu-west-1"},
-    "module_defaults": {
-        "group/podidentity.eks.aws": {"region": "eu-west-1"},
-        "group/podidentity.eks.k8s": CONNECTION,
-    },
-    "tasks": [
-        {"name": "Connect", "ansible.builtin.import_tasks": str(PLAYBOOKS / "tasks" / "connect.yml")},
-        {"name": "Service accounts", "ansible.builtin.import_role": {"name": "podidentity.eks.service_account"}},
-    ],
-}
 VIEW = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSViewPolicy"
 NAMES = ["default/first", "nowhere/second", "default/third"]
 
@@ -60,7 +40,8 @@ class Story:
         api = kubernetes.config.new_client_from_config(str(sandbox.kubeconfig))
         self.core = kubernetes.client.CoreV1Api(api)
         self._sandbox, self._playbook, self._path = sandbox, playbook, folder / "play.yml"
-        self._path.write_text(json.dumps([PLAY]), encoding="utf-8")
+        self._people = Operators(sandbox)
+        self._path.write_text(json.dumps(play_of("service_account")), encoding="utf-8")
 
     def __call__(self, *arguments: str, env: t.Mapping[str, str] | None = None, **settings: t.Any) -> Run:
         declared = {"podidentity_workloads": workloads(*NAMES), **settings}
@@ -72,13 +53,9 @@ class Story:
 
     def stranger(self, name: str = "stranger") -> dict[str, str]:
         """The keys of somebody who may look at the cluster from outside."""
-        iam = self._sandbox.client("iam")
-        iam.create_user(UserName=name)
         statement = {"Effect": "Allow", "Action": "eks:DescribeCluster", "Resource": "*"}
-        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-        iam.put_user_policy(UserName=name, PolicyName="look", PolicyDocument=document)
-        key = iam.create_access_key(UserName=name)["AccessKey"]
-        return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+        self._people.add(name, {"Version": "2012-10-17", "Statement": [statement]})
+        return self._people.keys[name]
 
     def reader(self) -> dict[str, str]:
         """The keys of somebody who may only look, and into no namespace but one."""
