@@ -8,7 +8,7 @@ import collections
 import pathlib
 
 import pytest
-from sandbox_process import CONTROL_PLANE
+from support.sandbox_process import CONTROL_PLANE
 
 CONFORMANCE = pathlib.Path(__file__).with_name("conformance")
 #: Clients that we did not write; ``http`` is what no client would send.
@@ -33,10 +33,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Note each conformance test's client; one that names none is a mistake."""
     if CONTROL_PLANE != "embedded":
-        # Where clusters exist on paper only, there is no control plane to judge.
-        on_paper = [item for item in items if "aws_sandbox" in getattr(item, "fixturenames", ())]
-        config.hook.pytest_deselected(items=on_paper)
-        items[:] = [item for item in items if item not in on_paper]
+        # Tests with stub clusters say nothing about a control plane.
+        stubbed = [item for item in items if "aws_sandbox" in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=stubbed)
+        items[:] = [item for item in items if item not in stubbed]
     for item in items:
         if CONFORMANCE in item.path.parents:
             mark = item.get_closest_marker("client")

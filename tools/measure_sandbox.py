@@ -20,11 +20,11 @@ import typing as t
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from conformance.conftest import QUICK  # noqa: E402
-from conformance.conftest import Account  # noqa: E402
-from conformance.conftest import wait_for  # noqa: E402
-from fuzzing import Footprint  # noqa: E402
-from sandbox_process import SandboxProcess  # noqa: E402
+from support.boto3_account import QUICK  # noqa: E402
+from support.boto3_account import Account  # noqa: E402
+from support.boto3_account import wait_for  # noqa: E402
+from support.fuzzing import Footprint  # noqa: E402
+from support.sandbox_process import SandboxProcess  # noqa: E402
 
 CLIENTS = 8
 ASSOCIATIONS = 5000

@@ -25,8 +25,8 @@ import time
 import typing as t
 import urllib.request
 
-from environment import ROOT
-from environment import clean_environment
+from support.environment import ROOT
+from support.environment import clean_environment
 
 BENCH = ROOT / "build" / "bench"
 RESULT = BENCH / "bench.json"

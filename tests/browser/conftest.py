@@ -8,11 +8,11 @@ import collections.abc
 import os
 
 import pytest
-from browser.chromium import NoChromium
-from browser.chromium import Tab
-from browser.chromium import find_chromium
-from browser.chromium import new_tab
-from browser.chromium import running
+from support.chromium import NoChromium
+from support.chromium import Tab
+from support.chromium import find_chromium
+from support.chromium import new_tab
+from support.chromium import running
 
 
 @pytest.fixture(scope="session")

@@ -10,22 +10,22 @@ import re
 import typing as t
 
 import pytest
-from access_reports import ACCOUNT
-from access_reports import ACTIONS
-from access_reports import OTHER_ACCOUNT
-from access_reports import Report
-from access_reports import access
-from access_reports import allowing
-from access_reports import cluster
-from access_reports import condition
-from access_reports import document
-from access_reports import report
-from access_reports import role
-from access_reports import statement
 from ansible_collections.podidentity.eks.plugins.module_utils._access.objects import Policy
 from ansible_collections.podidentity.eks.plugins.module_utils._access.objects import Role
 from ansible_collections.podidentity.eks.plugins.plugin_utils.access_page import as_page
-from browser.chromium import Tab
+from support.access_reports import ACCOUNT
+from support.access_reports import ACTIONS
+from support.access_reports import OTHER_ACCOUNT
+from support.access_reports import Report
+from support.access_reports import access
+from support.access_reports import allowing
+from support.access_reports import cluster
+from support.access_reports import condition
+from support.access_reports import document
+from support.access_reports import report
+from support.access_reports import role
+from support.access_reports import statement
+from support.chromium import Tab
 
 NORTH, SOUTH = cluster("north"), cluster("south", "eu-central-1")
 #: What is drawn of a box: its words as they are shown, and whether it is dimmed.

@@ -7,14 +7,14 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from conformance.conftest import wait_for
-from conformance.conftest import wait_until_gone
-from conformance.kubernetes_cluster import CLUSTER
-from conformance.kubernetes_cluster import PATIENCE
-from conformance.kubernetes_cluster import Cluster
-from conformance.kubernetes_cluster import cluster
-from conformance.kubernetes_cluster import eventually
-from sandbox_process import CONTROL_PLANE
+from support.boto3_account import wait_for
+from support.boto3_account import wait_until_gone
+from support.kubernetes_cluster import CLUSTER
+from support.kubernetes_cluster import PATIENCE
+from support.kubernetes_cluster import Cluster
+from support.kubernetes_cluster import cluster
+from support.kubernetes_cluster import eventually
+from support.sandbox_process import CONTROL_PLANE
 
 __all__ = ["cluster"]
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import kubernetes
 import pytest
-from conformance.kubernetes_cluster import Cluster
-from conformance.kubernetes_cluster import refused
-from conformance.test_kubernetes_access_policies import SESSION
-from conformance.test_kubernetes_access_policies import Person
+from support.kubernetes_cluster import Cluster
+from support.kubernetes_cluster import refused
+from support.principals import SESSION
+from support.principals import Person
 
 pytestmark = pytest.mark.client("kubernetes client")
 

@@ -8,12 +8,12 @@ import json
 import typing as t
 
 import pytest
-from cluster.foreign_webhook import ForeignWebhook
-from conformance.kubernetes_cluster import CLUSTER
-from conformance.kubernetes_cluster import Cluster
-from conformance.kubernetes_cluster import eventually
-from conformance.kubernetes_cluster import pod
-from conformance.kubernetes_cluster import refused
+from support.kubernetes_cluster import CLUSTER
+from support.kubernetes_cluster import Cluster
+from support.kubernetes_cluster import eventually
+from support.kubernetes_cluster import pod
+from support.kubernetes_cluster import refused
+from support.third_party_webhook import ThirdPartyWebhook
 
 pytestmark = pytest.mark.client("kubernetes client")
 
@@ -72,7 +72,7 @@ def test_a_container_of_somebody_else_s_webhook_gets_the_identity_too(real: Clus
     real.account.associate(real.role, "app", clusterName=CLUSTER, namespace=namespace)
     real.service_account("app", namespace)
     patch = [{"op": "add", "path": "/spec/containers/-", "value": sidecar}]
-    with ForeignWebhook(patch) as webhook:
+    with ThirdPartyWebhook(patch) as webhook:
         webhook.register(real, "z-sidecars", namespace)
         body = pod("app", "true", serviceAccountName="app")
 
@@ -86,7 +86,7 @@ def test_a_container_of_somebody_else_s_webhook_gets_the_identity_too(real: Clus
 
 
 def test_a_webhook_that_refuses_is_heard(real: Cluster, namespace: str) -> None:
-    with ForeignWebhook([], refusal="no pods on Mondays") as webhook:
+    with ThirdPartyWebhook([], refusal="no pods on Mondays") as webhook:
         webhook.register(real, "a-calendar", namespace)
 
         def is_refused() -> bool:

@@ -12,10 +12,10 @@ import typing as t
 
 import kubernetes
 import pytest
-from conformance.conftest import QUICK
-from conformance.conftest import Account
-from conformance.kubernetes_cluster import eventually
-from sandbox_process import SandboxProcess
+from support.boto3_account import QUICK
+from support.boto3_account import Account
+from support.kubernetes_cluster import eventually
+from support.sandbox_process import SandboxProcess
 
 pytestmark = [pytest.mark.client("kubernetes client"), pytest.mark.usefixtures("only_on_envtest")]
 

@@ -21,19 +21,19 @@ import typing as t
 import kubernetes
 import pytest
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_operator_rbac import pod_identity_operator_rbac
-from conformance.conftest import allow
-from conformance.conftest import wait_for
-from conformance.conftest import wait_until_gone
-from conformance.kubernetes_cluster import CLUSTER
-from conformance.kubernetes_cluster import PATIENCE
-from conformance.kubernetes_cluster import REGION
-from conformance.kubernetes_cluster import Cluster
-from conformance.kubernetes_cluster import eventually
-from docs.conftest import GUIDES
-from docs.conftest import blocks
 from kubernetes.client.exceptions import ApiException
-from playbooks.conftest import Playbooks
-from playbooks.conftest import Run
+from support.boto3_account import allow
+from support.boto3_account import wait_for
+from support.boto3_account import wait_until_gone
+from support.kubernetes_cluster import CLUSTER
+from support.kubernetes_cluster import PATIENCE
+from support.kubernetes_cluster import REGION
+from support.kubernetes_cluster import Cluster
+from support.kubernetes_cluster import eventually
+from support.pages import GUIDES
+from support.pages import blocks
+from support.playbooks import Playbooks
+from support.playbooks import Run
 
 Object = dict[str, t.Any]
 EVERY = os.environ.get("EVERY_PERMISSION") == "1"

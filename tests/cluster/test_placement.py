@@ -9,12 +9,12 @@ import typing as t
 
 import kubernetes
 import pytest
-from cluster.foreign_webhook import ForeignWebhook
-from conformance.kubernetes_cluster import CLUSTER
-from conformance.kubernetes_cluster import Cluster
-from conformance.kubernetes_cluster import eventually
-from conformance.kubernetes_cluster import pod
-from conformance.kubernetes_cluster import refused
+from support.kubernetes_cluster import CLUSTER
+from support.kubernetes_cluster import Cluster
+from support.kubernetes_cluster import eventually
+from support.kubernetes_cluster import pod
+from support.kubernetes_cluster import refused
+from support.third_party_webhook import ThirdPartyWebhook
 
 pytestmark = pytest.mark.client("kubernetes client")
 
@@ -92,7 +92,7 @@ def test_a_node_group_with_a_taint_takes_only_who_tolerates_it(real: Cluster, na
     eventually(lambda: not real.core.list_node(label_selector="pool=batch").items)
 
 
-class SlowToHearOfEnds(ForeignWebhook):
+class SlowToHearOfEnds(ThirdPartyWebhook):
     """Lets news of ended containers take so long that the next pod of the name runs when they arrive."""
 
     def answer(self, review: dict[str, t.Any]) -> bytes:

@@ -9,13 +9,13 @@ import typing as t
 
 import kubernetes
 import pytest
-from cluster.foreign_webhook import ForeignWebhook
-from conformance.kubernetes_cluster import CLUSTER
-from conformance.kubernetes_cluster import Cluster
-from conformance.kubernetes_cluster import eventually
-from modules.conftest import Result
-from modules.conftest import RunModule
-from modules.conftest import run_module
+from support.kubernetes_cluster import CLUSTER
+from support.kubernetes_cluster import Cluster
+from support.kubernetes_cluster import eventually
+from support.module_runs import Result
+from support.module_runs import RunModule
+from support.module_runs import run_module
+from support.third_party_webhook import ThirdPartyWebhook
 
 __all__ = ["run_module"]
 
@@ -54,7 +54,7 @@ def test_a_restricted_namespace_admits_the_probe(real: Cluster, namespace: str, 
 def test_what_somebody_else_adds_may_be_too_much_for_pod_security(real: Cluster, namespace: str, probe: Probe) -> None:
     real.core.patch_namespace(namespace, {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})
     sidecar = {"name": "sidecar", "image": "busybox", "securityContext": {"privileged": True}}
-    with ForeignWebhook([{"op": "add", "path": "/spec/containers/-", "value": sidecar}]) as webhook:
+    with ThirdPartyWebhook([{"op": "add", "path": "/spec/containers/-", "value": sidecar}]) as webhook:
         webhook.register(real, "z-privileged", namespace)
         # A new webhook is heard of after a moment.
         eventually(lambda: cause(probe()) == "pod_security")
@@ -77,7 +77,7 @@ def test_a_limit_range_that_wants_bigger_pods_is_the_cause(real: Cluster, namesp
 
 
 def test_a_webhook_that_refuses_is_named(real: Cluster, namespace: str, probe: Probe) -> None:
-    with ForeignWebhook([], refusal="no pods on Mondays") as webhook:
+    with ThirdPartyWebhook([], refusal="no pods on Mondays") as webhook:
         webhook.register(real, "a-calendar", namespace)
         eventually(lambda: cause(probe()) == "webhook_refused")
         assert "a-calendar.example.com refuses" in probe()["msg"]

@@ -9,8 +9,8 @@ import pathlib
 import subprocess
 
 import pytest
-from sandbox_process import PYTHON
-from sandbox_process import ROOT
+from support.environment import ROOT
+from support.sandbox_process import PYTHON
 
 PROGRAMS = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"]
 COMPILES = 'for last; do [ "$previous" = -o ] && echo program > "$last"; previous=$last; done'

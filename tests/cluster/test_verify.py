@@ -11,11 +11,11 @@ import typing as t
 
 import kubernetes
 import pytest
-from conformance.kubernetes_cluster import CLUSTER
-from conformance.kubernetes_cluster import REGION
-from conformance.kubernetes_cluster import Cluster
-from conformance.kubernetes_cluster import eventually
-from playbooks.conftest import Playbooks
+from support.kubernetes_cluster import CLUSTER
+from support.kubernetes_cluster import REGION
+from support.kubernetes_cluster import Cluster
+from support.kubernetes_cluster import eventually
+from support.playbooks import Playbooks
 
 Proof = dict[str, t.Any]
 Verify = collections.abc.Callable[..., list[Proof]]

@@ -11,11 +11,11 @@ import subprocess
 import typing as t
 
 import pytest
-from conformance.conftest import Account
-from conformance.conftest import allow
-from environment import ROOT
-from environment import clean_environment
-from iam_roles import trust_policy
+from support.boto3_account import Account
+from support.boto3_account import allow
+from support.environment import ROOT
+from support.environment import clean_environment
+from support.iam_roles import trust_policy
 
 pytestmark = pytest.mark.client("amazon.aws")
 

@@ -9,8 +9,8 @@ import typing as t
 
 import pytest
 import yaml
-from conformance.conftest import Account
-from conformance.conftest import refused
+from support.boto3_account import Account
+from support.boto3_account import refused
 
 pytestmark = pytest.mark.client("boto3")
 

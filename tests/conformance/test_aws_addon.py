@@ -10,11 +10,11 @@ import typing as t
 
 import botocore.exceptions
 import pytest
-from conformance.conftest import Account
-from conformance.conftest import allow
-from conformance.conftest import refused
-from conformance.conftest import wait_for
-from conformance.conftest import wait_until_gone
+from support.boto3_account import Account
+from support.boto3_account import allow
+from support.boto3_account import refused
+from support.boto3_account import wait_for
+from support.boto3_account import wait_until_gone
 
 pytestmark = pytest.mark.client("boto3")
 

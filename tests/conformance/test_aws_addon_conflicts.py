@@ -8,10 +8,10 @@ import typing as t
 
 import kubernetes
 import pytest
-from conformance.conftest import QUICK
-from conformance.conftest import Account
-from conformance.conftest import wait_for
-from sandbox_process import SandboxProcess
+from support.boto3_account import QUICK
+from support.boto3_account import Account
+from support.boto3_account import wait_for
+from support.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.client("boto3")
 

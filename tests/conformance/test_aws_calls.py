@@ -11,12 +11,12 @@ import time
 
 import botocore.exceptions
 import pytest
-from conformance.conftest import Account
-from conformance.conftest import allow
-from conformance.conftest import refused
-from conformance.raw_http import send
-from sandbox_process import PYTHON
-from sandbox_process import ROOT
+from support.boto3_account import Account
+from support.boto3_account import allow
+from support.boto3_account import refused
+from support.environment import ROOT
+from support.raw_http import send
+from support.sandbox_process import PYTHON
 
 pytestmark = pytest.mark.client("boto3")
 

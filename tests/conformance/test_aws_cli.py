@@ -16,13 +16,13 @@ import typing as t
 
 import boto3
 import pytest
-from conformance.conftest import QUICK
-from conformance.conftest import Account
-from conformance.conftest import wait_for
-from sandbox_process import CONTROL_PLANE
-from sandbox_process import PYTHON
-from sandbox_process import ROOT
-from sandbox_process import SandboxProcess
+from support.boto3_account import QUICK
+from support.boto3_account import Account
+from support.boto3_account import wait_for
+from support.environment import ROOT
+from support.sandbox_process import CONTROL_PLANE
+from support.sandbox_process import PYTHON
+from support.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.client("boto3")
 

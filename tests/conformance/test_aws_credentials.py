@@ -13,15 +13,17 @@ import botocore.exceptions
 import kubernetes
 import pytest
 import yaml
-from conformance.conftest import QUICK
-from conformance.conftest import Account
-from conformance.conftest import allow
-from conformance.conftest import refused
-from conformance.conftest import wait_for
-from conformance.conftest import wait_until_gone
-from conformance.kubernetes_cluster import eventually
-from iam_roles import NODE_POLICIES
-from sandbox_process import SandboxProcess
+from support.boto3_account import QUICK
+from support.boto3_account import Account
+from support.boto3_account import allow
+from support.boto3_account import refused
+from support.boto3_account import wait_for
+from support.boto3_account import wait_until_gone
+from support.eks_tokens import eks_token
+from support.eks_tokens import settings
+from support.iam_roles import NODE_POLICIES
+from support.kubernetes_cluster import eventually
+from support.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.client("boto3")
 
@@ -111,11 +113,6 @@ class World:
         given = answer["credentials"]
         keys = settings(given["accessKeyId"], given["secretAccessKey"], given["sessionToken"])
         return self.account.sandbox.client(service, **keys)
-
-
-def settings(key: str, secret: str, token: str) -> dict[str, str]:
-    """Client settings of a session."""
-    return {"aws_access_key_id": key, "aws_secret_access_key": secret, "aws_session_token": token}
 
 
 @pytest.fixture(scope="module")
@@ -464,18 +461,6 @@ def test_the_chain_holds_from_inside_a_pod_while_the_add_on_is_there(world: Worl
     world.associate(world.pod_role("workload"))
     phase, log = run_pod(world)
     assert (phase, "CredentialRetrievalError" in log or "ConnectTimeout" in log) == ("Failed", True), log
-
-
-def eks_token(account: Account, cluster: str = "one", seconds: int = 60, keys: dict[str, str] | None = None) -> str:
-    """A token as ``aws eks get-token`` makes it."""
-    client = account.sandbox.client("sts", **(keys or {}))
-
-    def name_cluster(request: t.Any, **_more: t.Any) -> None:
-        request.headers["x-k8s-aws-id"] = cluster
-
-    client.meta.events.register("before-sign.sts.GetCallerIdentity", name_cluster)
-    url = client.generate_presigned_url("get_caller_identity", ExpiresIn=seconds, HttpMethod="GET")
-    return "k8s-aws-v1." + base64.urlsafe_b64encode(url.encode()).decode().rstrip("=")
 
 
 def status(account: Account, token: str, cluster: str = "one") -> int:

@@ -7,11 +7,11 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from conformance.conftest import Account
-from conformance.conftest import allow
-from conformance.conftest import refused
-from conformance.conftest import wait_for
-from iam_roles import NODE_POLICIES
+from support.boto3_account import Account
+from support.boto3_account import allow
+from support.boto3_account import refused
+from support.boto3_account import wait_for
+from support.iam_roles import NODE_POLICIES
 
 pytestmark = pytest.mark.client("boto3")
 

@@ -20,17 +20,18 @@ import botocore.model
 import botocore.serialize
 import botocore.session
 import pytest
-from conformance.conftest import QUICK
-from conformance.conftest import Account
-from conformance.raw_http import Headers
-from conformance.raw_http import ask
-from conformance.raw_http import connect
-from conformance.raw_http import port
-from conformance.raw_http import read_all
-from conformance.raw_http import sign
-from fuzzing import Damage
-from fuzzing import Footprint
-from sandbox_process import SandboxProcess
+from support.boto3_account import QUICK
+from support.boto3_account import Account
+from support.fuzzing import Damage
+from support.fuzzing import Footprint
+from support.raw_http import Headers
+from support.raw_http import ask
+from support.raw_http import connect
+from support.raw_http import port
+from support.raw_http import read_all
+from support.raw_http import sign
+from support.sandbox_process import STUB_CLUSTERS
+from support.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.client("http")
 
@@ -147,10 +148,8 @@ class Requests:
 @pytest.fixture(scope="module")
 def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Account]:
     """An account of a sandbox of its own, with one of everything in it."""
-    sandbox = SandboxProcess("--control-plane", "paper_control_plane:start_cluster")
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("PYTHONPATH", str(pathlib.Path(__file__).resolve().parents[1] / "modules"))
-        sandbox.start(tmp_path_factory.mktemp("fuzz"))
+    sandbox = SandboxProcess(*STUB_CLUSTERS)
+    sandbox.start(tmp_path_factory.mktemp("fuzz"))
     try:
         sandbox.knobs(**QUICK)
         account = Account(sandbox)

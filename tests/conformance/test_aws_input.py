@@ -10,14 +10,14 @@ import socket
 import typing as t
 
 import pytest
-from conformance.conftest import Account
-from conformance.raw_http import ask
-from conformance.raw_http import connect
-from conformance.raw_http import exchange
-from conformance.raw_http import port
-from conformance.raw_http import read_all
-from conformance.raw_http import send
-from conformance.raw_http import sign
+from support.boto3_account import Account
+from support.raw_http import ask
+from support.raw_http import connect
+from support.raw_http import exchange
+from support.raw_http import port
+from support.raw_http import read_all
+from support.raw_http import send
+from support.raw_http import sign
 
 pytestmark = pytest.mark.client("http")
 

@@ -15,18 +15,15 @@ import typing as t
 import botocore.config
 import botocore.exceptions
 import pytest
-from conformance.conftest import QUICK
-from conformance.conftest import Account
-from conformance.conftest import allow
-from conformance.conftest import refused
-from conformance.kubernetes_cluster import Cluster
-from conformance.kubernetes_cluster import cluster
-from conformance.kubernetes_cluster import eventually
-from conformance.kubernetes_cluster import pod
-from conformance.raw_http import port
-from sandbox_process import SandboxProcess
-
-__all__ = ["cluster"]
+from support.boto3_account import QUICK
+from support.boto3_account import Account
+from support.boto3_account import allow
+from support.boto3_account import refused
+from support.kubernetes_cluster import Cluster
+from support.kubernetes_cluster import eventually
+from support.kubernetes_cluster import pod
+from support.raw_http import port
+from support.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.client("boto3")
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from conformance.conftest import Account
-from conformance.conftest import refused
+from support.boto3_account import Account
+from support.boto3_account import refused
 
 pytestmark = pytest.mark.client("boto3")
 

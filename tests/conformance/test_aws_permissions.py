@@ -12,10 +12,10 @@ import json
 import typing as t
 
 import pytest
-from conformance.conftest import Account
-from conformance.conftest import allow
-from conformance.conftest import refused
-from iam_roles import trust_policy
+from support.boto3_account import Account
+from support.boto3_account import allow
+from support.boto3_account import refused
+from support.iam_roles import trust_policy
 
 pytestmark = pytest.mark.client("boto3")
 

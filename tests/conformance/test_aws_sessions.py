@@ -8,9 +8,9 @@ import json
 import typing as t
 
 import pytest
-from conformance.conftest import Account
-from conformance.conftest import allow
-from conformance.conftest import refused
+from support.boto3_account import Account
+from support.boto3_account import allow
+from support.boto3_account import refused
 
 pytestmark = pytest.mark.client("boto3")
 

@@ -9,9 +9,9 @@ import pathlib
 import subprocess
 
 import pytest
-from sandbox_process import PYTHON
-from sandbox_process import ROOT
-from sandbox_process import SandboxProcess
+from support.environment import ROOT
+from support.sandbox_process import PYTHON
+from support.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.client("boto3")
 

@@ -12,11 +12,11 @@ import typing as t
 
 import boto3
 import pytest
-from conformance.conftest import Account
-from conformance.conftest import refused
-from iam_roles import POD_ACTIONS
-from iam_roles import trust_policy
-from sandbox_process import SandboxProcess
+from support.boto3_account import Account
+from support.boto3_account import refused
+from support.iam_roles import POD_ACTIONS
+from support.iam_roles import trust_policy
+from support.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.client("boto3")
 

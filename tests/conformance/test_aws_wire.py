@@ -8,9 +8,9 @@ import time
 
 import botocore.exceptions
 import pytest
-from conformance.conftest import Account
-from conformance.conftest import wait_for
-from conformance.raw_http import send
+from support.boto3_account import Account
+from support.boto3_account import wait_for
+from support.raw_http import send
 
 pytestmark = pytest.mark.client("boto3")
 

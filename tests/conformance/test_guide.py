@@ -15,9 +15,9 @@ import subprocess
 import typing as t
 
 import pytest
-from conformance.conftest import QUICK
-from iam_roles import trust_policy
-from sandbox_process import SandboxProcess
+from support.boto3_account import QUICK
+from support.iam_roles import trust_policy
+from support.sandbox_process import SandboxProcess
 
 AWS, KUBECTL = shutil.which("aws"), shutil.which("kubectl")
 pytestmark = [

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import kubernetes
 import pytest
-from conformance.conftest import QUICK
-from conformance.conftest import Account
-from conformance.conftest import wait_until_gone
-from sandbox_process import SandboxProcess
+from support.boto3_account import QUICK
+from support.boto3_account import Account
+from support.boto3_account import wait_until_gone
+from support.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.client("kubernetes client")
 

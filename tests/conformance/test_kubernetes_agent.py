@@ -17,8 +17,8 @@ import typing as t
 
 import pytest
 import urllib3
-from sandbox_process import PYTHON
-from sandbox_process import ROOT
+from support.environment import ROOT
+from support.sandbox_process import PYTHON
 
 pytestmark = pytest.mark.client("http")
 

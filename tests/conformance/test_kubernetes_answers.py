@@ -9,20 +9,17 @@ causes, and of a dry run the whole object with its defaults.
 from __future__ import annotations
 
 import json
-import pathlib
 import re
 import typing as t
 
 import pytest
-from conformance.kubernetes_cluster import Cluster
-from conformance.kubernetes_cluster import cluster
-from conformance.kubernetes_cluster import eventually
-from conformance.kubernetes_cluster import send
+from support.environment import DATA
+from support.kubernetes_cluster import Cluster
+from support.kubernetes_cluster import eventually
+from support.kubernetes_cluster import send
 
-__all__ = ["cluster"]
 pytestmark = pytest.mark.client("http")
 
-DATA = pathlib.Path(__file__).resolve().parents[1] / "data"
 CASES = json.loads((DATA / "kubernetes-answers.json").read_text(encoding="utf-8"))
 NAMESPACE = "answers"
 #: What is different each time.

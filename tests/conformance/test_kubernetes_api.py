@@ -10,16 +10,14 @@ import typing as t
 
 import kubernetes
 import pytest
-from conformance.kubernetes_cluster import Cluster
-from conformance.kubernetes_cluster import cluster
-from conformance.kubernetes_cluster import eventually
-from conformance.kubernetes_cluster import pod
-from conformance.kubernetes_cluster import refused
-from conformance.kubernetes_cluster import send
 from kubernetes.client.exceptions import ApiException
-from sandbox_process import CONTROL_PLANE
+from support.kubernetes_cluster import Cluster
+from support.kubernetes_cluster import eventually
+from support.kubernetes_cluster import pod
+from support.kubernetes_cluster import refused
+from support.kubernetes_cluster import send
+from support.sandbox_process import CONTROL_PLANE
 
-__all__ = ["cluster"]
 pytestmark = pytest.mark.client("kubernetes client")
 
 

@@ -9,14 +9,14 @@ import typing as t
 
 import kubernetes
 import pytest
-from conformance.conftest import QUICK
-from conformance.conftest import Account
-from conformance.conftest import wait_for
-from conformance.conftest import wait_until_gone
-from conformance.kubernetes_cluster import eventually
-from conformance.kubernetes_cluster import pod
-from iam_roles import POD_ACTIONS
-from sandbox_process import SandboxProcess
+from support.boto3_account import QUICK
+from support.boto3_account import Account
+from support.boto3_account import wait_for
+from support.boto3_account import wait_until_gone
+from support.iam_roles import POD_ACTIONS
+from support.kubernetes_cluster import eventually
+from support.kubernetes_cluster import pod
+from support.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.client("boto3", "kubernetes")
 

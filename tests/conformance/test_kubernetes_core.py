@@ -8,12 +8,10 @@ import pathlib
 import subprocess
 
 import pytest
-from conformance.kubernetes_cluster import Cluster
-from conformance.kubernetes_cluster import cluster
-from environment import ROOT
-from environment import clean_environment
+from support.environment import ROOT
+from support.environment import clean_environment
+from support.kubernetes_cluster import Cluster
 
-__all__ = ["cluster"]
 pytestmark = pytest.mark.client("kubernetes.core")
 
 PLAY = pathlib.Path(__file__).with_name("kubernetes_core.yml")

@@ -14,13 +14,14 @@ import urllib.parse
 
 import kubernetes
 import pytest
-from conformance.conftest import QUICK
-from conformance.conftest import Account
-from conformance.kubernetes_cluster import eventually
-from fuzzing import Damage
-from fuzzing import Footprint
-from sandbox_process import CONTROL_PLANE
-from sandbox_process import SandboxProcess
+from support.boto3_account import QUICK
+from support.boto3_account import Account
+from support.environment import DATA
+from support.fuzzing import Damage
+from support.fuzzing import Footprint
+from support.kubernetes_cluster import eventually
+from support.sandbox_process import CONTROL_PLANE
+from support.sandbox_process import SandboxProcess
 
 pytestmark = [
     pytest.mark.client("http"),
@@ -28,7 +29,6 @@ pytestmark = [
 ]
 
 REQUESTS, SEED, WORKERS = 10_000, 20260, 4
-DATA = pathlib.Path(__file__).resolve().parents[1] / "data"
 JSON = "application/json"
 TYPES = (
     *(JSON, "application/merge-patch+json", "application/strategic-merge-patch+json", "application/json-patch+json"),

@@ -9,18 +9,14 @@ import pathlib
 import typing as t
 
 import pytest
-from conformance.kubernetes_cluster import Cluster
-from conformance.kubernetes_cluster import cluster
-from conformance.kubernetes_cluster import eventually
-from conformance.kubernetes_cluster import pod
-from conformance.test_kubernetes_pods import ended
-from conformance.test_kubernetes_pods import execute
-from conformance.test_kubernetes_pods import namespace
-from sandbox_process import POD_MODE
-from sandbox_process import PYTHON
-from sandbox_process import ROOT
-
-__all__ = ["cluster", "namespace"]
+from support.environment import ROOT
+from support.kubernetes_cluster import Cluster
+from support.kubernetes_cluster import eventually
+from support.kubernetes_cluster import pod
+from support.pods import ended
+from support.pods import execute
+from support.sandbox_process import POD_MODE
+from support.sandbox_process import PYTHON
 
 pytestmark = [
     pytest.mark.client("kubernetes client"),

@@ -5,20 +5,14 @@
 from __future__ import annotations
 
 import json
-import os
-import pathlib
-import shutil
-import subprocess
 import typing as t
 
 import pytest
-from conformance.kubernetes_cluster import Cluster
-from conformance.kubernetes_cluster import cluster
-from conformance.kubernetes_cluster import eventually
+from support.kubectl import KUBECTL
+from support.kubectl import Kubectl
+from support.kubernetes_cluster import Cluster
+from support.kubernetes_cluster import eventually
 
-__all__ = ["cluster"]
-
-KUBECTL = shutil.which("kubectl")
 pytestmark = [
     pytest.mark.client("kubectl"),
     pytest.mark.skipif(KUBECTL is None, reason="there is no kubectl on PATH"),
@@ -45,28 +39,6 @@ spec:
         image: python:3.12
         command: [sh, -c, "while true; do echo tick; sleep 0.2; done"]
 """
-
-
-class Kubectl:
-    """Runs kubectl in one namespace."""
-
-    def __init__(self, cluster: Cluster, namespace: str, home: pathlib.Path) -> None:
-        self.namespace = namespace
-        self._base = [str(KUBECTL), "--kubeconfig", str(cluster.kubeconfig), "-n", namespace]
-        self._env = {"PATH": os.environ["PATH"], "HOME": str(home)}
-
-    def run(self, *arguments: str, text: str | None = None, status: int = 0) -> str:
-        """What it prints; its exit status must be the expected one."""
-        command = [*self._base, *arguments]
-        ended = subprocess.run(
-            command, input=text, env=self._env, capture_output=True, text=True, check=False, timeout=60
-        )
-        assert ended.returncode == status, ended.stdout + ended.stderr
-        return ended.stdout + (ended.stderr if status else "")
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Let it run."""
-        return subprocess.Popen([*self._base, *arguments], env=self._env, stdout=subprocess.PIPE, text=True)
 
 
 @pytest.fixture(scope="module")

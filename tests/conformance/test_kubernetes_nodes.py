@@ -7,13 +7,11 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from conformance.conftest import wait_for
-from conformance.kubernetes_cluster import CLUSTER
-from conformance.kubernetes_cluster import Cluster
-from conformance.kubernetes_cluster import cluster
-from conformance.kubernetes_cluster import eventually
+from support.boto3_account import wait_for
+from support.kubernetes_cluster import CLUSTER
+from support.kubernetes_cluster import Cluster
+from support.kubernetes_cluster import eventually
 
-__all__ = ["cluster"]
 pytestmark = pytest.mark.client("kubernetes client")
 
 NAMES = {"clusterName": CLUSTER, "nodegroupName": "changing"}

@@ -5,47 +5,23 @@
 from __future__ import annotations
 
 import json
-import re
-import subprocess
 import typing as t
 
 import kubernetes
 import pytest
-from conformance.conftest import wait_for
-from conformance.kubernetes_cluster import CLUSTER
-from conformance.kubernetes_cluster import Cluster
-from conformance.kubernetes_cluster import cluster
-from conformance.kubernetes_cluster import eventually
-from conformance.kubernetes_cluster import pod
-from conformance.kubernetes_cluster import refused
 from kubernetes.stream import stream
-from sandbox_process import PYTHON
-
-__all__ = ["cluster"]
+from support.boto3_account import wait_for
+from support.kubernetes_cluster import CLUSTER
+from support.kubernetes_cluster import Cluster
+from support.kubernetes_cluster import eventually
+from support.kubernetes_cluster import pod
+from support.kubernetes_cluster import refused
+from support.pods import ended
+from support.pods import execute
+from support.pods import running
+from support.sandbox_process import PYTHON
 
 pytestmark = pytest.mark.client("kubernetes client")
-
-
-@pytest.fixture
-def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> t.Iterator[str]:
-    """A namespace of the test's own."""
-    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:63].strip("-")
-    cluster.core.create_namespace({"metadata": {"name": name}})
-    eventually(lambda: cluster.core.list_namespaced_service_account(name).items)
-    yield name
-    cluster.core.delete_namespace(name)
-
-
-def ended(cluster: Cluster, namespace: str, body: dict[str, t.Any]) -> t.Any:
-    """The pod after it has run."""
-    cluster.core.create_namespaced_pod(namespace, body)
-    return cluster.phase(body["metadata"]["name"], "Succeeded", "Failed", namespace=namespace)
-
-
-def execute(cluster: Cluster, name: str, namespace: str, *command: str, **more: t.Any) -> t.Any:
-    """A command in a running pod; the client's own websocket."""
-    settings = {"stdin": False, "stdout": True, "stderr": True, "tty": False, "_preload_content": False, **more}
-    return stream(cluster.core.connect_get_namespaced_pod_exec, name, namespace, command=list(command), **settings)
 
 
 def test_a_pod_runs_and_tells_how_it_ended(cluster: Cluster, namespace: str) -> None:
@@ -350,12 +326,6 @@ def test_a_pod_that_is_deleted_ends_with_everything_it_started(cluster: Cluster,
         lambda: "ends" not in [entry.metadata.name for entry in cluster.core.list_namespaced_pod(namespace).items]
     )
     assert not running("4711.5")
-
-
-def running(text: str) -> list[str]:
-    """Processes of this machine whose command line holds the text."""
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    return [line for line in listed.splitlines() if text in line and "setsid" not in line and "ps -eo" not in line]
 
 
 def test_a_deadline_ends_a_pod(cluster: Cluster, namespace: str) -> None:

@@ -12,21 +12,18 @@ import typing as t
 
 import kubernetes
 import pytest
-from conformance.conftest import QUICK
-from conformance.conftest import Account
-from conformance.conftest import wait_for
-from conformance.kubernetes_cluster import CLUSTER
-from conformance.kubernetes_cluster import Cluster
-from conformance.kubernetes_cluster import eventually
-from conformance.kubernetes_cluster import pod
-from conformance.test_kubernetes_pods import ended
-from conformance.test_kubernetes_pods import execute
-from conformance.test_kubernetes_pods import namespace
-from conformance.test_kubernetes_pods import running
-from sandbox_process import POD_MODE
-from sandbox_process import SandboxProcess
-
-__all__ = ["namespace"]
+from support.boto3_account import QUICK
+from support.boto3_account import Account
+from support.boto3_account import wait_for
+from support.kubernetes_cluster import CLUSTER
+from support.kubernetes_cluster import Cluster
+from support.kubernetes_cluster import eventually
+from support.kubernetes_cluster import pod
+from support.pods import ended
+from support.pods import execute
+from support.pods import running
+from support.sandbox_process import POD_MODE
+from support.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.client("kubernetes client")
 

@@ -8,13 +8,11 @@ import json
 import typing as t
 
 import pytest
-from conformance.kubernetes_cluster import Cluster
-from conformance.kubernetes_cluster import cluster
-from conformance.kubernetes_cluster import pod
-from conformance.kubernetes_cluster import send
-from sandbox_process import CONTROL_PLANE
+from support.kubernetes_cluster import Cluster
+from support.kubernetes_cluster import pod
+from support.kubernetes_cluster import send
+from support.sandbox_process import CONTROL_PLANE
 
-__all__ = ["cluster"]
 pytestmark = [
     pytest.mark.client("http"),
     pytest.mark.skipif(CONTROL_PLANE != "embedded", reason="a real kube-apiserver does these things"),

@@ -6,21 +6,18 @@ from __future__ import annotations
 
 import copy
 import json
-import pathlib
 import typing as t
 
 import kubernetes
 import pytest
-from conformance.kubernetes_cluster import Cluster
-from conformance.kubernetes_cluster import cluster
-from conformance.kubernetes_cluster import eventually
-from conformance.kubernetes_cluster import pod
-from conformance.kubernetes_cluster import refused
+from support.environment import DATA
+from support.kubernetes_cluster import Cluster
+from support.kubernetes_cluster import eventually
+from support.kubernetes_cluster import pod
+from support.kubernetes_cluster import refused
 
-__all__ = ["cluster"]
 pytestmark = pytest.mark.client("kubernetes client")
 
-DATA = pathlib.Path(__file__).resolve().parents[1] / "data"
 CASES = json.loads((DATA / "webhook-cases.json").read_text(encoding="utf-8"))
 ROLE_ARN = "arn:aws:iam::111122223333:role/irsa"
 #: The admission of service accounts adds these to every pod, real cluster or not.

@@ -8,13 +8,11 @@ import typing as t
 
 import kubernetes
 import pytest
-from conformance.kubernetes_cluster import Cluster
-from conformance.kubernetes_cluster import cluster
-from conformance.kubernetes_cluster import eventually
-from conformance.kubernetes_cluster import pod
-from conformance.kubernetes_cluster import refused
+from support.kubernetes_cluster import Cluster
+from support.kubernetes_cluster import eventually
+from support.kubernetes_cluster import pod
+from support.kubernetes_cluster import refused
 
-__all__ = ["cluster"]
 pytestmark = pytest.mark.client("kubernetes client")
 
 BACKGROUND = {"propagation_policy": "Background"}

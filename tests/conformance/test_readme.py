@@ -11,9 +11,9 @@ import subprocess
 import sys
 
 import pytest
-from environment import ROOT
-from environment import clean_environment
-from sandbox_process import SandboxProcess
+from support.environment import ROOT
+from support.environment import clean_environment
+from support.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.client("boto3")
 

@@ -12,14 +12,14 @@ import typing as t
 import kubernetes
 import pytest
 import yaml
-from docs.test_guides import HOST_VARS
-from docs.test_guides import inventory_of
-from docs.test_guides import plays_of
-from playbooks.account import ROLE_PREFIX
-from playbooks.account import make_account
-from playbooks.account import writes
-from playbooks.conftest import Playbooks
-from sandbox_process import SandboxProcess
+from support.existing_cluster import ROLE_PREFIX
+from support.existing_cluster import make_account
+from support.existing_cluster import writes
+from support.guides import HOST_VARS
+from support.guides import inventory_of
+from support.guides import plays_of
+from support.playbooks import Playbooks
+from support.sandbox_process import SandboxProcess
 
 GUIDE = "from-irsa"
 ROLE = "irsa-orders"

@@ -13,51 +13,26 @@ import typing as t
 
 import pytest
 import yaml
-from docs.conftest import GUIDES
-from docs.conftest import ROLES
-from docs.conftest import Block
-from docs.conftest import blocks
-from environment import ROOT
-from iam_roles import NODE_POLICIES
-from iam_roles import make_role
-from playbooks.account import make_account
-from playbooks.conftest import Playbooks
-from sandbox_process import SandboxProcess
+from support.environment import ROOT
+from support.existing_cluster import make_account
+from support.guides import BLOCKS
+from support.guides import GROUP_VARS
+from support.guides import HOST_VARS
+from support.guides import KINDS
+from support.guides import inventory_of
+from support.guides import of_kind
+from support.guides import plays_of
+from support.iam_roles import NODE_POLICIES
+from support.iam_roles import make_role
+from support.pages import ROLES
+from support.pages import Block
+from support.pages import blocks
+from support.playbooks import Playbooks
+from support.sandbox_process import SandboxProcess
 
-BLOCKS = blocks(*GUIDES)
-HOST_VARS = {block.page.stem: block.document for block in BLOCKS if block.kind == "host_vars"}
 #: Pages whose declaration is for a cluster that exists.
 EXISTING = [name for name, declared in HOST_VARS.items() if declared.get("cluster_manage") is False]
 OTHER_ACCOUNT = "444455556666"
-#: What a page may leave to others.
-GROUP_VARS = {
-    "ansible_connection": "local",
-    "ansible_python_interpreter": "{{ ansible_playbook_python }}",
-    "eks_region": "eu-west-1",
-    "cluster_zones": ["eu-west-1a", "eu-west-1b"],
-    "service_account_create_namespaces": True,
-}
-#: How a block may be tested; text is not code, and `make docs` reads tables of contents.
-KINDS = {
-    *(("yaml", "host_vars"), ("yaml", "hosts"), ("yaml", "playbook")),
-    *(("shell", ""), ("json", ""), ("text", ""), ("", "{toctree}")),
-}
-
-
-def of_kind(kind: str) -> list[Block]:
-    return [block for block in BLOCKS if block.kind == kind]
-
-
-def plays_of(page: str) -> list[dict[str, t.Any]]:
-    """The plays of a page's playbooks."""
-    return [play for block in of_kind("playbook") if block.page.stem == page for play in block.document]
-
-
-def inventory_of(path: pathlib.Path, hosts: t.Iterable[str]) -> str:
-    """An inventory whose hosts have the variables of the pages after which they are named."""
-    declared = {host: HOST_VARS[host] for host in hosts}
-    path.write_text(yaml.safe_dump({"eks_clusters": {"vars": GROUP_VARS, "hosts": declared}}), encoding="utf-8")
-    return str(path)
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.name)

@@ -12,10 +12,10 @@ import typing as t
 import urllib.parse
 
 import pytest
-from docs.conftest import FENCE
-from docs.conftest import PAGES
-from environment import ROOT
-from environment import clean_environment
+from support.environment import ROOT
+from support.environment import clean_environment
+from support.pages import FENCE
+from support.pages import PAGES
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 OURS = "https://github.com/podidentity/eks/blob/main/"

@@ -14,15 +14,15 @@ import pytest
 from ansible_collections.podidentity.eks.plugins.module_utils._eks import common
 from ansible_collections.podidentity.eks.plugins.module_utils._eks import limiter
 from ansible_collections.podidentity.eks.plugins.module_utils._eks import traffic
-from meddler import Meddler
-from modules.associations import OURS
-from modules.associations import ROLE
-from modules.associations import Run
-from modules.associations import others_create
-from modules.associations import stored
-from modules.associations import stored_names
-from modules.conftest import Account
-from modules.conftest import Result
+from support.associations import OURS
+from support.associations import ROLE
+from support.associations import Run
+from support.associations import others_create
+from support.associations import stored
+from support.associations import stored_names
+from support.aws_proxy import AwsProxy
+from support.module_runs import Account
+from support.module_runs import Result
 
 MODULE = "eks_pod_identity_associations"
 #: Operation -> method and path of its call.
@@ -93,31 +93,33 @@ def test_a_busy_service_is_asked_again(run: Run, example: Account, operation: st
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_connection_that_breaks_is_made_again(run: Run, example: Account, meddler: Meddler, operation: str) -> None:
-    meddler.cut(*OPERATIONS[operation])
-    result = reconcile(run, endpoint_url=meddler.endpoint)
+def test_a_connection_that_breaks_is_made_again(
+    run: Run, example: Account, aws_proxy: AwsProxy, operation: str
+) -> None:
+    aws_proxy.cut(*OPERATIONS[operation])
+    result = reconcile(run, endpoint_url=aws_proxy.endpoint)
     assert ended_well(result)
     assert as_declared(example)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_an_answer_that_is_lost_leaves_nothing_done_twice(
-    run: Run, example: Account, meddler: Meddler, operation: str
+    run: Run, example: Account, aws_proxy: AwsProxy, operation: str
 ) -> None:
-    meddler.lose_answer(*OPERATIONS[operation])
-    result = reconcile(run, endpoint_url=meddler.endpoint)
+    aws_proxy.lose_answer(*OPERATIONS[operation])
+    result = reconcile(run, endpoint_url=aws_proxy.endpoint)
     assert ended_well(result)
     assert as_declared(example)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_an_answer_that_does_not_come_in_time_is_not_waited_for(
-    run: Run, example: Account, meddler: Meddler, monkeypatch: pytest.MonkeyPatch, operation: str
+    run: Run, example: Account, aws_proxy: AwsProxy, monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
     monkeypatch.setattr(common, "READ_TIMEOUT", 0.5)
     # AWS gets the call after all, when it has been sent again already.
-    meddler.stall(*OPERATIONS[operation], seconds=0.8)
-    result = reconcile(run, endpoint_url=meddler.endpoint)
+    aws_proxy.stall(*OPERATIONS[operation], seconds=0.8)
+    result = reconcile(run, endpoint_url=aws_proxy.endpoint)
     assert not result["failed"]
     assert as_declared(example)
 
@@ -166,25 +168,25 @@ def delete(account: Account, name: str) -> None:
 
 
 @pytest.mark.parametrize("operation", ["DescribePodIdentityAssociation", "UpdatePodIdentityAssociation"])
-def test_what_vanishes_meanwhile_is_made_anew(run: Run, example: Account, meddler: Meddler, operation: str) -> None:
-    meddler.before(*OPERATIONS[operation], functools.partial(delete, example, "team-a/old"))
-    result = reconcile(run, endpoint_url=meddler.endpoint)
+def test_what_vanishes_meanwhile_is_made_anew(run: Run, example: Account, aws_proxy: AwsProxy, operation: str) -> None:
+    aws_proxy.before(*OPERATIONS[operation], functools.partial(delete, example, "team-a/old"))
+    result = reconcile(run, endpoint_url=aws_proxy.endpoint)
     assert not result["failed"]
     assert "old" in [one["service_account"] for one in result["created"]]
     assert as_declared(example)
 
 
-def test_what_vanishes_before_it_is_deleted_is_no_error(run: Run, example: Account, meddler: Meddler) -> None:
-    meddler.before(*OPERATIONS["DeletePodIdentityAssociation"], functools.partial(delete, example, "team-a/gone"))
-    assert not reconcile(run, endpoint_url=meddler.endpoint)["failed"]
+def test_what_vanishes_before_it_is_deleted_is_no_error(run: Run, example: Account, aws_proxy: AwsProxy) -> None:
+    aws_proxy.before(*OPERATIONS["DeletePodIdentityAssociation"], functools.partial(delete, example, "team-a/gone"))
+    assert not reconcile(run, endpoint_url=aws_proxy.endpoint)["failed"]
     assert as_declared(example)
 
 
 def test_what_vanishes_between_its_update_and_its_tags_is_made_anew(
-    run: Run, example: Account, meddler: Meddler
+    run: Run, example: Account, aws_proxy: AwsProxy
 ) -> None:
-    meddler.before(*OPERATIONS["TagResource"], functools.partial(delete, example, "team-a/old"))
-    result = reconcile(run, endpoint_url=meddler.endpoint)
+    aws_proxy.before(*OPERATIONS["TagResource"], functools.partial(delete, example, "team-a/old"))
+    result = reconcile(run, endpoint_url=aws_proxy.endpoint)
     assert not result["failed"]
     assert as_declared(example)
 
@@ -198,13 +200,13 @@ def test_what_vanishes_between_its_update_and_its_tags_is_made_anew(
     ],
 )
 def test_what_others_make_meanwhile_is_compared_by_the_id_in_the_conflict(
-    run: Run, example: Account, meddler: Meddler, fields: dict[str, t.Any], outcome: str
+    run: Run, example: Account, aws_proxy: AwsProxy, fields: dict[str, t.Any], outcome: str
 ) -> None:
-    meddler.before(
+    aws_proxy.before(
         *OPERATIONS["CreatePodIdentityAssociation"], functools.partial(others_create, example, "team-a/new", **fields)
     )
     [declared] = DECLARED[:1]
-    result = run(MODULE, cluster_name="example", associations=[declared], endpoint_url=meddler.endpoint)
+    result = run(MODULE, cluster_name="example", associations=[declared], endpoint_url=aws_proxy.endpoint)
     assert [one["service_account"] for one in result[outcome]] == ["new"]
     assert result["api_calls"]["ListPodIdentityAssociations"] == 1
 

@@ -13,14 +13,14 @@ import time
 import typing as t
 
 import pytest
-from environment import ROOT
-from modules.associations import OURS
-from modules.associations import ROLE
-from modules.associations import Run
-from modules.associations import others_create
-from modules.associations import stored
-from modules.associations import stored_names
-from modules.conftest import Account
+from support.associations import OURS
+from support.associations import ROLE
+from support.associations import Run
+from support.associations import others_create
+from support.associations import stored
+from support.associations import stored_names
+from support.environment import ROOT
+from support.module_runs import Account
 
 MODULE = "eks_pod_identity_associations"
 MAIN = """

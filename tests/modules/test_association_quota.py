@@ -10,8 +10,8 @@ import typing as t
 import pytest
 from bench.bench import Endpoint
 from bench.bench import associations
-from modules.conftest import RunModule
-from modules.conftest import use_environment
+from support.module_runs import RunModule
+from support.module_runs import use_environment
 
 MODULE = "eks_pod_identity_associations"
 QUOTA = 5000

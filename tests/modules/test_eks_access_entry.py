@@ -8,13 +8,13 @@ import time
 import typing as t
 
 import pytest
-from iam_roles import make_role
-from meddler import Meddler
-from modules.associations import limited_caller
-from modules.conftest import ACCOUNT
-from modules.conftest import NODE_ROLE
-from modules.conftest import Account
-from modules.conftest import Result
+from support.associations import limited_caller
+from support.aws_proxy import AwsProxy
+from support.iam_roles import make_role
+from support.module_runs import ACCOUNT
+from support.module_runs import NODE_ROLE
+from support.module_runs import Account
+from support.module_runs import Result
 
 MODULE = "eks_access_entry"
 CLUSTER = "example"
@@ -454,13 +454,13 @@ def test_who_may_not_look_at_clusters_can_still_let_people_in(run: Run, people: 
 
 
 def test_a_principal_that_iam_has_not_spread_yet_is_waited_for(
-    run: Run, people: Account, clients: Clients, meddler: Meddler
+    run: Run, people: Account, clients: Clients, aws_proxy: AwsProxy
 ) -> None:
     people.sandbox.knobs(iam_propagation_seconds=600)
     make_role(clients["iam"], "young", "ec2.amazonaws.com")
-    meddler.after("POST", f"{ENTRIES}$", lambda: people.sandbox.knobs(iam_propagation_seconds=0))
+    aws_proxy.after("POST", f"{ENTRIES}$", lambda: people.sandbox.knobs(iam_propagation_seconds=0))
     young = f"arn:aws:iam::{ACCOUNT}:role/young"
-    result = run(MODULE, endpoint_url=meddler.endpoint, cluster_name=CLUSTER, principal_arn=young)
+    result = run(MODULE, endpoint_url=aws_proxy.endpoint, cluster_name=CLUSTER, principal_arn=young)
     assert result["changed"]
     assert result["calls"] == [*BEFORE_CREATION, CREATE, CREATE]
 
@@ -487,21 +487,23 @@ def test_what_a_stale_entry_had_is_told_when_it_cannot_be_made_anew(
 
 
 def test_an_entry_that_others_make_meanwhile_is_compared_and_updated(
-    run: Run, people: Account, meddler: Meddler
+    run: Run, people: Account, aws_proxy: AwsProxy
 ) -> None:
-    meddler.before("POST", f"{ENTRIES}$", lambda: others_create(people, {"AmazonEKSAdminPolicy": []}, tags={"a": "1"}))
+    aws_proxy.before(
+        "POST", f"{ENTRIES}$", lambda: others_create(people, {"AmazonEKSAdminPolicy": []}, tags={"a": "1"})
+    )
     wanted = {**KEY, "kubernetes_groups": ["viewers"], "policies": [{"policy": "AmazonEKSViewPolicy"}]}
-    result = run(MODULE, endpoint_url=meddler.endpoint, **wanted)
+    result = run(MODULE, endpoint_url=aws_proxy.endpoint, **wanted)
     assert result["actions"] == ["update_access_entry", "associate_access_policy", "disassociate_access_policy"]
     assert (stored(people)["kubernetesGroups"], stored(people)["tags"]) == (["viewers"], {"a": "1"})
     assert policies(people) == {"AmazonEKSViewPolicy": []}
 
 
-def test_an_entry_that_vanishes_meanwhile_is_made_again(run: Run, people: Account, meddler: Meddler) -> None:
+def test_an_entry_that_vanishes_meanwhile_is_made_again(run: Run, people: Account, aws_proxy: AwsProxy) -> None:
     others_create(people, kubernetesGroups=["viewers"])
-    meddler.before("POST", f"{POLICIES}$", lambda: people.eks.delete_access_entry(**NAMES))
+    aws_proxy.before("POST", f"{POLICIES}$", lambda: people.eks.delete_access_entry(**NAMES))
     wanted = {**KEY, "kubernetes_groups": ["editors"], "policies": [{"policy": "AmazonEKSViewPolicy"}]}
-    result = run(MODULE, endpoint_url=meddler.endpoint, **wanted)
+    result = run(MODULE, endpoint_url=aws_proxy.endpoint, **wanted)
     assert result["actions"] == ["update_access_entry", "create_access_entry", "associate_access_policy"]
     assert result["diff"]["before"]["kubernetes_groups"] == ["viewers"]
     assert stored(people)["kubernetesGroups"] == ["editors"]
@@ -509,24 +511,24 @@ def test_an_entry_that_vanishes_meanwhile_is_made_again(run: Run, people: Accoun
 
 
 def test_an_entry_that_vanishes_while_it_is_looked_at_is_made_again(
-    run: Run, people: Account, meddler: Meddler
+    run: Run, people: Account, aws_proxy: AwsProxy
 ) -> None:
     others_create(people, {"AmazonEKSViewPolicy": []})
-    meddler.before("GET", f"{POLICIES}", lambda: people.eks.delete_access_entry(**NAMES))
-    result = run(MODULE, endpoint_url=meddler.endpoint, **KEY, policies=[{"policy": "AmazonEKSViewPolicy"}])
+    aws_proxy.before("GET", f"{POLICIES}", lambda: people.eks.delete_access_entry(**NAMES))
+    result = run(MODULE, endpoint_url=aws_proxy.endpoint, **KEY, policies=[{"policy": "AmazonEKSViewPolicy"}])
     assert result["actions"] == ["create_access_entry", "associate_access_policy"]
 
 
-def test_an_entry_that_others_delete_first_is_absent(run: Run, people: Account, meddler: Meddler) -> None:
+def test_an_entry_that_others_delete_first_is_absent(run: Run, people: Account, aws_proxy: AwsProxy) -> None:
     others_create(people)
-    meddler.before("DELETE", ENTRIES, lambda: people.eks.delete_access_entry(**NAMES))
-    result = run(MODULE, endpoint_url=meddler.endpoint, **KEY, state="absent")
+    aws_proxy.before("DELETE", ENTRIES, lambda: people.eks.delete_access_entry(**NAMES))
+    result = run(MODULE, endpoint_url=aws_proxy.endpoint, **KEY, state="absent")
     assert (result["failed"], stored(people)) == (False, {})
 
 
-def test_a_creation_whose_answer_got_lost_is_not_made_twice(run: Run, people: Account, meddler: Meddler) -> None:
-    meddler.lose_answer("POST", f"{ENTRIES}$")
-    result = run(MODULE, endpoint_url=meddler.endpoint, **KEY, policies=[{"policy": "AmazonEKSViewPolicy"}])
+def test_a_creation_whose_answer_got_lost_is_not_made_twice(run: Run, people: Account, aws_proxy: AwsProxy) -> None:
+    aws_proxy.lose_answer("POST", f"{ENTRIES}$")
+    result = run(MODULE, endpoint_url=aws_proxy.endpoint, **KEY, policies=[{"policy": "AmazonEKSViewPolicy"}])
     assert not result["failed"]
     assert policies(people) == {"AmazonEKSViewPolicy": []}
 

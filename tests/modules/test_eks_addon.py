@@ -11,8 +11,8 @@ import typing as t
 
 import pytest
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.addon import ensuring
-from iam_roles import make_role
-from meddler import Meddler
+from support.aws_proxy import AwsProxy
+from support.iam_roles import make_role
 
 MODULE = "eks_addon"
 DESCRIBE, CLUSTER, VERSIONS = "eks:DescribeAddon", "eks:DescribeCluster", "eks:DescribeAddonVersions"
@@ -73,9 +73,9 @@ def everything_else_is_left_alone(example: Account) -> t.Iterator[None]:
 
 
 @pytest.fixture
-def meddler(example: Account) -> t.Iterator[Meddler]:
+def aws_proxy(example: Account) -> t.Iterator[AwsProxy]:
     """A proxy through which others act between the module's calls."""
-    with Meddler(example.sandbox.endpoint) as proxy:
+    with AwsProxy(example.sandbox.endpoint) as proxy:
         yield proxy
 
 
@@ -593,23 +593,25 @@ def test_an_association_of_somebody_else_is_named_and_left(run: Run, example: Ac
     assert associations(example) == {ACCOUNT: ROLE}
 
 
-def test_an_association_that_others_make_meanwhile_is_named_too(run: Run, example: Account, meddler: Meddler) -> None:
+def test_an_association_that_others_make_meanwhile_is_named_too(
+    run: Run, example: Account, aws_proxy: AwsProxy
+) -> None:
     names = {"clusterName": "example", "namespace": "kube-system", "serviceAccount": ACCOUNT}
     make = functools.partial(example.eks.create_pod_identity_association, **names, roleArn=ROLE)
-    meddler.after("GET", "/pod-identity-associations", make)
-    result = run(endpoint_url=meddler.endpoint, **DRIVER, pod_identity_associations=own())
+    aws_proxy.after("GET", "/pod-identity-associations", make)
+    result = run(endpoint_url=aws_proxy.endpoint, **DRIVER, pod_identity_associations=own())
     assert "already, which belongs to no add-on" in result["msg"]
     assert result["error"]["code"] == "ResourceInUseException"
 
 
 def test_a_role_that_eks_does_not_see_yet_is_waited_for(
-    run: Run, example: Account, clients: dict[str, t.Any], meddler: Meddler
+    run: Run, example: Account, clients: dict[str, t.Any], aws_proxy: AwsProxy
 ) -> None:
     example.sandbox.knobs(iam_propagation_seconds=3)
     # A moment before the add-on is created.
     make = functools.partial(make_role, clients["iam"], "other", "pods.eks.amazonaws.com")
-    meddler.after("GET", "/pod-identity-associations", make)
-    result = run(endpoint_url=meddler.endpoint, **DRIVER, pod_identity_associations=own(OTHER_ROLE))
+    aws_proxy.after("GET", "/pod-identity-associations", make)
+    result = run(endpoint_url=aws_proxy.endpoint, **DRIVER, pod_identity_associations=own(OTHER_ROLE))
     assert result["calls"].count(CREATE) > 1
     assert associations(example) == {ACCOUNT: OTHER_ROLE}
 
@@ -627,7 +629,7 @@ def test_a_role_that_never_comes_is_told_with_what_it_needs(
 # --- failure states ---------------------------------------------------------------------------------------------------
 
 
-def test_degraded_is_waited_for_until_it_is_active(run: Run, example: Account, meddler: Meddler) -> None:
+def test_degraded_is_waited_for_until_it_is_active(run: Run, example: Account, aws_proxy: AwsProxy) -> None:
     agent = {"eks-pod-identity-agent": "DEGRADED"}
     example.sandbox.knobs(addon_outcomes=agent)
     run(**AGENT, wait=False)
@@ -635,8 +637,8 @@ def test_degraded_is_waited_for_until_it_is_active(run: Run, example: Account, m
     names = {"clusterName": "example", "addonName": "eks-pod-identity-agent"}
     until_degraded(example)
     # Somebody cures it while the module waits, after its first look.
-    meddler.after("GET", "/addons/", functools.partial(example.eks.update_addon, **names, addonVersion=DEFAULT))
-    result = run(endpoint_url=meddler.endpoint, **AGENT)
+    aws_proxy.after("GET", "/addons/", functools.partial(example.eks.update_addon, **names, addonVersion=DEFAULT))
+    result = run(endpoint_url=aws_proxy.endpoint, **AGENT)
     assert (result["changed"], result["addon"]["status"]) == (False, "ACTIVE")
 
 

@@ -13,15 +13,15 @@ import botocore.loaders
 import pytest
 from ansible_collections.podidentity.eks.plugins.module_utils._eks import traffic
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.common import COLLECTION_VERSION
-from meddler import Meddler
-from modules.conftest import CLUSTER_ROLE
-from modules.conftest import NODE_ROLE
-from modules.conftest import Account
-from modules.conftest import Result
-from modules.conftest import RunModule
-from modules.conftest import use_environment
-from modules.scripted_eks import scripted_eks
-from sandbox_process import SandboxProcess
+from support.aws_proxy import AwsProxy
+from support.module_runs import CLUSTER_ROLE
+from support.module_runs import NODE_ROLE
+from support.module_runs import Account
+from support.module_runs import Result
+from support.module_runs import RunModule
+from support.module_runs import use_environment
+from support.sandbox_process import SandboxProcess
+from support.scripted_eks import scripted_eks
 
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/01234567-89ab-cdef-0123-456789abcdef"
 AUTO_MODE: dict[str, t.Any] = {"enabled": True, "node_pools": ["general-purpose", "system"], "node_role_arn": NODE_ROLE}
@@ -579,17 +579,17 @@ def test_an_update_that_begins_meanwhile_is_waited_for(cluster: t.Callable[..., 
 
 
 def test_a_long_update_that_others_begin_just_before_ours_is_waited_for(
-    run: t.Callable[..., Result], meddler: Meddler, example: Account, monkeypatch: pytest.MonkeyPatch
+    run: t.Callable[..., Result], aws_proxy: AwsProxy, example: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As if all attempts were over before the other update is.
     monkeypatch.setattr(traffic, "MOST_UPDATE_ATTEMPTS", 1)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", meddler.endpoint)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws_proxy.endpoint)
 
     def begin() -> None:
         example.sandbox.knobs(cluster_seconds=0.3)
         example.eks.update_cluster_version(name="example", version="1.34")
 
-    meddler.before("POST", "/encryption-config/associate", begin)
+    aws_proxy.before("POST", "/encryption-config/associate", begin)
     result = run("eks_cluster", name="example", encryption_key_arn=KEY)
     assert not result["failed"]
     assert result["cluster"]["version"] == "1.34"

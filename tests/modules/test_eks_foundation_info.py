@@ -8,10 +8,10 @@ import json
 import typing as t
 
 import pytest
-from modules.conftest import NODE_ROLE
-from modules.conftest import Account
-from modules.conftest import Result
-from modules.conftest import RunModule
+from support.module_runs import NODE_ROLE
+from support.module_runs import Account
+from support.module_runs import Result
+from support.module_runs import RunModule
 
 OWN = {"podidentity.eks/cluster": "example"}
 EC2_TAGS = [{"Key": key, "Value": value} for key, value in OWN.items()]

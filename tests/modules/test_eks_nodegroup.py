@@ -7,13 +7,13 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from iam_roles import make_role
-from modules.conftest import NODE_ROLE
-from modules.conftest import Account
-from modules.conftest import Result
-from modules.conftest import RunModule
-from modules.scripted_eks import scripted_eks
-from sandbox_process import SandboxProcess
+from support.iam_roles import make_role
+from support.module_runs import NODE_ROLE
+from support.module_runs import Account
+from support.module_runs import Result
+from support.module_runs import RunModule
+from support.sandbox_process import SandboxProcess
+from support.scripted_eks import scripted_eks
 
 BATCH = {"key": "dedicated", "value": "batch", "effect": "NO_SCHEDULE"}
 #: The images that there are for the cluster's Kubernetes version.

@@ -9,11 +9,11 @@ import typing as t
 
 import botocore.httpsession
 import pytest
-from iam_roles import make_role
-from modules.conftest import NODE_ROLE
-from modules.conftest import Account
-from modules.conftest import Result
-from modules.conftest import RunModule
+from support.iam_roles import make_role
+from support.module_runs import NODE_ROLE
+from support.module_runs import Account
+from support.module_runs import Result
+from support.module_runs import RunModule
 
 LARGE = {"instance_types": ["m5.xlarge"]}
 TAG = "podidentity.eks/nodegroup"

@@ -8,13 +8,13 @@ import json
 import typing as t
 
 import pytest
-from iam_roles import make_role
-from iam_roles import trust_policy
-from modules.conftest import ACCOUNT
-from modules.conftest import REGION
-from modules.conftest import Account
-from modules.conftest import Result
-from modules.conftest import RunModule
+from support.iam_roles import make_role
+from support.iam_roles import trust_policy
+from support.module_runs import ACCOUNT
+from support.module_runs import REGION
+from support.module_runs import Account
+from support.module_runs import Result
+from support.module_runs import RunModule
 
 MODULE = "eks_pod_identity_access_info"
 OTHER = "444455556666"

@@ -10,22 +10,22 @@ import pathlib
 import typing as t
 
 import pytest
-from iam_roles import make_role
-from iam_roles import trust_policy
-from meddler import Meddler
-from modules.associations import CLUSTER
-from modules.associations import CREATE
-from modules.associations import DELETE
-from modules.associations import DESCRIBE
-from modules.associations import LIST
-from modules.associations import ROLE
-from modules.associations import UPDATE
-from modules.associations import Run
-from modules.associations import limited_caller
-from modules.associations import older_botocore
-from modules.associations import others_create
-from modules.associations import stored
-from modules.conftest import Account
+from support.associations import CLUSTER
+from support.associations import CREATE
+from support.associations import DELETE
+from support.associations import DESCRIBE
+from support.associations import LIST
+from support.associations import ROLE
+from support.associations import UPDATE
+from support.associations import Run
+from support.associations import limited_caller
+from support.associations import older_botocore
+from support.associations import others_create
+from support.associations import stored
+from support.aws_proxy import AwsProxy
+from support.iam_roles import make_role
+from support.iam_roles import trust_policy
+from support.module_runs import Account
 
 MODULE = "eks_pod_identity_association"
 INFO = "eks_pod_identity_association_info"
@@ -206,10 +206,10 @@ def test_creation_tags_never_mark_what_others_made(run: Run, example: Account, p
     assert (stored(example, APP)["roleArn"], stored(example, APP)["tags"]) == (f"{ROLE}app-v2", {"team": "a"})
 
 
-def test_creation_tags_never_mark_what_others_create_meanwhile(run: Run, example: Account, meddler: Meddler) -> None:
-    meddler.before("POST", PATH, functools.partial(others_create, example, APP))
+def test_creation_tags_never_mark_what_others_create_meanwhile(run: Run, example: Account, aws_proxy: AwsProxy) -> None:
+    aws_proxy.before("POST", PATH, functools.partial(others_create, example, APP))
     marked = {**KEY, "role_arn": f"{ROLE}app-v2", "creation_tags": {"made": "here"}}
-    assert run(MODULE, endpoint_url=meddler.endpoint, **marked)["actions"] == ["update_pod_identity_association"]
+    assert run(MODULE, endpoint_url=aws_proxy.endpoint, **marked)["actions"] == ["update_pod_identity_association"]
     assert stored(example, APP)["tags"] == {}
 
 
@@ -369,14 +369,14 @@ def test_a_trust_policy_that_eks_refuses_names_role_and_cure(run: Run, example: 
 
 
 def test_a_trust_policy_that_is_put_right_meanwhile_is_seen(
-    run: Run, example: Account, clients: dict[str, t.Any], meddler: Meddler
+    run: Run, example: Account, clients: dict[str, t.Any], aws_proxy: AwsProxy
 ) -> None:
     def put_right() -> None:
         document = trust_policy("pods.eks.amazonaws.com")
         clients["iam"].update_assume_role_policy(RoleName="eks-trust", PolicyDocument=document)
 
-    meddler.after("POST", PATH, put_right)
-    result = run(MODULE, endpoint_url=meddler.endpoint, **KEY, role_arn=f"{ROLE}eks-trust")
+    aws_proxy.after("POST", PATH, put_right)
+    result = run(MODULE, endpoint_url=aws_proxy.endpoint, **KEY, role_arn=f"{ROLE}eks-trust")
     assert result["changed"]
     assert result["calls"] == [LIST, CLUSTER, CREATE, "iam:UpdateAssumeRolePolicy", CREATE]
     assert stored(example, APP)["roleArn"] == f"{ROLE}eks-trust"
@@ -413,9 +413,11 @@ def test_a_busy_service_is_asked_again(run: Run, example: Account, code: str) ->
 # --- others act meanwhile ---------------------------------------------------------------------------------------------
 
 
-def test_an_association_that_others_create_meanwhile_is_adopted(run: Run, example: Account, meddler: Meddler) -> None:
-    meddler.before("POST", PATH, functools.partial(others_create, example, APP))
-    result = run(MODULE, endpoint_url=meddler.endpoint, **KEY, role_arn=f"{ROLE}app")
+def test_an_association_that_others_create_meanwhile_is_adopted(
+    run: Run, example: Account, aws_proxy: AwsProxy
+) -> None:
+    aws_proxy.before("POST", PATH, functools.partial(others_create, example, APP))
+    result = run(MODULE, endpoint_url=aws_proxy.endpoint, **KEY, role_arn=f"{ROLE}app")
     assert result["changed"]
     theirs = stored(example, APP)
     assert result["association"]["association_id"] == theirs["associationId"]
@@ -423,38 +425,38 @@ def test_an_association_that_others_create_meanwhile_is_adopted(run: Run, exampl
 
 
 def test_an_association_that_others_create_differently_meanwhile_is_updated(
-    run: Run, example: Account, meddler: Meddler
+    run: Run, example: Account, aws_proxy: AwsProxy
 ) -> None:
-    meddler.before("POST", PATH, functools.partial(others_create, example, APP))
-    result = run(MODULE, endpoint_url=meddler.endpoint, **KEY, role_arn=f"{ROLE}app-v2")
+    aws_proxy.before("POST", PATH, functools.partial(others_create, example, APP))
+    result = run(MODULE, endpoint_url=aws_proxy.endpoint, **KEY, role_arn=f"{ROLE}app-v2")
     assert result["actions"] == ["update_pod_identity_association"]
     assert stored(example, APP)["roleArn"] == f"{ROLE}app-v2"
 
 
-def test_a_creation_whose_answer_is_lost_is_found_again(run: Run, example: Account, meddler: Meddler) -> None:
-    meddler.lose_answer("POST", PATH)
-    result = run(MODULE, endpoint_url=meddler.endpoint, **KEY, role_arn=f"{ROLE}app")
+def test_a_creation_whose_answer_is_lost_is_found_again(run: Run, example: Account, aws_proxy: AwsProxy) -> None:
+    aws_proxy.lose_answer("POST", PATH)
+    result = run(MODULE, endpoint_url=aws_proxy.endpoint, **KEY, role_arn=f"{ROLE}app")
     assert result["changed"]
     ours = stored(example, APP)
     assert result["association"]["association_id"] == ours["associationId"]
 
 
 def test_an_association_that_vanishes_before_it_is_described_is_created(
-    run: Run, example: Account, meddler: Meddler
+    run: Run, example: Account, aws_proxy: AwsProxy
 ) -> None:
     others_create(example, APP)
-    meddler.before("GET", f"{PATH}/a-", functools.partial(others_delete, example))
-    result = run(MODULE, endpoint_url=meddler.endpoint, **KEY, role_arn=f"{ROLE}app")
+    aws_proxy.before("GET", f"{PATH}/a-", functools.partial(others_delete, example))
+    result = run(MODULE, endpoint_url=aws_proxy.endpoint, **KEY, role_arn=f"{ROLE}app")
     assert result["actions"] == ["create_pod_identity_association"]
     assert stored(example, APP) != {}
 
 
 def test_an_association_that_vanishes_before_its_update_is_created_anew(
-    run: Run, example: Account, meddler: Meddler
+    run: Run, example: Account, aws_proxy: AwsProxy
 ) -> None:
     gone = others_create(example, APP)
-    meddler.before("POST", f"{PATH}/a-", functools.partial(others_delete, example))
-    result = run(MODULE, endpoint_url=meddler.endpoint, **KEY, role_arn=f"{ROLE}app-v2")
+    aws_proxy.before("POST", f"{PATH}/a-", functools.partial(others_delete, example))
+    result = run(MODULE, endpoint_url=aws_proxy.endpoint, **KEY, role_arn=f"{ROLE}app-v2")
     assert result["actions"] == ["create_pod_identity_association"]
     after = stored(example, APP)
     assert after["associationId"] != gone["associationId"]
@@ -462,11 +464,11 @@ def test_an_association_that_vanishes_before_its_update_is_created_anew(
 
 
 def test_an_association_that_vanishes_before_its_deletion_is_no_error(
-    run: Run, example: Account, meddler: Meddler
+    run: Run, example: Account, aws_proxy: AwsProxy
 ) -> None:
     others_create(example, APP)
-    meddler.before("DELETE", PATH, functools.partial(others_delete, example))
-    result = run(MODULE, endpoint_url=meddler.endpoint, **KEY, state="absent")
+    aws_proxy.before("DELETE", PATH, functools.partial(others_delete, example))
+    result = run(MODULE, endpoint_url=aws_proxy.endpoint, **KEY, state="absent")
     assert not result.get("failed")
     assert stored(example, APP) == {}
 
@@ -578,10 +580,10 @@ def test_info_is_an_empty_list_where_there_is_nothing(run: Run) -> None:
     assert run(INFO, cluster_name="example", association_ids=[])["associations"] == []
 
 
-def test_info_leaves_out_what_vanishes_meanwhile(run: Run, example: Account, meddler: Meddler) -> None:
+def test_info_leaves_out_what_vanishes_meanwhile(run: Run, example: Account, aws_proxy: AwsProxy) -> None:
     others_create(example, APP)
-    meddler.before("GET", f"{PATH}/a-", functools.partial(others_delete, example))
-    assert run(INFO, endpoint_url=meddler.endpoint, **KEY)["associations"] == []
+    aws_proxy.before("GET", f"{PATH}/a-", functools.partial(others_delete, example))
+    assert run(INFO, endpoint_url=aws_proxy.endpoint, **KEY)["associations"] == []
 
 
 def test_info_refuses_a_name_that_would_make_another_call(run: Run) -> None:

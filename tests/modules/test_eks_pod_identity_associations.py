@@ -10,26 +10,26 @@ import pathlib
 import typing as t
 
 import pytest
-from modules.associations import CLUSTER
-from modules.associations import CREATE
-from modules.associations import DELETE
-from modules.associations import DESCRIBE
-from modules.associations import GET_RESOURCES
-from modules.associations import LIST
-from modules.associations import OURS
-from modules.associations import ROLE
-from modules.associations import TAG
-from modules.associations import UNTAG
-from modules.associations import UPDATE
-from modules.associations import Run
-from modules.associations import create_role
-from modules.associations import limited_caller
-from modules.associations import older_botocore
-from modules.associations import others_create
-from modules.associations import stored
-from modules.associations import stored_names
-from modules.conftest import Account
-from modules.conftest import Result
+from support.associations import CLUSTER
+from support.associations import CREATE
+from support.associations import DELETE
+from support.associations import DESCRIBE
+from support.associations import GET_RESOURCES
+from support.associations import LIST
+from support.associations import OURS
+from support.associations import ROLE
+from support.associations import TAG
+from support.associations import UNTAG
+from support.associations import UPDATE
+from support.associations import Run
+from support.associations import create_role
+from support.associations import limited_caller
+from support.associations import older_botocore
+from support.associations import others_create
+from support.associations import stored
+from support.associations import stored_names
+from support.module_runs import Account
+from support.module_runs import Result
 
 MODULE = "eks_pod_identity_associations"
 POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]}

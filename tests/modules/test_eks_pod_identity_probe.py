@@ -17,13 +17,13 @@ import certifi
 import kubernetes
 import pytest
 import yaml
-from kubernetes_proxy import KubernetesProxy
-from modules.conftest import CLUSTER_ROLE
-from modules.conftest import Result
-from modules.conftest import RunModule
-from modules.conftest import create_network
-from modules.conftest import create_roles
-from sandbox_process import SandboxProcess
+from support.kubernetes_proxy import KubernetesProxy
+from support.module_runs import CLUSTER_ROLE
+from support.module_runs import Result
+from support.module_runs import RunModule
+from support.module_runs import create_network
+from support.module_runs import create_roles
+from support.sandbox_process import SandboxProcess
 
 ROLE = "arn:aws:iam::111122223333:role/app"
 NAME = "eks_pod_identity_probe"

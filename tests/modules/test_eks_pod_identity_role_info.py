@@ -8,9 +8,9 @@ import json
 import typing as t
 
 import pytest
-from iam_roles import make_role
-from modules.conftest import Account
-from modules.conftest import RunModule
+from support.iam_roles import make_role
+from support.module_runs import Account
+from support.module_runs import RunModule
 
 PREFIX = "arn:aws:iam::111122223333:role/"
 OTHER = "444455556666"

@@ -15,11 +15,11 @@ from ansible_collections.podidentity.eks.plugins.module_utils._eks import limite
 from ansible_collections.podidentity.eks.plugins.module_utils._eks import traffic
 from ansible_collections.podidentity.eks.plugins.module_utils._eks import waiters
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.role import applying
-from iam_roles import make_role
-from modules.associations import limited_caller
-from modules.conftest import Result
-from modules.conftest import RunModule
-from sandbox_process import SandboxProcess
+from support.associations import limited_caller
+from support.iam_roles import make_role
+from support.module_runs import Result
+from support.module_runs import RunModule
+from support.sandbox_process import SandboxProcess
 
 MODULE = "eks_pod_identity_roles"
 CLUSTER = "arn:aws:eks:eu-west-1:111122223333:cluster/shop"

@@ -8,7 +8,6 @@ import base64
 import collections.abc
 import json
 import os
-import pathlib
 import ssl
 import subprocess
 import sys
@@ -18,12 +17,13 @@ import urllib.parse
 import urllib.request
 
 import pytest
-from modules.conftest import CLUSTER_ROLE
-from modules.conftest import Account
-from modules.conftest import create_network
-from modules.conftest import create_roles
-from modules.conftest import use_environment
-from sandbox_process import SandboxProcess
+from support.environment import ROOT
+from support.module_runs import CLUSTER_ROLE
+from support.module_runs import Account
+from support.module_runs import create_network
+from support.module_runs import create_roles
+from support.module_runs import use_environment
+from support.sandbox_process import SandboxProcess
 
 KEYS = {"access_key": "AKIAEXAMPLE", "secret_key": "secret"}
 PREFIX = "k8s-aws-v1."
@@ -38,7 +38,7 @@ class Lookup(t.Protocol):
 @pytest.fixture(scope="module")
 def process() -> collections.abc.Iterator[subprocess.Popen[str]]:
     """A controller that waits for lookups to run."""
-    path = pathlib.Path(__file__).with_name("lookup_process.py")
+    path = ROOT / "tests" / "support" / "lookup_process.py"
     env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     command = [sys.executable, str(path)]
     with subprocess.Popen(command, text=True, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:

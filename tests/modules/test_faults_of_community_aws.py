@@ -7,10 +7,10 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from modules.conftest import NODE_ROLE
-from modules.conftest import Account
-from modules.conftest import Result
-from modules.conftest import RunModule
+from support.module_runs import NODE_ROLE
+from support.module_runs import Account
+from support.module_runs import Result
+from support.module_runs import RunModule
 
 BATCH = {"key": "dedicated", "value": "batch", "effect": "NO_SCHEDULE"}
 

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import typing as t
 
-from modules.associations import DESCRIBE
-from modules.associations import LIST
-from modules.associations import ROLE
-from modules.associations import Run
-from modules.associations import others_create
-from modules.associations import stored
-from modules.associations import stored_names
-from modules.conftest import Account
+from support.associations import DESCRIBE
+from support.associations import LIST
+from support.associations import ROLE
+from support.associations import Run
+from support.associations import others_create
+from support.associations import stored
+from support.associations import stored_names
+from support.module_runs import Account
 
 ONE, MANY = "eks_pod_identity_association", "eks_pod_identity_associations"
 INFO = "eks_pod_identity_association_info"

@@ -13,11 +13,11 @@ import typing as t
 import botocore.exceptions
 import pytest
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_operator_policy import pod_identity_operator_policy
-from iam_roles import make_role
-from iam_roles import trust_policy
-from modules.conftest import ACCOUNT
-from modules.conftest import Account
-from sandbox_process import SandboxProcess
+from support.iam_roles import make_role
+from support.iam_roles import trust_policy
+from support.module_runs import ACCOUNT
+from support.module_runs import Account
+from support.sandbox_process import SandboxProcess
 
 POLICY = f"arn:aws:iam::{ACCOUNT}:policy/"
 BOUNDARY = f"{POLICY}boundary"

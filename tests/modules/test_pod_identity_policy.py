@@ -16,9 +16,9 @@ import typing as t
 import pytest
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_policy import pod_identity_policy
 from ansible_collections.podidentity.eks.plugins.plugin_utils import policy_library
-from environment import ROOT
-from iam_roles import make_role
-from sandbox_process import SandboxProcess
+from support.environment import ROOT
+from support.iam_roles import make_role
+from support.sandbox_process import SandboxProcess
 
 Mapping = dict[str, t.Any]
 CASES: dict[str, list[Mapping]] = json.loads(

@@ -12,11 +12,11 @@ import typing as t
 
 import botocore.exceptions
 import pytest
-from iam_roles import make_role
-from modules.associations import OURS
-from modules.conftest import Account
-from modules.conftest import Result
-from modules.conftest import RunModule
+from support.associations import OURS
+from support.iam_roles import make_role
+from support.module_runs import Account
+from support.module_runs import Result
+from support.module_runs import RunModule
 
 ACCOUNT, OTHER = "111122223333", "444455556666"
 CLUSTER = f"arn:aws:eks:eu-west-1:{ACCOUNT}:cluster/example"

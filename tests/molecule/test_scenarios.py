@@ -10,8 +10,8 @@ import subprocess
 import sys
 
 import pytest
-from environment import ROOT
-from environment import clean_environment
+from support.environment import ROOT
+from support.environment import clean_environment
 
 SCENARIOS = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
 RECAP = re.compile(r"^(?P<name>\S+)\s+: actions=(?P<actions>\d+)\s+successful=(?P<successful>\d+)", re.M)

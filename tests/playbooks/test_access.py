@@ -11,12 +11,12 @@ import typing as t
 
 import pytest
 import yaml
-from iam_roles import make_role
-from playbooks.account import ROLE_PREFIX
-from playbooks.account import make_account
-from playbooks.account import writes
-from playbooks.conftest import Playbooks
-from sandbox_process import SandboxProcess
+from support.existing_cluster import ROLE_PREFIX
+from support.existing_cluster import make_account
+from support.existing_cluster import writes
+from support.iam_roles import make_role
+from support.playbooks import Playbooks
+from support.sandbox_process import SandboxProcess
 
 REGIONS = {"north": "eu-west-1", "south": "eu-central-1"}
 

@@ -13,13 +13,13 @@ import typing as t
 
 import pytest
 import yaml
-from playbooks.account import ROLE_PREFIX
-from playbooks.account import make_account
-from playbooks.account import make_cluster
-from playbooks.account import writes
-from playbooks.conftest import Playbooks
-from playbooks.conftest import Run
-from sandbox_process import SandboxProcess
+from support.existing_cluster import ROLE_PREFIX
+from support.existing_cluster import make_account
+from support.existing_cluster import make_cluster
+from support.existing_cluster import writes
+from support.playbooks import Playbooks
+from support.playbooks import Run
+from support.sandbox_process import SandboxProcess
 
 CLUSTER = {"eks_cluster_name": "example", "eks_region": "eu-west-1"}
 ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/example"

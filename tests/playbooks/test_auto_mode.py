@@ -14,13 +14,13 @@ import typing as t
 
 import kubernetes
 import pytest
-from playbooks.account import ROLE_PREFIX
-from playbooks.account import make_account
-from playbooks.account import writes
-from playbooks.conftest import Playbooks
-from playbooks.test_bad_days import WORKLOAD
-from playbooks.test_bad_days import the_error
-from sandbox_process import SandboxProcess
+from support.existing_cluster import ROLE_PREFIX
+from support.existing_cluster import WORKLOAD
+from support.existing_cluster import make_account
+from support.existing_cluster import writes
+from support.playbooks import Playbooks
+from support.playbooks import only_error
+from support.sandbox_process import SandboxProcess
 
 SITE = "playbooks/site.yml"
 AGENT = "eks-pod-identity-agent"
@@ -139,7 +139,7 @@ def test_an_old_platform_version_is_refused_before_any_write(
     playbook: Playbooks, account: Account, declared: dict[str, t.Any]
 ) -> None:
     run = playbook(SITE, "--limit", "old", **declared, podidentity_workloads=[WORKLOAD])
-    assert the_error(run) == (
+    assert only_error(run) == (
         f"Cluster old has no EKS Pod Identity, so the add-on {AGENT} was not installed: {TOO_OLD}"
     )
     assert writes(account.sandbox) == []
@@ -150,7 +150,7 @@ def test_hybrid_nodes_are_refused_for_an_older_version(
 ) -> None:
     hybrid: dict[str, t.Any] = {"agent_hybrid": True, "agent_version": "v1.3.2-eksbuild.2"}
     run = playbook(SITE, "--limit", "auto", "--tags", "agent", **declared, **hybrid)
-    assert the_error(run) == (
+    assert only_error(run) == (
         "agent_hybrid of cluster auto needs version v1.3.3 of the add-on or a later one, and agent_version is "
         '"v1.3.2-eksbuild.2".'
     )

@@ -13,28 +13,22 @@ import re
 import typing as t
 
 import pytest
-from iam_roles import make_role
-from playbooks.account import ROLE_PREFIX
-from playbooks.account import make_account
-from playbooks.account import make_cluster
-from playbooks.account import writes
-from playbooks.conftest import Playbooks
-from playbooks.conftest import Run
-from playbooks.operators import EVERYTHING
-from playbooks.operators import Operators
-from sandbox_process import SandboxProcess
+from support.existing_cluster import ROLE_PREFIX
+from support.existing_cluster import WORKLOAD
+from support.existing_cluster import make_account
+from support.existing_cluster import make_cluster
+from support.existing_cluster import writes
+from support.iam_roles import make_role
+from support.operators import EVERYTHING
+from support.operators import Operators
+from support.playbooks import Playbooks
+from support.playbooks import Run
+from support.playbooks import only_error
+from support.sandbox_process import SandboxProcess
 
 SITE = "playbooks/site.yml"
 VERIFY = "playbooks/verify.yml"
 AGENT = "eks-pod-identity-agent"
-#: What Ansible shows of a failed task: our words, and then where in the files they come from.
-ERROR = re.compile(r"^\[ERROR\]: Task failed: (?:Action|Module) failed: (.*?)\nOrigin: ", re.M | re.S)
-WORKLOAD: dict[str, t.Any] = {
-    "namespace": "default",
-    "service_account": "s3-access-sa",
-    "role": {"name": "EKS-S3-Access-Role", "managed_policies": ["AmazonS3ReadOnlyAccess"]},
-    "prove": {"allow": [{"service": "s3", "operation": "list_buckets"}]},
-}
 NAMESPACE_RULE = "use 1 to 63 lower-case letters, digits and hyphens, a letter or digit at both ends."
 SERVICE_ACCOUNT_RULE = (
     "use 1 to 253 lower-case letters, digits, hyphens and dots, a letter or digit at both ends of each part between "
@@ -64,13 +58,6 @@ WRONG_DECLARATION = [
 ]
 
 
-def the_error(run: Run) -> str:
-    """What the only failed task of a run says."""
-    assert run.code != 0
-    [error] = ERROR.findall(run.output)
-    return str(error)
-
-
 @pytest.fixture(scope="module")
 def inventory(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The cluster "example" as a user declares it first: without a region."""
@@ -94,13 +81,13 @@ def new_log(sandbox: SandboxProcess) -> None:
 
 def test_a_declaration_is_refused_with_all_its_problems_at_once(playbook: Playbooks, sandbox: SandboxProcess) -> None:
     run = playbook(SITE, podidentity_workloads=WRONG_WORKLOADS, agent_version="1.3")
-    assert the_error(run).splitlines() == WRONG_DECLARATION
+    assert only_error(run).splitlines() == WRONG_DECLARATION
     assert sandbox.calls() == {}
 
 
 def test_without_credentials(playbook: Playbooks, sandbox: SandboxProcess) -> None:
     run = playbook(SITE, env={"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None})
-    assert the_error(run) == (
+    assert only_error(run) == (
         "No AWS credentials were found; set access_key and secret_key, or profile, or the environment variables "
         "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
     )
@@ -109,7 +96,7 @@ def test_without_credentials(playbook: Playbooks, sandbox: SandboxProcess) -> No
 
 def test_without_a_region(playbook: Playbooks, sandbox: SandboxProcess, inventory: str) -> None:
     run = playbook(SITE, inventory=inventory)
-    assert the_error(run) == (
+    assert only_error(run) == (
         'Host example has the eks_region "": give the AWS region of the cluster, such as eu-west-1, as a host variable.'
     )
     assert sandbox.calls() == {}
@@ -121,7 +108,7 @@ def test_an_inventory_without_clusters(
 ) -> None:
     inventory = tmp_path / "hosts.yml"
     inventory.write_text("clusters: {hosts: {example: {eks_region: eu-west-1}}}", encoding="utf-8")
-    assert the_error(playbook(f"playbooks/{name}.yml", inventory=str(inventory))) == (
+    assert only_error(playbook(f"playbooks/{name}.yml", inventory=str(inventory))) == (
         "The inventory has no host in the group eks_clusters: name an inventory with -i in which every EKS cluster is "
         "a host of that group."
     )
@@ -135,7 +122,7 @@ def test_an_account_that_denies(playbook: Playbooks, sandbox: SandboxProcess) ->
     sandbox.clear_calls()
     keys = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
     run = playbook(SITE, env=keys)
-    assert the_error(run) == (
+    assert only_error(run) == (
         "Failed to describe the cluster: An error occurred (AccessDeniedException) when calling the DescribeCluster "
         "operation: User: arn:aws:iam::111122223333:user/nobody is not authorized to perform: eks:DescribeCluster on "
         "resource: arn:aws:eks:eu-west-1:111122223333:cluster/eks-pod-identity-boto3 because no identity-based policy "
@@ -146,7 +133,7 @@ def test_an_account_that_denies(playbook: Playbooks, sandbox: SandboxProcess) ->
 
 
 def test_the_proof_on_a_cluster_that_does_not_exist(playbook: Playbooks, sandbox: SandboxProcess) -> None:
-    assert the_error(playbook(VERIFY)) == (
+    assert only_error(playbook(VERIFY)) == (
         "There is no EKS cluster eks-pod-identity-boto3 in eu-west-1 for these credentials: correct eks_cluster_name "
         "or eks_region of host eks-pod-identity-boto3, or make the cluster with the playbook podidentity.eks.site."
     )
@@ -170,7 +157,7 @@ def test_an_addon_version_that_does_not_exist(
     playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]
 ) -> None:
     run = playbook(SITE, "--tags", "agent", **example, agent_version="v9.9.9-eksbuild.1")
-    error = the_error(run)
+    error = only_error(run)
     assert error.startswith(f'version "v9.9.9-eksbuild.1" of add-on {AGENT} of cluster example does not exist: ')
     assert re.search(r"the nearest for Kubernetes \S+ are v\S+, .*; default means v\S+ and latest means v\S+\.$", error)
     assert writes(sandbox) == []
@@ -193,7 +180,7 @@ def test_a_given_role_that_does_not_trust_pods(
     (tmp_path / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
     workload = WORKLOAD | {"role": {"arn": f"{ROLE_PREFIX}of-a-guide"}}
     run = playbook(str(tmp_path / "play.yml"), **example, podidentity_workloads=[workload])
-    assert the_error(run).startswith(
+    assert only_error(run).startswith(
         'association "default/s3-access-sa" in cluster "example": EKS refuses the trust policy of the role '
         f"{ROLE_PREFIX}of-a-guide, after 2 seconds; it must allow the principal pods.eks.amazonaws.com both "
         "sts:AssumeRole and sts:TagSession: "
@@ -206,7 +193,7 @@ def test_an_addon_that_cannot_be_installed(
 ) -> None:
     sandbox.knobs(addon_outcomes={AGENT: "CREATE_FAILED"}, addon_issues={AGENT: "ConfigurationConflict"})
     run = playbook(SITE, "--tags", "agent", **example)
-    assert the_error(run).startswith(
+    assert only_error(run).startswith(
         f"Waited for the add-on {AGENT} of cluster example to become ACTIVE, but it is CREATE_FAILED "
         "(ConfigurationConflict: "
     )
@@ -245,7 +232,7 @@ def test_somebody_whom_the_cluster_does_not_know(
     keys = people.keys[stranger]
     sandbox.clear_calls()
     run = playbook(name, "-vvv", env=keys, **example, podidentity_workloads=[WORKLOAD])
-    assert the_error(run) == (
+    assert only_error(run) == (
         f"Cluster example does not know arn:aws:iam::111122223333:user/{stranger}: give this principal an access "
         "entry, by cluster_access_entries of the role podidentity.eks.cluster or the module "
         "podidentity.eks.eks_access_entry, or use credentials of one that has it."
@@ -261,7 +248,7 @@ def test_a_cluster_that_cannot_be_reached(
     env = {"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": None, "no_proxy": None}
     run = playbook(VERIFY, "-vvv", env=env, **example, podidentity_workloads=[WORKLOAD])
     endpoint = sandbox.client("eks").describe_cluster(name="example")["cluster"]["endpoint"]
-    error = the_error(run)
+    error = only_error(run)
     assert error.startswith(f"The API server of cluster example cannot be reached at {endpoint} (Request failed: ")
     assert error.endswith(
         "Connection refused>): run this where it can be, in the cluster's VPC if its endpoint is private, and check "
@@ -296,7 +283,7 @@ def test_an_addon_that_stays_degraded(playbook: Playbooks, sandbox: SandboxProce
     sandbox.client("eks").get_waiter("addon_deleted").wait(**addon, WaiterConfig={"Delay": 1})
     sandbox.knobs(addon_outcomes={AGENT: "DEGRADED"}, addon_issues={AGENT: "InsufficientNumberOfReplicas"})
     run = playbook(SITE, "--tags", "agent", **example, agent_timeout=2)
-    assert the_error(run).startswith(
+    assert only_error(run).startswith(
         f"Waited 2 seconds for the add-on {AGENT} of cluster example to become ACTIVE, but it is still DEGRADED "
         "(InsufficientNumberOfReplicas: "
     )

@@ -9,22 +9,21 @@ whole cluster needs a run of its own.
 from __future__ import annotations
 
 import json
-import pathlib
 import typing as t
 
 import kubernetes
 import pytest
-from conformance.kubernetes_cluster import eventually
-from iam_roles import NODE_POLICIES
-from iam_roles import make_role
-from iam_roles import trust_policy
-from playbooks.account import ROLE_PREFIX
-from playbooks.account import make_account
-from playbooks.conftest import Playbooks
-from playbooks.policy_engine import PolicyEngine
-from sandbox_process import SandboxProcess
-
-from playbooks import policy_engine
+from support import policy_engine
+from support.environment import ROOT
+from support.existing_cluster import ROLE_PREFIX
+from support.existing_cluster import make_account
+from support.iam_roles import NODE_POLICIES
+from support.iam_roles import make_role
+from support.iam_roles import trust_policy
+from support.kubernetes_cluster import eventually
+from support.playbooks import Playbooks
+from support.policy_engine import PolicyEngine
+from support.sandbox_process import SandboxProcess
 
 Json = dict[str, t.Any]
 Proof = dict[str, t.Any]
@@ -781,7 +780,7 @@ def statuses(world: World) -> list[t.Any]:
 
 
 def test_every_cause_was_seeded_or_says_why_not() -> None:
-    readme = pathlib.Path(__file__).parents[2] / "roles" / "verify" / "README.md"
+    readme = ROOT / "roles" / "verify" / "README.md"
     rows = [line.split("|")[1] for line in readme.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
     documented = {name for row in rows for name in row.split("`")[1::2]}
     seeded = {each.cause for each in BREAKS.values()} | OF_THE_CLUSTER

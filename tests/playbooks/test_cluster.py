@@ -11,24 +11,18 @@ import json
 import typing as t
 
 import pytest
-from iam_roles import make_role
-from playbooks.account import writes
-from playbooks.conftest import Playbooks
-from playbooks.conftest import Run
-from playbooks.operators import EVERYTHING
-from sandbox_process import SandboxProcess
+from support.existing_cluster import CLUSTER_PLAY
+from support.existing_cluster import writes
+from support.iam_roles import make_role
+from support.operators import EVERYTHING
+from support.playbooks import Playbooks
+from support.playbooks import Run
+from support.sandbox_process import SandboxProcess
 
 CLUSTER = "eks-pod-identity-boto3"
 OWN_TAG = "podidentity.eks/cluster"
 ACCOUNT = "arn:aws:iam::111122223333"
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
-PLAY = {
-    "name": "The role cluster alone",
-    "hosts": "eks_clusters",
-    "gather_facts": False,
-    "module_defaults": {"group/podidentity.eks.aws": {"region": "{{ eks_region }}"}},
-    "roles": ["podidentity.eks.cluster"],
-}
 OLD_GROUP = {"name": "general", "instance_types": ["m5.large"], "scaling": {"min_size": 1, "max_size": 2}}
 #: As version 0.1.0 made it: public subnets only.
 OLDER: dict[str, t.Any] = {"cluster_nat": "none", "cluster_version": "1.34", "cluster_nodegroups": [OLD_GROUP]}
@@ -108,7 +102,7 @@ def role(
 ) -> t.Callable[..., Run]:
     """Runs the role with these variables, with a new call log."""
     play = tmp_path_factory.mktemp("play") / "play.yml"
-    play.write_text(json.dumps([PLAY]), encoding="utf-8")
+    play.write_text(json.dumps([CLUSTER_PLAY]), encoding="utf-8")
     make_role(sandbox.client("iam"), "developers", "ec2.amazonaws.com")
     sandbox.client("iam").create_policy(PolicyName="boundary", PolicyDocument=json.dumps(EVERYTHING))
     sandbox.client("ec2").create_key_pair(KeyName="operators")

@@ -9,9 +9,9 @@ import pathlib
 import typing as t
 
 import pytest
-from playbooks.account import writes
-from playbooks.conftest import Playbooks
-from sandbox_process import SandboxProcess
+from support.existing_cluster import writes
+from support.playbooks import Playbooks
+from support.sandbox_process import SandboxProcess
 
 CLUSTER = "eks-pod-identity-boto3"
 AUTO: dict[str, t.Any] = {"cluster_auto_mode": True, "cluster_nodegroups": []}

@@ -13,8 +13,8 @@ import sys
 import time
 
 import pytest
+from support.environment import ROOT
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEMO = ROOT / "build" / "demo"
 
 

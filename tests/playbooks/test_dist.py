@@ -15,12 +15,12 @@ import typing as t
 
 import pytest
 import yaml
-from playbooks.account import make_account
-from playbooks.account import make_cluster
-from playbooks.conftest import Playbooks
-from sandbox_process import SandboxProcess
+from support.environment import ROOT
+from support.existing_cluster import make_account
+from support.existing_cluster import make_cluster
+from support.playbooks import Playbooks
+from support.sandbox_process import SandboxProcess
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(sys.executable).parent
 #: Everything that may stand at the top of the collection.
 TOP = {

@@ -4,17 +4,17 @@
 
 from __future__ import annotations
 
-import ast
 import pathlib
 import typing as t
 
 import pytest
 import yaml
-from environment import ROOT
-from playbooks.account import make_account
-from playbooks.account import make_cluster
-from playbooks.conftest import Playbooks
-from sandbox_process import SandboxProcess
+from support.environment import ROOT
+from support.examples import examples_of
+from support.existing_cluster import make_account
+from support.existing_cluster import make_cluster
+from support.playbooks import Playbooks
+from support.sandbox_process import SandboxProcess
 
 PLUGINS = sorted(path for kind in ("modules", "lookup", "filter") for path in (ROOT / "plugins" / kind).glob("*.py"))
 #: What the line "# Needs:" says of those that need a cluster; the example of eks_cluster makes it.
@@ -25,14 +25,6 @@ HEADER = {
     "gather_facts": False,
     "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"},
 }
-
-
-def examples_of(path: pathlib.Path) -> str:
-    """The text of a plugin's EXAMPLES."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["EXAMPLES"]:
-            return str(ast.literal_eval(node.value))
-    return ""
 
 
 @pytest.mark.parametrize("path", PLUGINS, ids=lambda path: path.stem)

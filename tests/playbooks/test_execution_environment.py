@@ -9,8 +9,8 @@ import subprocess
 import sys
 
 import yaml
-from environment import ROOT
-from environment import clean_environment
+from support.environment import ROOT
+from support.environment import clean_environment
 
 BUILDER = str(pathlib.Path(sys.executable).with_name("ansible-builder"))
 

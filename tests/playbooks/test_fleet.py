@@ -10,10 +10,10 @@ import typing as t
 
 import pytest
 import yaml
-from iam_roles import make_role
-from playbooks.conftest import Playbooks
-from playbooks.conftest import Run
-from sandbox_process import SandboxProcess
+from support.iam_roles import make_role
+from support.playbooks import Playbooks
+from support.playbooks import Run
+from support.sandbox_process import SandboxProcess
 
 HOME, OTHER = "111122223333", "444455556666"
 #: How many clusters each account has in each region.

@@ -9,10 +9,10 @@ import pathlib
 import typing as t
 
 import pytest
-from playbooks.account import writes
-from playbooks.conftest import Playbooks
-from playbooks.conftest import Run
-from sandbox_process import SandboxProcess
+from support.existing_cluster import writes
+from support.playbooks import Playbooks
+from support.playbooks import Run
+from support.sandbox_process import SandboxProcess
 
 CLUSTER = "arn:aws:eks:eu-west-1:111122223333:cluster/shop"
 PLAY: dict[str, t.Any] = {

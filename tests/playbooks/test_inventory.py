@@ -14,11 +14,11 @@ import typing as t
 
 import pytest
 import yaml
-from environment import ROOT
-from iam_roles import make_role
-from playbooks.conftest import Playbooks
-from playbooks.test_examples import examples_of
-from sandbox_process import SandboxProcess
+from support.environment import ROOT
+from support.examples import examples_of
+from support.iam_roles import make_role
+from support.playbooks import Playbooks
+from support.sandbox_process import SandboxProcess
 
 HOME, OTHER = "111122223333", "444455556666"
 EXTERNAL_ID = "inventory-7"

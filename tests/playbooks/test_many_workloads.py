@@ -10,11 +10,11 @@ import pathlib
 import typing as t
 
 import pytest
-from playbooks.account import ROLE_PREFIX
-from playbooks.account import make_account
-from playbooks.account import make_cluster
-from playbooks.conftest import Playbooks
-from sandbox_process import SandboxProcess
+from support.existing_cluster import ROLE_PREFIX
+from support.existing_cluster import make_account
+from support.existing_cluster import make_cluster
+from support.playbooks import Playbooks
+from support.sandbox_process import SandboxProcess
 
 COUNT = 500
 PLAY: dict[str, t.Any] = {

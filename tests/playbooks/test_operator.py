@@ -15,20 +15,20 @@ import typing as t
 import pytest
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_operator_policy import pod_identity_operator_policy
 from ansible_collections.podidentity.eks.plugins.plugin_utils.operator_policy import CHAPTERS
-from playbooks.account import ROLE_PREFIX
-from playbooks.account import make_account
-from playbooks.account import make_cluster
-from playbooks.conftest import Playbooks
-from playbooks.operators import ACCOUNT
-from playbooks.operators import DEPLOYMENT
-from playbooks.operators import ELSEWHERE
-from playbooks.operators import EVERY
-from playbooks.operators import OTHER
-from playbooks.operators import Json
-from playbooks.operators import Step
-from playbooks.operators import Story
-from playbooks.operators import actions
-from sandbox_process import SandboxProcess
+from support.existing_cluster import ROLE_PREFIX
+from support.existing_cluster import make_account
+from support.existing_cluster import make_cluster
+from support.operators import ACCOUNT
+from support.operators import DEPLOYMENT
+from support.operators import ELSEWHERE
+from support.operators import EVERY
+from support.operators import OTHER
+from support.operators import Json
+from support.operators import Step
+from support.operators import Story
+from support.operators import actions
+from support.playbooks import Playbooks
+from support.sandbox_process import SandboxProcess
 
 POLICY = f"arn:aws:iam::{ACCOUNT}:policy/"
 LIST = {"allow": [{"service": "s3", "operation": "list_buckets"}]}

@@ -13,19 +13,19 @@ import typing as t
 
 import pytest
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_operator_policy import pod_identity_operator_policy
-from iam_roles import make_role
-from iam_roles import trust_policy
-from playbooks.conftest import Playbooks
-from playbooks.operators import ACCOUNT
-from playbooks.operators import EVERY
-from playbooks.operators import EVERYTHING
-from playbooks.operators import OTHER
-from playbooks.operators import Json
-from playbooks.operators import Operators
-from playbooks.operators import Step
-from playbooks.operators import Story
-from playbooks.test_cluster import PLAY
-from sandbox_process import SandboxProcess
+from support.existing_cluster import CLUSTER_PLAY
+from support.iam_roles import make_role
+from support.iam_roles import trust_policy
+from support.operators import ACCOUNT
+from support.operators import EVERY
+from support.operators import EVERYTHING
+from support.operators import OTHER
+from support.operators import Json
+from support.operators import Operators
+from support.operators import Step
+from support.operators import Story
+from support.playbooks import Playbooks
+from support.sandbox_process import SandboxProcess
 
 CLUSTER = "shop"
 
@@ -162,7 +162,7 @@ def begin(sandbox: SandboxProcess, playbook: Playbooks, folders: pytest.TempPath
     iam.create_user(UserName="developer")
     folder = folders.mktemp("story")
     # The end of a cluster has no connection to it, so that the playbook site cannot tell it.
-    (folder / "play.yml").write_text(json.dumps([PLAY]), encoding="utf-8")
+    (folder / "play.yml").write_text(json.dumps([CLUSTER_PLAY]), encoding="utf-8")
     return Story(sandbox, playbook, folder, CLUSTER)
 
 

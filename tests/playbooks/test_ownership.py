@@ -13,12 +13,12 @@ import typing as t
 
 import kubernetes
 import pytest
-from iam_roles import NODE_POLICIES
-from iam_roles import POD_ACTIONS
-from iam_roles import make_role
-from playbooks.account import writes
-from playbooks.conftest import Playbooks
-from sandbox_process import SandboxProcess
+from support.existing_cluster import writes
+from support.iam_roles import NODE_POLICIES
+from support.iam_roles import POD_ACTIONS
+from support.iam_roles import make_role
+from support.playbooks import Playbooks
+from support.sandbox_process import SandboxProcess
 
 CLUSTER = "eks-pod-identity-boto3"
 OURS = "ours"

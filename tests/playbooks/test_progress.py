@@ -11,13 +11,13 @@ import typing as t
 
 import ansible_runner
 import pytest
-from environment import ROOT
-from iam_roles import make_role
-from playbooks.account import ROLE_PREFIX
-from playbooks.account import make_account
-from playbooks.account import make_cluster
-from playbooks.conftest import Playbooks
-from sandbox_process import SandboxProcess
+from support.environment import ROOT
+from support.existing_cluster import ROLE_PREFIX
+from support.existing_cluster import make_account
+from support.existing_cluster import make_cluster
+from support.iam_roles import make_role
+from support.playbooks import Playbooks
+from support.sandbox_process import SandboxProcess
 
 HEADER: dict[str, t.Any] = {
     "name": "Wait",

@@ -13,8 +13,8 @@ import typing as t
 
 import pytest
 import yaml
-from environment import ROOT
-from environment import clean_environment
+from support.environment import ROOT
+from support.environment import clean_environment
 
 VERSION = "77.8.9"
 

@@ -14,14 +14,14 @@ import typing as t
 
 import kubernetes
 import pytest
-from playbooks.account import ROLE_PREFIX
-from playbooks.account import make_account
-from playbooks.account import make_cluster
-from playbooks.account import play_of
-from playbooks.conftest import Playbooks
-from playbooks.conftest import Run
-from playbooks.operators import Operators
-from sandbox_process import SandboxProcess
+from support.existing_cluster import ROLE_PREFIX
+from support.existing_cluster import make_account
+from support.existing_cluster import make_cluster
+from support.existing_cluster import play_of
+from support.operators import Operators
+from support.playbooks import Playbooks
+from support.playbooks import Run
+from support.sandbox_process import SandboxProcess
 
 VIEW = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSViewPolicy"
 NAMES = ["default/first", "nowhere/second", "default/third"]

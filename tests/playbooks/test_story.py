@@ -12,11 +12,11 @@ import pathlib
 import typing as t
 
 import pytest
-from iam_roles import make_role
-from iam_roles import trust_policy
-from playbooks.account import writes
-from playbooks.conftest import Playbooks
-from sandbox_process import SandboxProcess
+from support.existing_cluster import writes
+from support.iam_roles import make_role
+from support.iam_roles import trust_policy
+from support.playbooks import Playbooks
+from support.sandbox_process import SandboxProcess
 
 CLUSTER = "eks-pod-identity-boto3"
 ROLE = "EKS-S3-Access-Role"

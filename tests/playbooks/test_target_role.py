@@ -10,11 +10,11 @@ import typing as t
 
 import kubernetes
 import pytest
-from playbooks.account import make_account
-from playbooks.account import make_cluster
-from playbooks.conftest import Playbooks
-from playbooks.conftest import Run
-from sandbox_process import SandboxProcess
+from support.existing_cluster import make_account
+from support.existing_cluster import make_cluster
+from support.playbooks import Playbooks
+from support.playbooks import Run
+from support.sandbox_process import SandboxProcess
 
 Json = dict[str, t.Any]
 

@@ -15,12 +15,12 @@ import xml.etree.ElementTree as ET
 
 import kubernetes
 import pytest
-from environment import ROOT
-from playbooks.account import ROLE_PREFIX
-from playbooks.account import make_account
-from playbooks.account import make_cluster
-from playbooks.conftest import Playbooks
-from sandbox_process import SandboxProcess
+from support.environment import ROOT
+from support.existing_cluster import ROLE_PREFIX
+from support.existing_cluster import make_account
+from support.existing_cluster import make_cluster
+from support.playbooks import Playbooks
+from support.sandbox_process import SandboxProcess
 
 AGENT = {"clusterName": "example", "addonName": "eks-pod-identity-agent"}
 SECRET = "the-secret"

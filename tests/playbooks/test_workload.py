@@ -16,13 +16,13 @@ import typing as t
 
 import kubernetes
 import pytest
-from iam_roles import make_role
-from playbooks.account import make_account
-from playbooks.account import make_cluster
-from playbooks.account import writes
-from playbooks.conftest import Playbooks
-from playbooks.conftest import Run
-from sandbox_process import SandboxProcess
+from support.existing_cluster import make_account
+from support.existing_cluster import make_cluster
+from support.existing_cluster import writes
+from support.iam_roles import make_role
+from support.playbooks import Playbooks
+from support.playbooks import Run
+from support.sandbox_process import SandboxProcess
 
 HOST = "example"
 TEAMS = ("team-0", "team-1", "team-2", "team-3")

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from playbooks.conftest import playbook
-from playbooks.conftest import sandbox
+from support.playbooks import playbook
+from support.playbooks import sandbox
 
 __all__ = ["playbook", "sandbox"]

@@ -12,9 +12,9 @@ import subprocess
 import typing as t
 
 import pytest
-from environment import ROOT
-from environment import clean_environment
-from runner.paper_awx import PaperAWX
+from support.awx_server import AwxServer
+from support.environment import ROOT
+from support.environment import clean_environment
 
 PREFIX = "EKS Pod Identity"
 DECLARED: dict[str, t.Any] = {
@@ -37,13 +37,13 @@ class Play(t.Protocol):
 
 
 @pytest.fixture(scope="module")
-def awx() -> collections.abc.Iterator[PaperAWX]:
-    with PaperAWX() as server:
+def awx() -> collections.abc.Iterator[AwxServer]:
+    with AwxServer() as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def play(awx: PaperAWX, tmp_path_factory: pytest.TempPathFactory) -> Play:
+def play(awx: AwxServer, tmp_path_factory: pytest.TempPathFactory) -> Play:
     env = clean_environment(tmp_path_factory.mktemp("home"))
 
     def run(*arguments: str, **changes: t.Any) -> subprocess.CompletedProcess[str]:
@@ -65,7 +65,7 @@ def play(awx: PaperAWX, tmp_path_factory: pytest.TempPathFactory) -> Play:
     return run
 
 
-def test_what_cannot_be_right_is_told_before_anything_is_made(play: Play, awx: PaperAWX) -> None:
+def test_what_cannot_be_right_is_told_before_anything_is_made(play: Play, awx: AwxServer) -> None:
     run = play(awx_project_url="", awx_aws_credential="", awx_aws_region="europe")
     assert run.returncode != 0
     for sentence in ("awx_project_url is empty: give", "awx_aws_credential is empty: give", 'is "europe": give an AWS'):
@@ -73,7 +73,7 @@ def test_what_cannot_be_right_is_told_before_anything_is_made(play: Play, awx: P
     assert awx.writes == []
 
 
-def test_everything_is_made_at_once(play: Play, awx: PaperAWX) -> None:
+def test_everything_is_made_at_once(play: Play, awx: AwxServer) -> None:
     foreign = awx.add("job_templates", {"name": "somebody else's"}) | {}
     run = play("-vvv")
     assert run.returncode == 0
@@ -101,7 +101,7 @@ def test_everything_is_made_at_once(play: Play, awx: PaperAWX) -> None:
     [("check", "workload.yml", "check"), ("apply", "workload.yml", "run"), ("verify", "verify.yml", "run")],
 )
 def test_a_template_runs_a_playbook_over_slices_of_the_inventory(
-    awx: PaperAWX, name: str, playbook: str, job_type: str
+    awx: AwxServer, name: str, playbook: str, job_type: str
 ) -> None:
     template = awx.named("job_templates", f"{PREFIX}: {name}")
     assert (template["playbook"], template["job_type"]) == (f"playbooks/{playbook}", job_type)
@@ -113,7 +113,7 @@ def test_a_template_runs_a_playbook_over_slices_of_the_inventory(
     assert all(question["variable"].startswith("podidentity_request_") for question in questions)
 
 
-def test_a_change_is_checked_approved_applied_and_proven(awx: PaperAWX) -> None:
+def test_a_change_is_checked_approved_applied_and_proven(awx: AwxServer) -> None:
     nodes = "workflow_job_template_nodes"
     assert awx.names_linked(nodes, "check", "success_nodes") == ["approve"]
     assert awx.names_linked(nodes, "approve", "success_nodes") == ["apply"]
@@ -126,7 +126,7 @@ def test_a_change_is_checked_approved_applied_and_proven(awx: PaperAWX) -> None:
     assert awx.surveys["workflow_job_templates", workflow["id"]]["spec"]
 
 
-def test_a_second_run_and_one_in_check_mode_write_nothing(play: Play, awx: PaperAWX) -> None:
+def test_a_second_run_and_one_in_check_mode_write_nothing(play: Play, awx: AwxServer) -> None:
     again = play()
     assert again.returncode == 0
     assert "changed=0" in again.stdout

@@ -10,12 +10,12 @@ import typing as t
 
 import ansible_runner
 import pytest
-from environment import ROOT
-from playbooks.account import make_account
-from playbooks.account import make_cluster
-from playbooks.account import writes
-from playbooks.conftest import Playbooks
-from sandbox_process import SandboxProcess
+from support.environment import ROOT
+from support.existing_cluster import make_account
+from support.existing_cluster import make_cluster
+from support.existing_cluster import writes
+from support.playbooks import Playbooks
+from support.sandbox_process import SandboxProcess
 
 HOST = "example"
 ANSWERS = {

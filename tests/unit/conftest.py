@@ -4,8 +4,7 @@
 
 from __future__ import annotations
 
-import pathlib
-
 import hypothesis.configuration
+from support.environment import ROOT
 
-hypothesis.configuration.set_hypothesis_home_dir(pathlib.Path(__file__).resolve().parents[2] / ".cache" / "hypothesis")
+hypothesis.configuration.set_hypothesis_home_dir(ROOT / ".cache" / "hypothesis")

@@ -12,14 +12,6 @@ import re
 import typing as t
 
 import pytest
-from access_reports import Report
-from access_reports import access
-from access_reports import allowing
-from access_reports import cluster
-from access_reports import document
-from access_reports import report
-from access_reports import role
-from access_reports import statement
 from ansible.errors import AnsibleFilterError
 from ansible_collections.podidentity.eks.plugins.filter import pod_identity_access_csv
 from ansible_collections.podidentity.eks.plugins.filter import pod_identity_access_overview
@@ -37,6 +29,14 @@ from ansible_collections.podidentity.eks.plugins.plugin_utils.access_picture imp
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
+from support.access_reports import Report
+from support.access_reports import access
+from support.access_reports import allowing
+from support.access_reports import cluster
+from support.access_reports import document
+from support.access_reports import report
+from support.access_reports import role
+from support.access_reports import statement
 
 OPEN = document(statement())
 

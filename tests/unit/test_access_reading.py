@@ -8,11 +8,11 @@ import datetime
 import typing as t
 
 import pytest
-from access_reports import OTHER_ACCOUNT
-from access_reports import document
-from access_reports import statement
 from ansible_collections.podidentity.eks.plugins.module_utils._access.objects import Role
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.access import described_role
+from support.access_reports import OTHER_ACCOUNT
+from support.access_reports import document
+from support.access_reports import statement
 
 #: The example of GetRole in IAM's API reference.
 DESCRIBED: dict[str, t.Any] = {

@@ -7,11 +7,6 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from access_reports import ACCOUNT
-from access_reports import cluster
-from access_reports import condition
-from access_reports import document
-from access_reports import statement
 from ansible_collections.podidentity.eks.plugins.module_utils._access.scope import WIDTHS
 from ansible_collections.podidentity.eks.plugins.module_utils._access.scope import statement_scope
 from ansible_collections.podidentity.eks.plugins.module_utils._access.scope import trust_scope
@@ -22,6 +17,11 @@ from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement i
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import trust_statement
 from hypothesis import given
 from hypothesis import strategies as st
+from support.access_reports import ACCOUNT
+from support.access_reports import cluster
+from support.access_reports import condition
+from support.access_reports import document
+from support.access_reports import statement
 
 ARN = cluster()["arn"]
 TAGGED = session_context(ARN, "shop", "reader", True)

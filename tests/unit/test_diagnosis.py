@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import copy
 import json
-import pathlib
 import re
 import typing as t
 
@@ -14,6 +13,7 @@ import pytest
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof import pod_identity_proof
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof_report import pod_identity_proof_report
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis import call_causes
+from support.environment import ROOT
 
 Json = dict[str, t.Any]
 
@@ -747,11 +747,10 @@ def test_a_cause_gives_its_own_name_and_says_what_was_seen(cause: str, seen: Jso
 
 
 def test_the_documented_causes_are_those_that_exist() -> None:
-    root = pathlib.Path(__file__).parents[2]
-    readme = (root / "roles" / "verify" / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "roles" / "verify" / "README.md").read_text(encoding="utf-8")
     rows = [line.split("|")[1] for line in readme.splitlines() if line.startswith("| `")]
     documented = {name for row in rows for name in row.split("`")[1::2]}
-    sources = (root / "plugins" / "module_utils" / "_diagnosis").glob("*.py")
+    sources = (ROOT / "plugins" / "module_utils" / "_diagnosis").glob("*.py")
     named = {name for path in sources for name in re.findall(r'Cause\(\s*"(\w+)"', path.read_text(encoding="utf-8"))}
     denials = {name for _words, name, _advice in call_causes.DENIALS} | {call_causes.NOT_ALLOWED[0]}
     assert documented == (named | denials) - {"unexplained"}

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import pathlib
 import typing as t
 
 import boto3
@@ -17,8 +16,8 @@ from ansible_collections.podidentity.eks.plugins.module_utils._eks import waiter
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.common import AnsibleEKSError
 from hypothesis import given
 from hypothesis import strategies as st
+from support.environment import ROOT
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/example"
 
 

@@ -11,8 +11,8 @@ import typing as t
 
 import pytest
 import yaml
+from support.environment import ROOT
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
 MODULES = sorted(path for path in (ROOT / "plugins" / "modules").glob("*.py"))
 SHIPPED = sorted(

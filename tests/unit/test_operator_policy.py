@@ -21,7 +21,7 @@ from ansible_collections.podidentity.eks.plugins.plugin_utils import operator_po
 from ansible_collections.podidentity.eks.plugins.plugin_utils import policy_library
 from ansible_collections.podidentity.eks.plugins.plugin_utils.operator_policy import CHAPTERS
 from ansible_collections.podidentity.eks.plugins.plugin_utils.operator_policy import LEVELS
-from environment import ROOT
+from support.environment import ROOT
 
 Document = dict[str, t.Any]
 

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import pathlib
 import typing as t
 
 import pytest
@@ -14,8 +13,8 @@ from ansible_collections.podidentity.eks.plugins.filter.pod_identity_operator_rb
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_refusal import pod_identity_refusal
 from ansible_collections.podidentity.eks.plugins.plugin_utils.operator_policy import CHAPTERS
 from ansible_collections.podidentity.eks.plugins.plugin_utils.operator_policy import LEVELS
+from support.environment import ROOT
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 Object = dict[str, t.Any]
 
 

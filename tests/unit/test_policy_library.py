@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import pathlib
 import re
 import typing as t
 
@@ -18,9 +17,10 @@ from ansible_collections.podidentity.eks.plugins.module_utils._eks.validation im
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.validation import SERVICE_ACCOUNT
 from ansible_collections.podidentity.eks.plugins.plugin_utils import policy_library
 from ansible_collections.podidentity.eks.plugins.plugin_utils.policy_library import Policy
+from support.environment import DATA
 
 POLICIES = {name: policy_library.policy(name) for name in policy_library.names()}
-CASES = json.loads((pathlib.Path(__file__).parents[1] / "data" / "policy-cases.json").read_text(encoding="utf-8"))
+CASES = json.loads((DATA / "policy-cases.json").read_text(encoding="utf-8"))
 #: Characters of a managed policy (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html).
 MANAGED_LIMIT = 6_144
 ACTION = re.compile(r"[a-z0-9-]+:[A-Z][A-Za-z0-9]+\*?")

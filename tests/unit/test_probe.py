@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import pathlib
 import random
 import typing as t
 
@@ -29,8 +28,8 @@ from ansible_collections.podidentity.eks.plugins.module_utils._kube.probing impo
 from ansible_collections.podidentity.eks.plugins.module_utils._kube.probing import Workload
 from ansible_collections.podidentity.eks.plugins.module_utils._kube.probing import run
 from hypothesis import strategies as st
+from support.environment import DATA
 
-DATA = pathlib.Path(__file__).resolve().parents[1] / "data"
 CASES = [
     case
     for case in json.loads((DATA / "webhook-cases.json").read_text(encoding="utf-8"))

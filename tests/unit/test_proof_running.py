@@ -22,6 +22,7 @@ from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof_place
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof_report import pod_identity_proof_report
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof_settled import pod_identity_proof_settled
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import kubernetes_words
+from support.environment import ROOT
 from unit.test_diagnosis import DOCUMENT
 from unit.test_diagnosis import NOT_TRIED
 from unit.test_diagnosis import WORKLOAD
@@ -33,7 +34,7 @@ from unit.test_diagnosis import without_identity
 
 Json = dict[str, t.Any]
 
-ROLE = pathlib.Path(__file__).resolve().parents[2] / "roles" / "verify"
+ROLE = ROOT / "roles" / "verify"
 
 URI = {"name": "AWS_CONTAINER_CREDENTIALS_FULL_URI", "value": "http://169.254.170.23/v1/credentials"}
 TOKEN_FOLDER = "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount"

@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A control plane on paper, for tests of modules: they talk to AWS only, so no Kubernetes has to run for them.
+"""A control plane that runs nothing, for tests that call AWS and never Kubernetes.
 
 It runs in the sandbox's process. A cluster whose name begins with ``broken`` does not start, so it becomes FAILED.
 """
@@ -12,15 +12,15 @@ import json
 import pathlib
 import typing as t
 
-CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIBpaper\n-----END CERTIFICATE-----\n"
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIBstub\n-----END CERTIFICATE-----\n"
 
 
-class PaperCluster:
+class StubCluster:
     """Knows its nodes and the objects that EKS applied; whatever should run there counts as ready on every node."""
 
     endpoint = "https://127.0.0.1:1"
     certificate_authority = CERTIFICATE
-    admin_token = "paper"
+    admin_token = "stub"
 
     def __init__(self) -> None:
         self._nodes: list[t.Any] = []
@@ -59,8 +59,8 @@ def _key(manifest: dict[str, t.Any]) -> tuple[str, str]:
     return manifest["metadata"].get("namespace", ""), manifest["metadata"]["name"]
 
 
-async def start_cluster(cluster: t.Any, _aws: t.Any, _directory: pathlib.Path) -> PaperCluster:
+async def start_cluster(cluster: t.Any, _aws: t.Any, _directory: pathlib.Path) -> StubCluster:
     """Start at once, or never."""
     if cluster.name.startswith("broken"):
-        raise RuntimeError("no paper left")
-    return PaperCluster()
+        raise RuntimeError("the stub refuses to start")
+    return StubCluster()

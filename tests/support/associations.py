@@ -10,10 +10,10 @@ import pathlib
 import typing as t
 
 import botocore.loaders
-from iam_roles import make_role
-from iam_roles import trust_policy
-from modules.conftest import Account
-from modules.conftest import Result
+from support.iam_roles import make_role
+from support.iam_roles import trust_policy
+from support.module_runs import Account
+from support.module_runs import Result
 
 ROLE = "arn:aws:iam::111122223333:role/"
 LIST, DESCRIBE = "eks:ListPodIdentityAssociations", "eks:DescribePodIdentityAssociation"

@@ -13,7 +13,7 @@ import typing as t
 import botocore.auth
 import botocore.awsrequest
 import botocore.credentials
-from sandbox_process import SandboxProcess
+from support.sandbox_process import SandboxProcess
 
 #: Seconds that an answer may take, on a busy machine.
 PATIENCE = 30.0

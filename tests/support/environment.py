@@ -9,7 +9,9 @@ import pathlib
 import re
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+#: What was recorded from the real programs, and cases that several tests share.
+DATA = ROOT / "tests" / "data"
 #: What a developer's shell may hold and a test must not see; without compiled files Ansible is three times as slow.
 FOREIGN = re.compile(r"(AWS|K8S_AUTH|ANSIBLE|KUBE|MOLECULE)_?.*|PYTHONDONTWRITEBYTECODE")
 

@@ -17,10 +17,10 @@ import urllib.request
 
 import kubernetes
 import pytest
-from conformance.conftest import QUICK
-from conformance.conftest import Account
 from kubernetes.client.exceptions import ApiException
-from sandbox_process import SandboxProcess
+from support.boto3_account import QUICK
+from support.boto3_account import Account
+from support.sandbox_process import SandboxProcess
 
 CLUSTER = "kubernetes"
 REGION = "us-west-2"

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import typing as t
 
-from environment import ROOT
-from iam_roles import NODE_POLICIES
-from iam_roles import make_role
-from sandbox_process import SandboxProcess
+from support.environment import ROOT
+from support.iam_roles import NODE_POLICIES
+from support.iam_roles import make_role
+from support.sandbox_process import SandboxProcess
 
 ROLE_PREFIX = "arn:aws:iam::111122223333:role/"
 #: The roles that are there, and which service each one trusts.
@@ -20,6 +20,21 @@ ROLES = {
 }
 #: Operations that only look; everything else in the call log is a write.
 LOOKS = ("Describe", "List", "Get", "Head", "AssumeRoleForPodIdentity", "Simulate")
+#: A workload that reads S3.
+WORKLOAD: dict[str, t.Any] = {
+    "namespace": "default",
+    "service_account": "s3-access-sa",
+    "role": {"name": "EKS-S3-Access-Role", "managed_policies": ["AmazonS3ReadOnlyAccess"]},
+    "prove": {"allow": [{"service": "s3", "operation": "list_buckets"}]},
+}
+#: The role cluster alone.
+CLUSTER_PLAY: dict[str, t.Any] = {
+    "name": "The role cluster alone",
+    "hosts": "eks_clusters",
+    "gather_facts": False,
+    "module_defaults": {"group/podidentity.eks.aws": {"region": "{{ eks_region }}"}},
+    "roles": ["podidentity.eks.cluster"],
+}
 
 
 def make_account(sandbox: SandboxProcess) -> list[str]:

@@ -18,9 +18,9 @@ import typing as t
 
 import yaml
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_operator_policy import pod_identity_operator_policy
-from playbooks.conftest import Playbooks
-from playbooks.conftest import Run
-from sandbox_process import SandboxProcess
+from support.playbooks import Playbooks
+from support.playbooks import Run
+from support.sandbox_process import SandboxProcess
 
 ACCOUNT, OTHER = "111122223333", "444455556666"
 EVERY = bool(os.environ.get("EVERY_PERMISSION"))

@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""An AWX on paper: keeps what it is told under /api/v2/ as AWX does, and runs nothing.
+"""A stand-in for AWX: stores what is written under /api/v2/ as AWX does, and runs nothing.
 
 It knows of each resource just what the modules of awx.awx ask for: lists with filters, objects with links, lists of
 associated objects, survey specifications, and the approval templates of a workflow's nodes.
@@ -39,7 +39,7 @@ UNIFIED = {
 NO_FIELDS = ("page_size", "page", "order_by", "type", "order")
 
 
-class PaperAWX(http.server.ThreadingHTTPServer):
+class AwxServer(http.server.ThreadingHTTPServer):
     """Starts with an organization, an execution environment and a credential for AWS."""
 
     daemon_threads = True
@@ -158,7 +158,7 @@ class PaperAWX(http.server.ThreadingHTTPServer):
 class Handler(http.server.BaseHTTPRequestHandler):
     """Speaks JSON."""
 
-    server: PaperAWX
+    server: AwxServer
 
     def do(self) -> None:
         """Any request."""

@@ -16,14 +16,14 @@ import threading
 import typing as t
 
 import kubernetes
-from conformance.kubernetes_cluster import Cluster
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from support.kubernetes_cluster import Cluster
 
 
-class ForeignWebhook:
+class ThirdPartyWebhook:
     """Answers every review with the same patch or refusal, while the ``with`` block runs."""
 
     def __init__(self, patch: list[dict[str, t.Any]], refusal: str = "") -> None:

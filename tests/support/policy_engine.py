@@ -10,14 +10,14 @@ import json
 import typing as t
 
 import kubernetes
-from cluster.foreign_webhook import ForeignWebhook
+from support.third_party_webhook import ThirdPartyWebhook
 
 WEBHOOK = "pod-identity-webhook"
 Pod = dict[str, t.Any]
 Change = t.Callable[[Pod], None]
 
 
-class PolicyEngine(ForeignWebhook):
+class PolicyEngine(ThirdPartyWebhook):
     """Changes pods while the ``with`` block runs."""
 
     def __init__(self) -> None:

@@ -20,13 +20,15 @@ import urllib.request
 
 import boto3
 import botocore.config
+from support.environment import ROOT
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 #: The sandbox has a virtual environment of its own beside the one that runs the tests.
 PYTHON = pathlib.Path(sys.prefix).parent / "sandbox" / "bin" / "python"
 #: The whole suite can be run on another control plane, or with pods of another kind.
 CONTROL_PLANE = os.environ.get("SANDBOX_CONTROL_PLANE", "embedded")
 POD_MODE = os.environ.get("SANDBOX_POD_MODE", "auto")
+#: Options of a sandbox whose clusters are stubs, for tests that call AWS and never Kubernetes.
+STUB_CLUSTERS = ("--control-plane", "support.stub_control_plane:start_cluster")
 #: Seconds for a start or a stop, on a busy machine.
 PATIENCE = 30.0
 
@@ -47,7 +49,7 @@ class SandboxProcess:
         """Start and return when it answers; fails with the sandbox's own words."""
         self.directory = directory
         command = [str(PYTHON), "-m", "eks_sandbox", "run", "--directory", str(directory), *self._arguments]
-        python_path = [str(ROOT / "sandbox"), *filter(None, [os.environ.get("PYTHONPATH")])]
+        python_path = [str(ROOT / "sandbox"), str(ROOT / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])]
         with (directory / "sandbox.log").open("wb") as log:
             self._process = subprocess.Popen(
                 command,

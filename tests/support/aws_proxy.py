@@ -1,8 +1,8 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Somebody else who acts between two calls of a client: an HTTP proxy in front of an AWS endpoint.
+"""An HTTP proxy in front of an AWS endpoint that acts between two calls of a client.
 
-What happens just before a call reaches AWS, or instead of its answer, cannot be said with the sandbox's fault table.
+It does what the sandbox's fault table cannot: something just before a call reaches AWS, or in place of its answer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Headers = list[tuple[str, str]]
 
 
 @dataclasses.dataclass
-class Deed:
+class Intervention:
     """What to do at the first call that matches."""
 
     method: str
@@ -36,13 +36,13 @@ class Deed:
     done: bool = False
 
 
-class Meddler:
-    """A proxy that passes every call on unchanged, signature and all, and does its deeds on the way."""
+class AwsProxy:
+    """Forwards every call unchanged, signature included, and carries out its interventions on the way."""
 
     def __init__(self, endpoint: str) -> None:
         self._target = urllib.parse.urlsplit(endpoint).netloc
-        self._deeds: list[Deed] = []
-        handler = type("Handler", (_Handler,), {"meddler": self})
+        self._interventions: list[Intervention] = []
+        handler = type("Handler", (_Handler,), {"aws_proxy": self})
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
@@ -53,41 +53,43 @@ class Meddler:
 
     def before(self, method: str, path: str, act: t.Callable[[], object]) -> None:
         """Do something before the first call with this method and a path that contains this pattern."""
-        self._deeds.append(Deed(method, re.compile(path), before=act))
+        self._interventions.append(Intervention(method, re.compile(path), before=act))
 
     def after(self, method: str, path: str, act: t.Callable[[], object]) -> None:
         """Do something after the first such call, before the caller has its answer."""
-        self._deeds.append(Deed(method, re.compile(path), after=act))
+        self._interventions.append(Intervention(method, re.compile(path), after=act))
 
     def lose_answer(self, method: str, path: str) -> None:
         """Cut the connection in place of the answer to the first such call."""
-        self._deeds.append(Deed(method, re.compile(path), loses_answer=True))
+        self._interventions.append(Intervention(method, re.compile(path), loses_answer=True))
 
     def cut(self, method: str, path: str) -> None:
         """Cut the connection in place of the first such call, which AWS never sees."""
-        self._deeds.append(Deed(method, re.compile(path), cuts=True))
+        self._interventions.append(Intervention(method, re.compile(path), cuts=True))
 
     def stall(self, method: str, path: str, seconds: float) -> None:
         """Let the first such call wait before it is passed on, longer than its caller will."""
-        self._deeds.append(Deed(method, re.compile(path), before=functools.partial(time.sleep, seconds)))
+        self._interventions.append(
+            Intervention(method, re.compile(path), before=functools.partial(time.sleep, seconds))
+        )
 
-    def __enter__(self) -> Meddler:
+    def __enter__(self) -> AwsProxy:
         self._thread.start()
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """Stop answering; a deed that was never due would mean that the test looked at nothing."""
+        """Stop answering; an intervention that never happened means that the test checked nothing."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
-        assert [deed for deed in self._deeds if not deed.done] == []
+        assert [intervention for intervention in self._interventions if not intervention.done] == []
 
-    def due(self, method: str, path: str) -> Deed | None:
-        """The deed that this call sets off, if any."""
-        for deed in self._deeds:
-            if not deed.done and deed.method == method and deed.path.search(path):
-                deed.done = True
-                return deed
+    def due(self, method: str, path: str) -> Intervention | None:
+        """The intervention that this call sets off, if any."""
+        for intervention in self._interventions:
+            if not intervention.done and intervention.method == method and intervention.path.search(path):
+                intervention.done = True
+                return intervention
         return None
 
     def forward(self, method: str, path: str, headers: Headers, body: bytes) -> tuple[int, Headers, bytes]:
@@ -104,23 +106,23 @@ class Meddler:
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-    meddler: Meddler
+    aws_proxy: AwsProxy
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
     def _handle(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        deed = self.meddler.due(self.command, self.path)
-        if deed is not None and deed.cuts:
+        intervention = self.aws_proxy.due(self.command, self.path)
+        if intervention is not None and intervention.cuts:
             self.close_connection = True
             return
-        if deed is not None and deed.before is not None:
-            deed.before()
-        status, headers, content = self.meddler.forward(self.command, self.path, self.headers.items(), body)
-        if deed is not None and deed.after is not None:
-            deed.after()
+        if intervention is not None and intervention.before is not None:
+            intervention.before()
+        status, headers, content = self.aws_proxy.forward(self.command, self.path, self.headers.items(), body)
+        if intervention is not None and intervention.after is not None:
+            intervention.after()
         self.close_connection = True
-        if deed is not None and deed.loses_answer:
+        if intervention is not None and intervention.loses_answer:
             return
         with contextlib.suppress(ConnectionError):  # of a caller that has not waited
             self._pass_back(status, headers, content)
