@@ -1,7 +1,10 @@
 # Two commands matter: `make demo` tells the whole story on an offline AWS, `make test` proves the collection.
 # A machine needs Python 3.11+, make and PyPI; everything is made below this folder and nowhere else.
 
-PYTHON ?= python3
+# The newest Python of the machine, since it brings the newest ansible-core; any other on request.
+ifndef PYTHON
+PYTHON := $(shell python3 tools/find_python.py newest)
+endif
 LINE := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 ifeq ($(LINE),)
 $(error No Python found: set PYTHON to a Python 3.11 or newer, as in `make test PYTHON=python3.13`)
@@ -21,8 +24,11 @@ CONTROL_PLANE ?= embedded
 POD_MODE ?= auto
 SANDBOX_OPTIONS := --control-plane $(CONTROL_PLANE) --pod-mode $(POD_MODE)
 
-# ansible-core 2.21 needs Python 3.12; this one is found where the Python that runs make is older.
-NEWEST_PYTHON ?= $(shell $(PYTHON) tools/newest_python.py)
+# For ansible-core 2.19, in `make test-all`; found when a target needs it.
+OLDEST_PYTHON = $(shell $(PYTHON) tools/find_python.py oldest)
+
+# A file is one piece of work, and the longest files start first (tests/conftest.py).
+PYTEST = mkdir -p build && $(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 # What a pod's Python imports: pods see it read-only, so it is compiled beforehand.
 POD_PACKAGES := awscli dateutil jmespath s3transfer urllib3
@@ -42,7 +48,8 @@ unexport ANSIBLE_COLLECTIONS_PATH ANSIBLE_INVENTORY
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cluster bench lint sanity docs lock dist release sandbox-up sandbox-down clean
+.PHONY: help demo test test-sandbox test-cluster test-all test-deep test-oldest bench lint sanity docs lock dist release \
+  sandbox-up sandbox-down clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -50,16 +57,24 @@ help: ## list the targets
 demo: $(VENV)/.collection $(VENV)/.sandbox ## the whole story, from nothing to proof, on the sandbox
 	@$(BIN)/python tools/demo.py $(SANDBOX_OPTIONS)
 
-test: lint sanity docs $(VENV)/.lowest $(VENV)/.newest ## everything that must hold: lint, sanity, docs, then all tests
-	@mkdir -p build
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --basetemp build/pytest
+test: lint sanity ## every push: lint, sanity, unit, modules, smoke playbooks, Molecule, one proof from a real pod
+	@$(PYTEST) --basetemp build/pytest -m "not deep" --ignore tests/conformance --ignore tests/cluster tests
 
-test-cluster: $(VENV)/.dev $(VENV)/.sandbox ## conformance and the story on the real kube-apiserver
-	@mkdir -p build
+test-sandbox: $(VENV)/.dev $(VENV)/.sandbox ## every push: the sandbox is as strict as AWS and Kubernetes
+	@$(PYTEST) --basetemp build/pytest-sandbox tests/conformance
+
+test-cluster: $(VENV)/.dev $(VENV)/.sandbox ## every push: conformance and the story on the real kube-apiserver
 	@$(SANDBOX_RUN) control-plane
-	@SANDBOX_CONTROL_PLANE=envtest $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --basetemp build/pytest-cluster \
-	  tests/cluster tests/conformance
+	@SANDBOX_CONTROL_PLANE=envtest $(PYTEST) --basetemp build/pytest-cluster tests/cluster tests/conformance
 	@$(BIN)/python tools/demo.py --control-plane envtest
+
+test-all: test test-sandbox test-cluster docs test-deep test-oldest ## before a release: all of these, and what takes longer
+
+test-deep: $(VENV)/.dev $(VENV)/.sandbox $(VENV)/.lowest $(VENV)/.newest
+	@$(PYTEST) --basetemp build/pytest-deep -m deep --durations 30 --ignore tests/conformance --ignore tests/cluster tests
+
+test-oldest:
+	@$(if $(OLDEST_PYTHON),$(MAKE) PYTHON=$(OLDEST_PYTHON) sanity test-runner,echo 'ansible-core 2.19 needs Python 3.11 to 3.13.')
 
 bench: $(VENV)/.collection ## time and API calls of whole runs, beside their rivals
 	@PYTHONPATH=tests $(BIN)/python tests/bench/bench.py
@@ -71,9 +86,8 @@ lint: $(VENV)/.dev $(VENV)/.sandbox ## ruff, mypy, yamllint, ansible-lint, chang
 	@$(BIN)/ansible-lint --profile production --offline
 	@$(BIN)/antsibull-changelog lint
 
-sanity: $(VENV)/.lowest $(VENV)/.newest ## ansible-test sanity on the oldest and the newest ansible-core
-	@for name in lowest newest; do \
-	  ! test -x $(VENV)/$$name/bin/python || $(VENV)/$$name/bin/python tools/sanity.py || exit 1; done
+sanity: $(VENV)/.collection ## ansible-test sanity, with the ansible-core of this Python
+	@$(BIN)/python tools/sanity.py
 
 docs: $(VENV)/.docs $(VENV)/.collection ## build the documentation site in build/docs/html
 	@$(DOCS)/bin/python tools/docs.py
@@ -124,13 +138,13 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.collection
 $(VENV)/.docs: requirements/docs.txt $(UV)
 	$(call install,docs,docs)
 
-# Where the built collection is tried: with the lowest versions that it supports, and with the newest on the newest Python
-# of this machine. A machine may have no Python for one of them.
+# Where the built collection is tried, without what the tests need beside it: with the lowest versions that it supports, and
+# with the newest. A machine may have no Python for the lowest.
 $(VENV)/.lowest: requirements/lowest.txt $(UV)
-	$(if $(filter 3.11 3.12 3.13,$(LINE)),$(call install,lowest,lowest),@echo 'ansible-core 2.19 does not run on Python $(LINE).')
+	$(if $(OLDEST_PYTHON),$(call install,lowest,lowest,$(OLDEST_PYTHON)),@echo 'ansible-core 2.19 needs Python 3.11 to 3.13.')
 
 $(VENV)/.newest: requirements/collection.txt $(UV)
-	$(if $(NEWEST_PYTHON),$(call install,newest,collection,$(NEWEST_PYTHON)),@echo 'ansible-core 2.21 needs Python 3.12 or newer.')
+	$(call install,newest,collection)
 
 $(VENV)/.sandbox: requirements/sandbox.txt $(UV)
 	$(call install,sandbox,sandbox)

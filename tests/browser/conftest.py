@@ -12,7 +12,7 @@ from support.chromium import NoChromium
 from support.chromium import Tab
 from support.chromium import find_chromium
 from support.chromium import new_tab
-from support.chromium import running
+from support.chromium import running_chromium
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +24,7 @@ def devtools(tmp_path_factory: pytest.TempPathFactory) -> collections.abc.Iterat
         if error.installable and os.environ.get("CI") == "true":
             pytest.fail(str(error))
         pytest.skip(str(error))
-    with running(program, tmp_path_factory.mktemp("chromium")) as port:
+    with running_chromium(program, tmp_path_factory.mktemp("chromium")) as port:
         yield port
 
 

@@ -64,17 +64,17 @@ OVERLAPPING = """(() => {
 })()"""
 
 
-def scoped(where: dict[str, str], namespace: str, service_account: str) -> dict[str, t.Any]:
+def scoped_trust(where: dict[str, str], namespace: str, service_account: str) -> dict[str, t.Any]:
     return document(statement(condition(where["arn"], namespace, service_account)))
 
 
-def some() -> list[Report]:
+def example_reports() -> list[Report]:
     """Two clusters that share a role, one broken workload, a target role elsewhere, and a cluster that was not read."""
     shared = role("shared", document(statement()), "AdministratorAccess")
     inline = Policy(name="podidentity.eks", document=allowing("sqs:SendMessage"))
-    reader = role("reader", scoped(NORTH, "shop", "reader"), "AmazonS3ReadOnlyAccess", inline)
+    reader = role("reader", scoped_trust(NORTH, "shop", "reader"), "AmazonS3ReadOnlyAccess", inline)
     onward = Policy(name="podidentity.eks-target", document=allowing(*ACTIONS))
-    source = role("source", scoped(SOUTH, "billing", "invoices"), onward)
+    source = role("source", scoped_trust(SOUTH, "billing", "invoices"), onward)
     archive = Role(arn=f"arn:aws:iam::{OTHER_ACCOUNT}:role/archive", note=f"it is in account {OTHER_ACCOUNT}")
     gone = Role(arn=f"arn:aws:iam::{ACCOUNT}:role/gone", exists=False)
     return [
@@ -89,13 +89,13 @@ def some() -> list[Report]:
     ]
 
 
-def many(count: int, namespaces: int, long: bool = True) -> list[Report]:
+def large_report(count: int, namespaces: int, long: bool = True) -> list[Report]:
     """So many workloads, each with a role and an inline policy of its own, with the longest names that there are."""
     items, letters = [], 1 if long else 0
     for number in range(count):
         namespace = f"team-{number % namespaces:03}-{'n' * 54 * letters}"
         service_account = f"app-{number:03}-{'s' * 245 * letters}"
-        trust = scoped(NORTH, namespace, service_account) if number % 9 else document(statement())
+        trust = scoped_trust(NORTH, namespace, service_account) if number % 9 else document(statement())
         inline = Policy(name=f"inline{'I' * 122 * letters}", document=allowing("sqs:SendMessage"))
         boundary = f"arn:aws:iam::aws:policy/{'b' * 1500}" if long else None
         own = role(
@@ -130,7 +130,7 @@ def search(tab: Tab, words: str) -> str:
     return told
 
 
-def drawn(tab: Tab) -> dict[str, list[str]]:
+def drawn_labels(tab: Tab) -> dict[str, list[str]]:
     """The names of the boxes of each column, from top to bottom as they stand in the page."""
     columns: dict[str, list[str]] = {}
     for node in tab.evaluate(NODES):
@@ -139,18 +139,18 @@ def drawn(tab: Tab) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_it_opens_from_a_file_without_a_network_and_without_complaints(show: t.Callable[..., Tab], dark: bool) -> None:
-    tab = show(some(), dark=dark)
-    asked = [told["request"]["url"] for told in tab.told("Network.requestWillBeSent")]
+def test_page_opens_offline_from_a_file_without_errors(show: t.Callable[..., Tab], dark: bool) -> None:
+    tab = show(example_reports(), dark=dark)
+    asked = [told["request"]["url"] for told in tab.event_params("Network.requestWillBeSent")]
     assert [url.rpartition("/")[2] for url in asked] == ["access.html"]
-    assert tab.told("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded") == []
+    assert tab.event_params("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded") == []
     assert tab.evaluate("document.title") == "Who may do what"
     background = tab.evaluate("getComputedStyle(document.body).backgroundColor")
     assert background == ("rgb(16, 21, 27)" if dark else "rgb(255, 255, 255)")
 
 
-def test_the_summary_and_the_findings_stand_on_top(show: t.Callable[..., Tab]) -> None:
-    tab = show(some())
+def test_page_starts_with_summary_and_findings(show: t.Callable[..., Tab]) -> None:
+    tab = show(example_reports())
     sums = tab.evaluate(
         "Array.from(document.querySelectorAll('.sums li'), (one) => one.innerText.replace(/\\s+/g, ' '))"
     )
@@ -166,9 +166,9 @@ def test_the_summary_and_the_findings_stand_on_top(show: t.Callable[..., Tab]) -
     ]
 
 
-def test_the_picture_leads_from_clusters_to_policies(show: t.Callable[..., Tab]) -> None:
-    tab = show(some())
-    assert drawn(tab) == {
+def test_picture_leads_from_clusters_to_policies(show: t.Callable[..., Tab]) -> None:
+    tab = show(example_reports())
+    assert drawn_labels(tab) == {
         "n0": ["closed", "north", "south"],
         "n1": ["billing/broken", "billing/invoices", "platform/deployer", "shop/admin", "shop/reader"],
         "n2": ["gone", "reader", "shared", "source"],
@@ -183,7 +183,7 @@ def test_the_picture_leads_from_clusters_to_policies(show: t.Callable[..., Tab])
 
 
 def test_lines_begin_and_end_at_boxes(show: t.Callable[..., Tab]) -> None:
-    tab = show(some())
+    tab = show(example_reports())
     boxes = tab.evaluate(
         "Array.from(document.querySelectorAll('#drawing .node'), (node) => { const [x, y] ="
         " node.getAttribute('transform').match(/[-\\d.]+/g).map(Number), box = node.querySelector('.box').getBBox();"
@@ -194,8 +194,8 @@ def test_lines_begin_and_end_at_boxes(show: t.Callable[..., Tab]) -> None:
     assert {tuple(line["to"]) for line in lines} <= {tuple(box["left"]) for box in boxes}
 
 
-def test_the_box_filters_table_findings_and_picture(show: t.Callable[..., Tab]) -> None:
-    tab = show(some())
+def test_search_filters_table_findings_and_picture(show: t.Callable[..., Tab]) -> None:
+    tab = show(example_reports())
     assert tab.evaluate("document.getElementById('shown').textContent") == "5 of 5 workloads"
     assert search(tab, "Billing gone") == "1 of 5 workloads", "all words, in upper or lower case"
     visible = "Array.from(document.querySelectorAll('tbody tr'), (row) => row).filter((row) => row.offsetHeight).length"
@@ -209,8 +209,8 @@ def test_the_box_filters_table_findings_and_picture(show: t.Callable[..., Tab]) 
     assert not any(node["off"] for node in tab.evaluate(NODES)), "a cluster without workloads is bright again, too"
 
 
-def test_a_link_of_the_table_opens_its_finding(show: t.Callable[..., Tab]) -> None:
-    tab = show(some())
+def test_table_link_opens_its_finding(show: t.Callable[..., Tab]) -> None:
+    tab = show(example_reports())
     gone = "new Promise((done) => window.addEventListener('hashchange', () => done(), {once: true}))"
     tab.evaluate(f"location.hash = '#finding-role_shared'; {gone}")
     assert tab.evaluate("document.getElementById('finding-role_shared').open") is True
@@ -221,26 +221,24 @@ def test_a_link_of_the_table_opens_its_finding(show: t.Callable[..., Tab]) -> No
 @pytest.mark.parametrize(
     ("count", "namespaces", "width"), [(3, 3, 1440), (60, 60, 1000), (61, 7, 1440), (500, 40, 1000)]
 )
-def test_no_words_leave_their_boxes_however_long_they_are(
-    show: t.Callable[..., Tab], count: int, namespaces: int, width: int
-) -> None:
-    tab = show(many(count, namespaces), width=width)
+def test_long_names_fit_their_boxes(show: t.Callable[..., Tab], count: int, namespaces: int, width: int) -> None:
+    tab = show(large_report(count, namespaces), width=width)
     assert tab.evaluate(TOO_WIDE) == []
     assert tab.evaluate(OVERLAPPING) == 0
     assert tab.evaluate("document.querySelectorAll('tbody tr').length") == count
-    columns = drawn(tab)
+    columns = drawn_labels(tab)
     assert len(columns["n1"]) == (count if count <= 60 else namespaces)
     assert all(len(labels) <= 60 for labels in columns.values())
 
 
-def test_it_fits_a_telephone(show: t.Callable[..., Tab]) -> None:
-    tab = show(some(), width=390)
+def test_page_fits_a_phone_screen(show: t.Callable[..., Tab]) -> None:
+    tab = show(example_reports(), width=390)
     assert tab.evaluate("document.documentElement.scrollWidth") == 390, "picture and table scroll in their own places"
 
 
 @pytest.mark.parametrize(("count", "pages"), [(3, 2), (500, 70)])
-def test_it_prints_on_a4_in_landscape(show: t.Callable[..., Tab], count: int, pages: int) -> None:
-    tab = show(many(count, 40, long=False), dark=True)
+def test_page_prints_on_a4_landscape(show: t.Callable[..., Tab], count: int, pages: int) -> None:
+    tab = show(large_report(count, 40, long=False), dark=True)
     printed = tab.pdf()
     boxes = re.findall(rb"/MediaBox\s*\[\s*0 0 ([\d.]+) ([\d.]+)\s*\]", printed)
     assert {(round(float(width)), round(float(height))) for width, height in boxes} == {(842, 595)}
@@ -250,8 +248,8 @@ def test_it_prints_on_a4_in_landscape(show: t.Callable[..., Tab], count: int, pa
     assert tab.evaluate("document.getElementById('filter').offsetHeight") == 0
 
 
-def test_a_long_picture_is_cut_so_that_every_box_is_whole_on_a_page(show: t.Callable[..., Tab]) -> None:
-    tab = show(many(60, 60))
+def test_page_breaks_of_long_picture_cut_no_box(show: t.Callable[..., Tab]) -> None:
+    tab = show(large_report(60, 60))
     pages = tab.evaluate(
         "Array.from(document.querySelectorAll('.slice'), (one) => one.getAttribute('viewBox').split(' ').map(Number))"
     )
@@ -267,8 +265,8 @@ def test_a_long_picture_is_cut_so_that_every_box_is_whole_on_a_page(show: t.Call
     ] == []
 
 
-def test_who_cannot_see_it_gets_the_same(show: t.Callable[..., Tab]) -> None:
-    tab = show(some())
+def test_accessibility_tree_has_the_same_content(show: t.Callable[..., Tab]) -> None:
+    tab = show(example_reports())
     nodes = tab.call("Accessibility.getFullAXTree")["nodes"]
     named = [(node["role"]["value"], node.get("name", {}).get("value", "")) for node in nodes if not node["ignored"]]
     assert ("image", "Clusters, workloads, roles and policies") in named
@@ -282,7 +280,7 @@ def test_who_cannot_see_it_gets_the_same(show: t.Callable[..., Tab]) -> None:
     ]
 
 
-def test_hostile_names_are_only_words(show: t.Callable[..., Tab]) -> None:
+def test_hostile_names_appear_as_plain_text(show: t.Callable[..., Tab]) -> None:
     hostile = "\"><script>window.taken=1</script><img src=x onerror=window.taken=1>&'"
     policy = Policy(name=hostile, document=allowing(hostile))
     own = role("app", document(statement()), policy, permissions_boundary=hostile)
@@ -293,4 +291,4 @@ def test_hostile_names_are_only_words(show: t.Callable[..., Tab]) -> None:
     assert tab.evaluate("document.querySelectorAll('img, script').length") == 1, "the page's own script"
     assert hostile in tab.evaluate("document.body.textContent")
     assert tab.evaluate(TOO_WIDE) == []
-    assert tab.told("Log.entryAdded", "Runtime.exceptionThrown") == []
+    assert tab.event_params("Log.entryAdded", "Runtime.exceptionThrown") == []

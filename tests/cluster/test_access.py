@@ -9,7 +9,7 @@ import pytest
 from support.kubernetes_cluster import Cluster
 from support.kubernetes_cluster import refused
 from support.principals import SESSION
-from support.principals import Person
+from support.principals import Principal
 
 pytestmark = pytest.mark.client("kubernetes client")
 
@@ -28,12 +28,12 @@ def allow_reading(cluster: Cluster, namespace: str, group: str) -> None:
     rbac.create_namespaced_role_binding(namespace, binding)
 
 
-def test_a_group_of_an_access_entry_may_do_what_its_role_binding_says(real: Cluster, namespace: str) -> None:
+def test_access_entry_group_has_its_role_binding_permissions(real: Cluster, namespace: str) -> None:
     allow_reading(real, namespace, "readers")
-    person = Person(real, kubernetesGroups=["readers"])
-    client = person.core
+    principal = Principal(real, kubernetesGroups=["readers"])
+    client = principal.core
     assert [entry.metadata.name for entry in client.list_namespaced_config_map(namespace).items] == ["kube-root-ca.crt"]
-    user = f"{SESSION}{person.role}/anna"
+    user = f"{SESSION}{principal.role}/anna"
     with refused(403, "Forbidden", user, r"cannot create resource \"configmaps\" in API group \"\"", namespace):
         client.create_namespaced_config_map(namespace, {"metadata": {"name": "mine"}})
     with refused(403, r"cannot list resource \"secrets\""):
@@ -42,31 +42,31 @@ def test_a_group_of_an_access_entry_may_do_what_its_role_binding_says(real: Clus
         client.list_namespaced_config_map("default")
 
 
-def test_a_group_and_a_policy_of_an_entry_count_both(real: Cluster, namespace: str) -> None:
+def test_group_and_policy_of_access_entry_both_apply(real: Cluster, namespace: str) -> None:
     allow_reading(real, namespace, "readers")
-    person = Person(real, kubernetesGroups=["readers"]).associate("AmazonEKSSecretReaderPolicy", namespace)
-    assert person.core.list_namespaced_config_map(namespace).items
-    assert person.core.list_namespaced_secret(namespace).items == []
+    principal = Principal(real, kubernetesGroups=["readers"]).associate("AmazonEKSSecretReaderPolicy", namespace)
+    assert principal.core.list_namespaced_config_map(namespace).items
+    assert principal.core.list_namespaced_secret(namespace).items == []
     with refused(403, r"cannot list resource \"pods\""):
-        person.core.list_namespaced_pod(namespace)
+        principal.core.list_namespaced_pod(namespace)
 
 
-def test_who_acts_as_another_has_the_permissions_of_the_other(real: Cluster, namespace: str) -> None:
+def test_impersonation_uses_permissions_of_the_other_user(real: Cluster, namespace: str) -> None:
     allow_reading(real, namespace, "readers")
-    client = Person(real).associate("AmazonEKSClusterAdminPolicy").core
+    client = Principal(real).associate("AmazonEKSClusterAdminPolicy").core
     other = {"Impersonate-User": "bob", "Impersonate-Group": "readers"}
     assert client.list_namespaced_config_map(namespace, _headers=other).items
     with refused(403, r"User \"bob\" cannot list resource \"secrets\""):
         client.list_namespaced_secret(namespace, _headers=other)
 
 
-def test_an_administrator_of_a_namespace_gives_no_more_than_rbac_gives_him(real: Cluster, namespace: str) -> None:
+def test_only_cluster_admin_policy_allows_rbac_escalation(real: Cluster, namespace: str) -> None:
     """The check of escalation asks RBAC, which knows nothing of access policies; ``escalate`` is only for
     AmazonEKSClusterAdminPolicy."""
     role = {"metadata": {"name": "mine"}, "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]}
     for policy, is_allowed in (("AmazonEKSAdminPolicy", False), ("AmazonEKSClusterAdminPolicy", True)):
-        person = Person(real).associate(policy, namespace)
-        rbac = kubernetes.client.RbacAuthorizationV1Api(person.core.api_client)
+        principal = Principal(real).associate(policy, namespace)
+        rbac = kubernetes.client.RbacAuthorizationV1Api(principal.core.api_client)
         if is_allowed:
             rbac.create_namespaced_role(namespace, role)
         else:
@@ -74,16 +74,16 @@ def test_an_administrator_of_a_namespace_gives_no_more_than_rbac_gives_him(real:
                 rbac.create_namespaced_role(namespace, role)
 
 
-def test_an_access_entry_without_groups_and_policies_knows_who_one_is_and_no_more(real: Cluster) -> None:
-    person = Person(real)
-    client = person.core
+def test_empty_access_entry_authenticates_without_permissions(real: Cluster) -> None:
+    principal = Principal(real)
+    client = principal.core
     review = kubernetes.client.AuthenticationV1Api(client.api_client).create_self_subject_review({})
-    assert review.status.user_info.username == f"{SESSION}{person.role}/anna"
+    assert review.status.user_info.username == f"{SESSION}{principal.role}/anna"
     with refused(403, r"cannot list resource \"pods\""):
         client.list_namespaced_pod("default")
 
 
-def test_a_node_may_touch_what_is_its_own_and_no_more(real: Cluster, namespace: str) -> None:
+def test_node_may_access_only_its_own_objects(real: Cluster, namespace: str) -> None:
     """The node authorizer and NodeRestriction, asked as the administrator in the place of a node."""
     node, other = (entry.metadata.name for entry in real.core.list_node().items[:2])
     client = kubernetes.client.CoreV1Api(kubernetes.config.new_client_from_config(str(real.kubeconfig)))

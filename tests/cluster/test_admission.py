@@ -38,9 +38,7 @@ def environment(container: t.Any) -> dict[str, str]:
     return {variable.name: variable.value for variable in container.env or []}
 
 
-def test_a_restricted_namespace_refuses_a_bad_pod_and_gives_a_good_one_its_role(
-    real: Cluster, agent: None, namespace: str
-) -> None:
+def test_restricted_namespace_admits_only_compliant_pods(real: Cluster, agent: None, namespace: str) -> None:
     real.core.patch_namespace(namespace, {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})
     real.account.associate(real.role, "app", clusterName=CLUSTER, namespace=namespace)
     real.service_account("app", namespace)
@@ -53,7 +51,7 @@ def test_a_restricted_namespace_refuses_a_bad_pod_and_gives_a_good_one_its_role(
     assert real.log("app", namespace).startswith("arn:aws:sts::111122223333:assumed-role/workload/eks-kubernetes-app-")
 
 
-def test_a_quota_counts_pods(real: Cluster, namespace: str) -> None:
+def test_quota_limits_pods(real: Cluster, namespace: str) -> None:
     real.core.create_namespaced_resource_quota(
         namespace, {"metadata": {"name": "few"}, "spec": {"hard": {"pods": "1"}}}
     )
@@ -66,7 +64,7 @@ def test_a_quota_counts_pods(real: Cluster, namespace: str) -> None:
     real.core.create_namespaced_pod(namespace, pod("second", "sleep", "600"))
 
 
-def test_a_container_of_somebody_else_s_webhook_gets_the_identity_too(real: Cluster, namespace: str) -> None:
+def test_container_added_by_another_webhook_gets_identity(real: Cluster, namespace: str) -> None:
     """EKS's webhook is asked again when a later one has changed the pod (reinvocationPolicy IfNeeded)."""
     sidecar = {"name": "sidecar", "image": "python:3.12", "command": ["true"]}
     real.account.associate(real.role, "app", clusterName=CLUSTER, namespace=namespace)
@@ -76,16 +74,16 @@ def test_a_container_of_somebody_else_s_webhook_gets_the_identity_too(real: Clus
         webhook.register(real, "z-sidecars", namespace)
         body = pod("app", "true", serviceAccountName="app")
 
-        def made() -> t.Any:
+        def pod_with_sidecar() -> t.Any:
             found = real.core.create_namespaced_pod(namespace, body, dry_run="All")
             return found if len(found.spec.containers) == 2 else None
 
-        containers = eventually(made).spec.containers
+        containers = eventually(pod_with_sidecar).spec.containers
     assert [container.name for container in containers] == ["main", "sidecar"]
     assert all(CREDENTIALS in environment(container) for container in containers), json.dumps(str(containers))
 
 
-def test_a_webhook_that_refuses_is_heard(real: Cluster, namespace: str) -> None:
+def test_third_party_webhook_can_refuse_pods(real: Cluster, namespace: str) -> None:
     with ThirdPartyWebhook([], refusal="no pods on Mondays") as webhook:
         webhook.register(real, "a-calendar", namespace)
 

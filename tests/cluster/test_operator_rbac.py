@@ -36,13 +36,13 @@ from support.playbooks import Playbooks
 from support.playbooks import Run
 
 Object = dict[str, t.Any]
-EVERY = os.environ.get("EVERY_PERMISSION") == "1"
+EVERY_PERMISSION = os.environ.get("EVERY_PERMISSION") == "1"
 #: How many hosts one run has, so that it ends in time.
-TOGETHER = 7
+HOSTS_PER_RUN = 7
 AGENT = "eks-pod-identity-agent"
 OWN = "OWN"
 OPERATORS, CHECKERS = "pod-identity-operators", "pod-identity-checkers"
-SLEEP = {"name": "main", "image": "busybox", "command": ["sleep", "3600"]}
+SLEEPING_CONTAINER = {"name": "main", "image": "busybox", "command": ["sleep", "3600"]}
 
 
 class Right(t.NamedTuple):
@@ -52,7 +52,7 @@ class Right(t.NamedTuple):
     resource: str
     verb: str
 
-    def is_told_in(self, text: str) -> bool:
+    def is_reported_in(self, text: str) -> bool:
         """Whether a text says that somebody does not have it, in the words of the API server."""
         if self[1:] == ("pods/exec", "create"):  # for which it has none
             return "create and get pods/exec" in text
@@ -63,7 +63,7 @@ class Right(t.NamedTuple):
 
 
 @dataclasses.dataclass
-class Person:
+class Principal:
     """An IAM principal that may do everything in AWS, and in Kubernetes what these objects let its group do."""
 
     real: Cluster
@@ -72,7 +72,7 @@ class Person:
     #: As in an AWS config file.
     keys: t.Mapping[str, str]
 
-    def leave(self) -> None:
+    def clean_up(self) -> None:
         """Take the objects away."""
         rbac = kubernetes.client.RbacAuthorizationV1Api(self.real.api)
         for one in self.objects:
@@ -90,7 +90,7 @@ class Person:
         events = map(json.loads, log.read_text(encoding="utf-8").splitlines())
         return [event for event in events if self.group in event["user"].get("groups", ()) and "objectRef" in event]
 
-    def used(self, *, refused: bool = False) -> set[Right]:
+    def used_rights(self, *, refused: bool = False) -> set[Right]:
         """The rights that this person has used, or would have."""
         found = set()
         for event in self.requests():
@@ -120,7 +120,7 @@ def rights_of(objects: t.Sequence[Object]) -> set[Right]:
     }
 
 
-def without(objects: t.Sequence[Object], missing: Right) -> list[Object]:
+def without_right(objects: t.Sequence[Object], missing: Right) -> list[Object]:
     """The same objects, with one right less."""
     changed = []
     for one in objects:
@@ -138,28 +138,28 @@ def without(objects: t.Sequence[Object], missing: Right) -> list[Object]:
 # --- what is there before a chapter runs ------------------------------------------------------------------------------
 
 
-def nothing(real: Cluster, namespace: str) -> None:
+def create_nothing(real: Cluster, namespace: str) -> None:
     """Nothing."""
 
 
-def an_account(real: Cluster, namespace: str) -> None:
+def create_service_account(real: Cluster, namespace: str) -> None:
     """A service account that was made by the role."""
     labels = {"podidentity.eks/managed": "true"}
     real.core.create_namespaced_service_account(namespace, {"metadata": {"name": "app", "labels": labels}})
 
 
-def an_association(real: Cluster, namespace: str) -> None:
+def create_association(real: Cluster, namespace: str) -> None:
     """A service account with an association."""
-    an_account(real, namespace)
+    create_service_account(real, namespace)
     real.account.associate(real.role, "app", clusterName=CLUSTER, namespace=namespace)
 
 
-def workloads_from_before(real: Cluster, namespace: str) -> None:
+def create_older_workloads(real: Cluster, namespace: str) -> None:
     """Workloads of all kinds that run since before their association."""
-    an_account(real, namespace)
+    create_service_account(real, namespace)
     for kind in ("deployment", "stateful_set", "daemon_set"):
         name = kind.replace("_", "-")
-        spec = {"serviceAccountName": "app", "terminationGracePeriodSeconds": 0, "containers": [SLEEP]}
+        spec = {"serviceAccountName": "app", "terminationGracePeriodSeconds": 0, "containers": [SLEEPING_CONTAINER]}
         template = {"metadata": {"labels": {"app": name}}, "spec": spec}
         whole: Object = {"selector": {"matchLabels": {"app": name}}, "template": template}
         if kind == "stateful_set":
@@ -171,18 +171,18 @@ def workloads_from_before(real: Cluster, namespace: str) -> None:
     real.account.associate(real.role, "app", clusterName=CLUSTER, namespace=namespace)
 
 
-def a_running_pod(real: Cluster, namespace: str) -> None:
+def create_running_pod(real: Cluster, namespace: str) -> None:
     """A pod of the workload itself."""
-    an_association(real, namespace)
+    create_association(real, namespace)
     main = {"name": "main", "image": "python:3.12", "command": ["sleep", "3600"]}
     spec = {"serviceAccountName": "app", "terminationGracePeriodSeconds": 0, "containers": [main]}
     real.core.create_namespaced_pod(namespace, {"metadata": {"name": "own"}, "spec": spec})
     eventually(lambda: real.core.read_namespaced_pod("own", namespace).status.phase == "Running")
 
 
-def broken_proofs(real: Cluster, namespace: str) -> None:
+def create_broken_proofs(real: Cluster, namespace: str) -> None:
     """Associations without an agent, of which the webhook has not heard, and for a proof that needs the pod's log."""
-    an_association(real, namespace)
+    create_association(real, namespace)
     before = real.sandbox.knobs()["association_delay_seconds"]
     for name, delay in (("late", 3600), ("wordy", before)):
         real.service_account(name, namespace)
@@ -190,9 +190,9 @@ def broken_proofs(real: Cluster, namespace: str) -> None:
         real.account.associate(real.role, name, clusterName=CLUSTER, namespace=namespace)
 
 
-def a_full_quota(real: Cluster, namespace: str) -> None:
+def create_full_quota(real: Cluster, namespace: str) -> None:
     """A namespace that takes no pods."""
-    an_association(real, namespace)
+    create_association(real, namespace)
     quota = {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
     real.core.create_namespaced_resource_quota(namespace, quota)
     eventually(lambda: (real.core.read_namespaced_resource_quota("none", namespace).status.hard or {}).get("pods"))
@@ -208,12 +208,12 @@ class Scenario:
     chapter: str
     #: Which ones, ``place resource verb`` each, in the order in which they are needed.
     needs: tuple[str, ...]
-    before: t.Callable[[Cluster, str], None] = nothing
+    before: t.Callable[[Cluster, str], None] = create_nothing
     #: Further variables of the host.
     settings: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
     options: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
     #: How it ends for who has all rights; empty for well.
-    says: str = ""
+    failure_message: str = ""
     #: Whether there is the namespace, so that rights can be for it alone.
     has_namespace: bool = True
     #: ``OWN`` stands for the host.
@@ -261,15 +261,15 @@ SCENARIOS = {
     "accounts-go": Scenario(
         "service_account",
         ("own serviceaccounts list", "own serviceaccounts get", "own serviceaccounts delete"),
-        an_account,
+        create_service_account,
         settings={"workload_state": "absent", "workload_phases": ["service_account", "remove"]},
     ),
     "probe": Scenario(
         "probe",
         ("own pods create", "own serviceaccounts list", "all mutatingwebhookconfigurations get"),
-        an_account,
+        create_service_account,
         settings={"workload_probe_timeout": 1},
-        says="as far as the API server knows there is no association",
+        failure_message="as far as the API server knows there is no association",
         workloads=NEAR_MISS,
     ),
     "restart": Scenario(
@@ -280,15 +280,15 @@ SCENARIOS = {
             *("own statefulsets list", "own statefulsets get", "own statefulsets patch"),
             *("own daemonsets list", "own daemonsets get", "own daemonsets patch"),
         ),
-        workloads_from_before,
+        create_older_workloads,
         settings={"restart_timeout": 60},
     ),
     "restart-not": Scenario(
         "restart",
         ("own serviceaccounts list", "all mutatingwebhookconfigurations get"),
-        an_account,
+        create_service_account,
         settings={"restart_timeout": 1},
-        says="new ones would not get their identity either",
+        failure_message="new ones would not get their identity either",
         workloads=NEAR_MISS,
     ),
     "job": Scenario(
@@ -298,9 +298,9 @@ SCENARIOS = {
             *("kube-system pods list", "all nodes list", "own networkpolicies list"),
             "all mutatingwebhookconfigurations get",
         ),
-        broken_proofs,
+        create_broken_proofs,
         settings={"verify_grace": 1},
-        says="agent_missing",
+        failure_message="agent_missing",
         workloads=(
             {"service_account": "app"},
             {"service_account": "late"},
@@ -308,15 +308,19 @@ SCENARIOS = {
         ),
     ),
     "job-without-pod": Scenario(
-        "verify", ("own events list",), a_full_quota, settings={"verify_timeout": 5}, says="exceeded quota"
+        "verify",
+        ("own events list",),
+        create_full_quota,
+        settings={"verify_timeout": 5},
+        failure_message="exceeded quota",
     ),
     "exec": Scenario(
         "verify",
         ("own pods/exec get", "own pods/exec create", "own pods list"),
-        a_running_pod,
+        create_running_pod,
         settings={"verify_grace": 1, "verify_mode": "exec"},
         options={"verify_mode": "exec"},
-        says="agent_missing",
+        failure_message="agent_missing",
     ),
 }
 #: What is taken away in every run.
@@ -341,7 +345,7 @@ class Case:
 def cases(scenarios: t.Mapping[str, Scenario], sample: t.Mapping[str, list[str]]) -> t.Iterator[Case]:
     for name, scenario in scenarios.items():
         yield Case(name, scenario)
-        chosen = scenario.needs if EVERY else sample.get(name, ())
+        chosen = scenario.needs if EVERY_PERMISSION else sample.get(name, ())
         for number, missing in enumerate(chosen):
             yield Case(f"{name}-{number}", scenario, Right(*missing.split()))
 
@@ -351,19 +355,19 @@ class Fleet:
 
     def __init__(self, real: Cluster, folder: pathlib.Path) -> None:
         self._real, self._folder = real, folder
-        self.people: dict[str, Person] = {}
+        self.principals: dict[str, Principal] = {}
         self._playbooks = Playbooks(real.sandbox, folder)
 
-    def join(self, name: str, objects: t.Sequence[Object]) -> None:
+    def add_user(self, name: str, objects: t.Sequence[Object]) -> None:
         """A user with an access entry, in a group of the same name."""
         keys = self._real.account.user(name, allow("*"))
         arn = f"arn:aws:iam::111122223333:user/{name}"
         self._real.account.eks.create_access_entry(clusterName=CLUSTER, principalArn=arn, kubernetesGroups=[name])
         for one in objects:
             kubernetes.utils.create_from_dict(self._real.api, one)
-        self.people[name] = Person(self._real, name, objects, keys)
+        self.principals[name] = Principal(self._real, name, objects, keys)
 
-    def join_as_role(self, name: str, objects: t.Sequence[Object]) -> None:
+    def add_role(self, name: str, objects: t.Sequence[Object]) -> None:
         """A session of a role for whose access entry and objects somebody else cares."""
         iam, everything = self._real.account.iam, json.dumps({"Version": "2012-10-17", "Statement": [allow("*")]})
         trust = {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111122223333:root"}, "Action": "sts:AssumeRole"}
@@ -376,17 +380,17 @@ class Fleet:
             "aws_secret_access_key": found["SecretAccessKey"],
             "aws_session_token": found["SessionToken"],
         }
-        self.people[name] = Person(self._real, name, objects, keys)
+        self.principals[name] = Principal(self._real, name, objects, keys)
 
     def prepare(self, case: Case) -> None:
         """The person, and what is there before the run."""
         if case.scenario.has_namespace:
-            self.namespace(case.name)
+            self.create_namespace(case.name)
             case.scenario.before(self._real, case.name)
         objects = case.scenario.objects(case.name, case.name)
-        self.join(case.name, without(objects, case.missing) if case.missing else objects)
+        self.add_user(case.name, without_right(objects, case.missing) if case.missing else objects)
 
-    def namespace(self, name: str) -> None:
+    def create_namespace(self, name: str) -> None:
         self._real.core.create_namespace({"metadata": {"name": name}})
         eventually(lambda: self._real.core.list_namespaced_service_account(name).items)
 
@@ -402,7 +406,7 @@ class Fleet:
         inventory, config = self._folder / "hosts.json", self._folder / "config"
         inventory.write_text(json.dumps({"eks_clusters": {"vars": common, "hosts": hosts}}), encoding="utf-8")
         sections = [
-            "\n".join([f"[profile {name}]", *(f"{key} = {value}" for key, value in self.people[name].keys.items())])
+            "\n".join([f"[profile {name}]", *(f"{key} = {value}" for key, value in self.principals[name].keys.items())])
             for name in hosts
         ]
         config.write_text("\n".join(sections), encoding="utf-8")
@@ -416,13 +420,13 @@ class Fleet:
         with contextlib.suppress(ApiException):
             self._real.core.delete_namespaced_service_account(name, "default")
 
-    def leave(self) -> None:
-        for name, person in self.people.items():
-            person.leave()
+    def clean_up(self) -> None:
+        for name, principal in self.principals.items():
+            principal.clean_up()
             self.clear(name)
 
 
-def said_about(run: Run, host: str) -> str:
+def output_about(run: Run, host: str) -> str:
     """All that the output says about a host, in one line."""
     parts = re.findall(rf"^\w+: \[{host}\].*?(?=^\w+: \[|^TASK |^PLAY |\Z)", run.output, re.M | re.S)
     return " ".join(" ".join(parts).replace("\\", "").split())
@@ -432,7 +436,7 @@ def said_about(run: Run, host: str) -> str:
 def fleet(real: Cluster, tmp_path: pathlib.Path) -> t.Iterator[Fleet]:
     made = Fleet(real, tmp_path)
     yield made
-    made.leave()
+    made.clean_up()
 
 
 @pytest.fixture
@@ -446,21 +450,21 @@ def old_agent(real: Cluster) -> t.Iterator[None]:
     wait_until_gone(lambda: real.account.describe_addon(cluster=CLUSTER), seconds=PATIENCE)
 
 
-def check(run: Run, case: Case, person: Person) -> str:
+def check(run: Run, case: Case, principal: Principal) -> str:
     """What is wrong with what a person could do, or was told; empty for nothing."""
-    told, refused = said_about(run, case.name), person.used(refused=True)
+    told, refused = output_about(run, case.name), principal.used_rights(refused=True)
     if case.missing:
-        return "" if case.missing.is_told_in(told) else f"{case.name} does not tell {case.missing}: {told}"
-    unused = set(case.scenario.rights) - person.used() - {Right("own", "pods/exec", "create")}
+        return "" if case.missing.is_reported_in(told) else f"{case.name} does not tell {case.missing}: {told}"
+    unused = set(case.scenario.rights) - principal.used_rights() - {Right("own", "pods/exec", "create")}
     if refused or unused:
         return f"{case.name} was refused {refused} and has not used {unused}: {told}"
     failed = run.count("failed", case.name)
-    if bool(case.scenario.says) != bool(failed) or case.scenario.says not in told:
+    if bool(case.scenario.failure_message) != bool(failed) or case.scenario.failure_message not in told:
         return f"{case.name} ends with {failed} failures: {told}"
     return ""
 
 
-def test_the_scenarios_need_all_rights_of_the_chapters() -> None:
+def test_scenarios_cover_all_rights_of_their_chapters() -> None:
     everything = [AGENT_SCENARIO, *SCENARIOS.values()]
     for chapter in {scenario.chapter for scenario in everything}:
         ours = [scenario for scenario in everything if scenario.chapter == chapter]
@@ -469,35 +473,35 @@ def test_the_scenarios_need_all_rights_of_the_chapters() -> None:
         assert needed == granted, chapter
 
 
-def test_agent(fleet: Fleet, old_agent: None) -> None:
+def test_agent_chapter_needs_all_of_its_rights(fleet: Fleet, old_agent: None) -> None:
     sample = ["kube-system daemonsets get", "kube-system pods list"]
     found = list(cases({"agent": AGENT_SCENARIO}, {"agent": sample}))
     for case in found:
         fleet.prepare(case)
     run = fleet.play("playbooks/site.yml", {case.name: case.scenario.settings for case in found}, "--tags", "agent")
-    assert [problem for case in found if (problem := check(run, case, fleet.people[case.name]))] == []
-    assert fleet.people["agent"].used() == rights_of(fleet.people["agent"].objects)
+    assert [problem for case in found if (problem := check(run, case, fleet.principals[case.name]))] == []
+    assert fleet.principals["agent"].used_rights() == rights_of(fleet.principals["agent"].objects)
 
 
 @pytest.mark.parametrize("chapter", ["service_account", "probe", "restart", "verify"])
-def test_a_chapter_needs_all_of_its_rights(chapter: str, real: Cluster, fleet: Fleet) -> None:
+def test_chapter_needs_all_of_its_rights(chapter: str, real: Cluster, fleet: Fleet) -> None:
     """The agent is not there, so that a proof fails and looks for the cause."""
     scenarios = {name: scenario for name, scenario in SCENARIOS.items() if scenario.chapter == chapter}
     found, problems = list(cases(scenarios, SAMPLE)), []
-    for number in range(0, len(found), TOGETHER):
-        batch = found[number : number + TOGETHER]
+    for number in range(0, len(found), HOSTS_PER_RUN):
+        batch = found[number : number + HOSTS_PER_RUN]
         for case in batch:
             fleet.prepare(case)
         hosts = {case.name: case.scenario.variables(real.role, case.name) for case in batch}
         run = fleet.play("playbooks/workload.yml", hosts, "--tags", f"{chapter},remove")
-        problems += [problem for case in batch if (problem := check(run, case, fleet.people[case.name]))]
+        problems += [problem for case in batch if (problem := check(run, case, fleet.principals[case.name]))]
         for case in batch:  # the nodes do not hold the pods of all
             fleet.clear(case.name)
         assert "HTTP response headers" not in run.output.rpartition("Everything was done")[2]
     assert problems == []
-    people = [fleet.people[name] for name in scenarios]
-    used = {right._replace(place="") for person in people for right in person.used()}
-    granted = {right._replace(place="") for person in people for right in rights_of(person.objects)}
+    principals = [fleet.principals[name] for name in scenarios]
+    used = {right._replace(place="") for principal in principals for right in principal.used_rights()}
+    granted = {right._replace(place="") for principal in principals for right in rights_of(principal.objects)}
     # The audit log does not have what the API server asks for besides the request's own verb.
     assert granted - used <= {Right("", "pods/exec", "create")}
     assert used <= granted
@@ -507,10 +511,10 @@ def test_a_chapter_needs_all_of_its_rights(chapter: str, real: Cluster, fleet: F
 
 
 @pytest.fixture
-def staff(real: Cluster, fleet: Fleet, tmp_path: pathlib.Path) -> Fleet:
+def guide_fleet(real: Cluster, fleet: Fleet, tmp_path: pathlib.Path) -> Fleet:
     """Who runs the playbooks, and who checks, as the guide makes them."""
     for name, options in ((OPERATORS, {}), (CHECKERS, {"level": "check"})):
-        fleet.join_as_role(name, pod_identity_operator_rbac([], group=name, **options))
+        fleet.add_role(name, pod_identity_operator_rbac([], group=name, **options))
     [block] = [one for one in blocks(*GUIDES) if one.page.stem == "permissions" and "kube-apiserver" in one.kind]
     (tmp_path / "guide.yml").write_text(block.text, encoding="utf-8")
     host = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
@@ -521,9 +525,9 @@ def staff(real: Cluster, fleet: Fleet, tmp_path: pathlib.Path) -> Fleet:
     return fleet
 
 
-def test_the_whole_story_of_somebody_who_is_no_administrator(real: Cluster, staff: Fleet) -> None:
-    staff.namespace("story")
-    workloads_from_before(real, "story")
+def test_playbooks_run_without_administrator_rights(real: Cluster, guide_fleet: Fleet) -> None:
+    guide_fleet.create_namespace("story")
+    create_older_workloads(real, "story")
     declared: Object = {
         "cluster_manage": False,
         "podidentity_workloads": [
@@ -531,25 +535,25 @@ def test_the_whole_story_of_somebody_who_is_no_administrator(real: Cluster, staf
             {"namespace": "default", "service_account": "new", "role": {"name": "story"}},
         ],
     }
-    checked = staff.play("playbooks/site.yml", {CHECKERS: declared}, "--check")
+    checked = guide_fleet.play("playbooks/site.yml", {CHECKERS: declared}, "--check")
     assert checked.code == 0
-    told = said_about(checked, CHECKERS)
+    told = output_about(checked, CHECKERS)
     assert "Service account default/new would be made. Whether that can be done was not tried" in told
     assert "would be restarted" in told
-    assert staff.people[CHECKERS].used(refused=True) == {Right("own", "serviceaccounts", "get")}
-    assert staff.people[CHECKERS].used() <= rights_of(staff.people[CHECKERS].objects)
+    assert guide_fleet.principals[CHECKERS].used_rights(refused=True) == {Right("own", "serviceaccounts", "get")}
+    assert guide_fleet.principals[CHECKERS].used_rights() <= rights_of(guide_fleet.principals[CHECKERS].objects)
     accounts = [one.metadata.name for one in real.core.list_namespaced_service_account("default").items]
     assert "new" not in accounts
 
-    made = staff.play("playbooks/site.yml", {OPERATORS: declared})
+    made = guide_fleet.play("playbooks/site.yml", {OPERATORS: declared})
     assert made.code == 0
-    assert said_about(made, OPERATORS).count("PROVEN") == 2
-    assert "stateful-set" in said_about(made, OPERATORS)
-    removed = staff.play("playbooks/teardown.yml", {OPERATORS: declared})
+    assert output_about(made, OPERATORS).count("PROVEN") == 2
+    assert "stateful-set" in output_about(made, OPERATORS)
+    removed = guide_fleet.play("playbooks/teardown.yml", {OPERATORS: declared})
     assert removed.code == 0
     accounts = [one.metadata.name for one in real.core.list_namespaced_service_account("default").items]
     assert "new" not in accounts
-    operator = staff.people[OPERATORS]
-    assert operator.used(refused=True) == set()
-    assert operator.used() <= rights_of(operator.objects)
+    operator = guide_fleet.principals[OPERATORS]
+    assert operator.used_rights(refused=True) == set()
+    assert operator.used_rights() <= rights_of(operator.objects)
     assert real.apps.read_namespaced_deployment("deployment", "story").status.ready_replicas == 1

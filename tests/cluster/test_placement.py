@@ -21,12 +21,12 @@ pytestmark = pytest.mark.client("kubernetes client")
 HOSTNAME = "kubernetes.io/hostname"
 
 
-def names(cluster: Cluster, namespace: str) -> list[str]:
+def pod_names(cluster: Cluster, namespace: str) -> list[str]:
     """The pods of a namespace."""
     return [entry.metadata.name for entry in cluster.core.list_namespaced_pod(namespace).items]
 
 
-def test_a_taint_that_does_not_tolerate_ends_pods(real: Cluster, namespace: str) -> None:
+def test_no_execute_taint_evicts_and_blocks_pods(real: Cluster, namespace: str) -> None:
     node = real.core.list_node().items[0].metadata.name
     selector = {HOSTNAME: node}
     toleration = {"key": "closed", "operator": "Exists"}
@@ -37,7 +37,7 @@ def test_a_taint_that_does_not_tolerate_ends_pods(real: Cluster, namespace: str)
         real.phase(name, "Running", namespace=namespace)
     real.core.patch_node(node, {"spec": {"taints": [{"key": "closed", "value": "yes", "effect": "NoExecute"}]}})
     try:
-        eventually(lambda: names(real, namespace) == ["stays"])
+        eventually(lambda: pod_names(real, namespace) == ["stays"])
         real.core.create_namespaced_pod(namespace, pod("waits", "true", nodeSelector=selector))
         events = real.core.list_namespaced_event
         eventually(lambda: [e for e in events(namespace).items if "untolerated taint" in (e.message or "")])
@@ -46,7 +46,7 @@ def test_a_taint_that_does_not_tolerate_ends_pods(real: Cluster, namespace: str)
     real.phase("waits", "Succeeded", namespace=namespace)
 
 
-def test_an_eviction_asks_the_disruption_budget(real: Cluster, namespace: str) -> None:
+def test_eviction_respects_disruption_budget(real: Cluster, namespace: str) -> None:
     labels = {"app": "web"}
     spec = {"containers": pod("x", "sleep", "600")["spec"]["containers"], "terminationGracePeriodSeconds": 1}
     template = {"metadata": {"labels": labels}, "spec": spec}
@@ -61,16 +61,16 @@ def test_an_eviction_asks_the_disruption_budget(real: Cluster, namespace: str) -
         return bool(status.current_healthy == 1 and status.observed_generation)
 
     eventually(is_counted)
-    [name] = names(real, namespace)
+    [name] = pod_names(real, namespace)
     eviction = {"metadata": {"name": name, "namespace": namespace}}
     with refused(429, "Cannot evict pod as it would violate the pod's disruption budget."):
         real.core.create_namespaced_pod_eviction(name, namespace, eviction)
     policy.delete_namespaced_pod_disruption_budget("web", namespace)
     real.core.create_namespaced_pod_eviction(name, namespace, eviction)
-    eventually(lambda: names(real, namespace) not in ([], [name]) and name not in names(real, namespace))
+    eventually(lambda: pod_names(real, namespace) not in ([], [name]) and name not in pod_names(real, namespace))
 
 
-def test_a_node_group_with_a_taint_takes_only_who_tolerates_it(real: Cluster, namespace: str) -> None:
+def test_tainted_nodegroup_runs_only_tolerating_pods(real: Cluster, namespace: str) -> None:
     taint = {"key": "dedicated", "value": "batch", "effect": "NO_SCHEDULE"}
     size = {"minSize": 1, "maxSize": 1, "desiredSize": 1}
     real.account.nodegroup(CLUSTER, "batch", taints=[taint], labels={"pool": "batch"}, scalingConfig=size)
@@ -92,7 +92,7 @@ def test_a_node_group_with_a_taint_takes_only_who_tolerates_it(real: Cluster, na
     eventually(lambda: not real.core.list_node(label_selector="pool=batch").items)
 
 
-class SlowToHearOfEnds(ThirdPartyWebhook):
+class SlowStatusWebhook(ThirdPartyWebhook):
     """Lets news of ended containers take so long that the next pod of the name runs when they arrive."""
 
     def answer(self, review: dict[str, t.Any]) -> bytes:
@@ -102,10 +102,10 @@ class SlowToHearOfEnds(ThirdPartyWebhook):
         return super().answer(review)
 
 
-def test_what_is_left_of_a_pod_says_nothing_of_the_next_of_its_name(real: Cluster, namespace: str) -> None:
+def test_late_pod_status_leaves_recreated_pod_unchanged(real: Cluster, namespace: str) -> None:
     """Without a grace period a pod is gone from the API before its containers have ended."""
     body = pod("db-0", "sleep", "600", image="busybox", restartPolicy="Always")
-    with SlowToHearOfEnds([]) as webhook:
+    with SlowStatusWebhook([]) as webhook:
         webhook.register(real, "slow", namespace, operation="UPDATE", resource="pods/status")
         real.core.create_namespaced_pod(namespace, body)
         real.phase("db-0", "Running", namespace=namespace)

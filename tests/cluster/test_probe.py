@@ -44,14 +44,14 @@ def cause(result: Result) -> str | None:
     return found
 
 
-def test_a_restricted_namespace_admits_the_probe(real: Cluster, namespace: str, probe: Probe) -> None:
+def test_restricted_namespace_admits_probe(real: Cluster, namespace: str, probe: Probe) -> None:
     real.core.patch_namespace(namespace, {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})
     result = probe()
     assert cause(result) is None
     assert result["workloads"][0]["mechanism"] == "pod_identity"
 
 
-def test_what_somebody_else_adds_may_be_too_much_for_pod_security(real: Cluster, namespace: str, probe: Probe) -> None:
+def test_probe_reports_sidecar_that_violates_pod_security(real: Cluster, namespace: str, probe: Probe) -> None:
     real.core.patch_namespace(namespace, {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})
     sidecar = {"name": "sidecar", "image": "busybox", "securityContext": {"privileged": True}}
     with ThirdPartyWebhook([{"op": "add", "path": "/spec/containers/-", "value": sidecar}]) as webhook:
@@ -60,7 +60,7 @@ def test_what_somebody_else_adds_may_be_too_much_for_pod_security(real: Cluster,
         eventually(lambda: cause(probe()) == "pod_security")
 
 
-def test_a_quota_that_is_used_up_is_the_cause(real: Cluster, namespace: str, probe: Probe) -> None:
+def test_probe_reports_exhausted_quota(real: Cluster, namespace: str, probe: Probe) -> None:
     hard = {"pods": "0", "limits.cpu": "1"}
     real.core.create_namespaced_resource_quota(namespace, {"metadata": {"name": "few"}, "spec": {"hard": hard}})
     eventually(lambda: real.core.read_namespaced_resource_quota("few", namespace).status.used)
@@ -70,20 +70,20 @@ def test_a_quota_that_is_used_up_is_the_cause(real: Cluster, namespace: str, pro
     assert result["workloads"][0]["attempts"] > 1, "room may come"
 
 
-def test_a_limit_range_that_wants_bigger_pods_is_the_cause(real: Cluster, namespace: str, probe: Probe) -> None:
+def test_probe_reports_limit_range(real: Cluster, namespace: str, probe: Probe) -> None:
     limits = [{"type": "Container", "min": {"cpu": "100m"}}]
     real.core.create_namespaced_limit_range(namespace, {"metadata": {"name": "big"}, "spec": {"limits": limits}})
     eventually(lambda: cause(probe()) == "limits")
 
 
-def test_a_webhook_that_refuses_is_named(real: Cluster, namespace: str, probe: Probe) -> None:
+def test_probe_names_webhook_that_refuses(real: Cluster, namespace: str, probe: Probe) -> None:
     with ThirdPartyWebhook([], refusal="no pods on Mondays") as webhook:
         webhook.register(real, "a-calendar", namespace)
         eventually(lambda: cause(probe()) == "webhook_refused")
         assert "a-calendar.example.com refuses" in probe()["msg"]
 
 
-def test_somebody_who_may_only_create_pods_can_probe(real: Cluster, namespace: str, probe: Probe) -> None:
+def test_probe_needs_only_permission_to_create_pods(real: Cluster, namespace: str, probe: Probe) -> None:
     """Without the permissions for reasons, the reason says what could not be looked at."""
     rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]}]
     somebody = {"kind": "User", "name": "somebody", "apiGroup": "rbac.authorization.k8s.io"}

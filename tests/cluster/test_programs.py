@@ -13,8 +13,8 @@ from support.environment import ROOT
 from support.sandbox_process import PYTHON
 
 PROGRAMS = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"]
-COMPILES = 'for last; do [ "$previous" = -o ] && echo program > "$last"; previous=$last; done'
-FAILS = "echo go: downloading k8s.io/api >&2; echo 'dial tcp: no route to host' >&2; exit 1"
+WORKING_COMPILER = 'for last; do [ "$previous" = -o ] && echo program > "$last"; previous=$last; done'
+FAILING_COMPILER = "echo go: downloading k8s.io/api >&2; echo 'dial tcp: no route to host' >&2; exit 1"
 
 
 def prepare(**environment: str) -> subprocess.CompletedProcess[str]:
@@ -34,7 +34,7 @@ def machine(tmp_path: pathlib.Path) -> dict[str, str]:
     return {"SANDBOX_CONTROL_PLANE_CACHE": str(tmp_path / "cache"), "PATH": path}
 
 
-def compiler(machine: dict[str, str], behaviour: str) -> None:
+def install_compiler(machine: dict[str, str], behaviour: str) -> None:
     """A Go that is new enough, and behaves like this when it is to build."""
     script = f'#!/bin/sh\nif [ "$1" = version ]; then echo go version go1.99.0 linux/amd64; exit; fi\n{behaviour}\n'
     path = pathlib.Path(machine["PATH"].partition(os.pathsep)[0]) / "go"
@@ -42,7 +42,7 @@ def compiler(machine: dict[str, str], behaviour: str) -> None:
     path.chmod(0o755)
 
 
-def test_the_named_folder_is_used_as_it_is(tmp_path: pathlib.Path) -> None:
+def test_control_plane_uses_the_named_folder(tmp_path: pathlib.Path) -> None:
     for name in ("etcd", "kube-apiserver"):
         (tmp_path / name).touch()
     done = prepare(KUBEBUILDER_ASSETS=str(tmp_path))
@@ -50,15 +50,15 @@ def test_the_named_folder_is_used_as_it_is(tmp_path: pathlib.Path) -> None:
     assert str(tmp_path) in done.stdout
 
 
-def test_a_named_folder_without_the_programs_is_refused(tmp_path: pathlib.Path) -> None:
+def test_control_plane_refuses_folder_without_programs(tmp_path: pathlib.Path) -> None:
     (tmp_path / "etcd").touch()
     done = prepare(KUBEBUILDER_ASSETS=str(tmp_path))
     assert done.returncode == 1
     assert done.stderr == f"eks-sandbox: KUBEBUILDER_ASSETS names {tmp_path}, where there is no kube-apiserver.\n"
 
 
-def test_what_is_built_once_is_found_again(machine: dict[str, str]) -> None:
-    compiler(machine, COMPILES)
+def test_second_run_uses_the_programs_built_before(machine: dict[str, str]) -> None:
+    install_compiler(machine, WORKING_COMPILER)
     first = prepare(**machine)
     assert first.returncode == 0, first.stderr
     assert [f"Building {name} ..." in first.stdout for name in PROGRAMS] == [True] * 4
@@ -71,18 +71,18 @@ def test_what_is_built_once_is_found_again(machine: dict[str, str]) -> None:
     assert str(folder) in second.stdout
 
 
-def test_a_build_that_fails_says_why_and_begins_again(machine: dict[str, str]) -> None:
-    compiler(machine, FAILS)
+def test_failed_build_reports_its_cause_and_can_be_retried(machine: dict[str, str]) -> None:
+    install_compiler(machine, FAILING_COMPILER)
     failed = prepare(**machine)
     assert failed.returncode == 1
     assert failed.stderr.startswith("eks-sandbox: etcd cannot be built; ")
     assert failed.stderr.endswith("dial tcp: no route to host\n")
-    compiler(machine, COMPILES)
+    install_compiler(machine, WORKING_COMPILER)
     assert prepare(**machine).returncode == 0
 
 
-def test_two_that_build_at_the_same_time_build_once(machine: dict[str, str], tmp_path: pathlib.Path) -> None:
-    compiler(machine, f"echo built >> {tmp_path / 'count'}; sleep 0.2; {COMPILES}")
+def test_concurrent_builds_build_each_program_once(machine: dict[str, str], tmp_path: pathlib.Path) -> None:
+    install_compiler(machine, f"echo built >> {tmp_path / 'count'}; sleep 0.2; {WORKING_COMPILER}")
     env = {**os.environ, "PYTHONPATH": str(ROOT / "sandbox"), **machine}
     env.pop("KUBEBUILDER_ASSETS", None)
     command = [str(PYTHON), "-m", "eks_sandbox", "control-plane"]

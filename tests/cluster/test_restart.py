@@ -30,25 +30,25 @@ PLAY: dict[str, t.Any] = {
 }
 
 
-class Team:
+class Workloads:
     """Whose workloads they are."""
 
     def __init__(self, real: Cluster, namespace: str) -> None:
         self.real, self.namespace = real, namespace
-        self.makers = {
+        self.creators = {
             "deployment": real.apps.create_namespaced_deployment,
             "stateful_set": real.apps.create_namespaced_stateful_set,
             "daemon_set": real.apps.create_namespaced_daemon_set,
         }
 
-    def make(self, kind: str, name: str, **spec: t.Any) -> None:
+    def create(self, kind: str, name: str, **spec: t.Any) -> None:
         container = {"name": "main", "image": "busybox", "command": ["sleep", "3600"]}
         pod = {"serviceAccountName": "app", "terminationGracePeriodSeconds": 0, "containers": [container]}
         template = {"metadata": {"labels": {"app": name}}, "spec": pod}
         whole = {"selector": {"matchLabels": {"app": name}}, "template": template, **spec}
         if kind == "stateful_set":
             whole["serviceName"] = name
-        self.makers[kind](self.namespace, {"metadata": {"name": name}, "spec": whole})
+        self.creators[kind](self.namespace, {"metadata": {"name": name}, "spec": whole})
         eventually(lambda: self.pods(name) and all(map(is_ready, self.pods(name))))
 
     def pods(self, name: str) -> list[t.Any]:
@@ -63,20 +63,20 @@ def is_ready(pod: t.Any) -> bool:
     return any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions or [])
 
 
-def holds(pod: t.Any) -> bool:
+def has_token(pod: t.Any) -> bool:
     return "eks-pod-identity-token" in [volume.name for volume in pod.spec.volumes or []]
 
 
 @pytest.fixture
-def team(real: Cluster, namespace: str) -> Team:
+def workloads(real: Cluster, namespace: str) -> Workloads:
     """Workloads that run before their association is made; one of them cannot be rolled out any more."""
-    made = Team(real, namespace)
+    made = Workloads(real, namespace)
     real.service_account("app", namespace)
-    made.make("deployment", "web", replicas=2)
-    made.make("stateful_set", "store", replicas=2)
-    made.make("daemon_set", "collector")
-    made.make("stateful_set", "guarded")
-    made.make("deployment", "stuck", progressDeadlineSeconds=3)
+    made.create("deployment", "web", replicas=2)
+    made.create("stateful_set", "store", replicas=2)
+    made.create("daemon_set", "collector")
+    made.create("stateful_set", "guarded")
+    made.create("deployment", "stuck", progressDeadlineSeconds=3)
     budget = {"minAvailable": 1, "selector": {"matchLabels": {"app": "guarded"}}}
     policy = kubernetes.client.PolicyV1Api(real.api)
     policy.create_namespaced_pod_disruption_budget(namespace, {"metadata": {"name": "one"}, "spec": budget})
@@ -87,32 +87,32 @@ def team(real: Cluster, namespace: str) -> Team:
     return made
 
 
-def test_all_kinds_are_rolled_and_what_cannot_be_is_named(team: Team, tmp_path: pathlib.Path) -> None:
+def test_restart_rolls_out_all_kinds_and_names_failures(workloads: Workloads, tmp_path: pathlib.Path) -> None:
     story = tmp_path / "restart.yml"
     story.write_text(json.dumps([PLAY]), encoding="utf-8")
-    playbook = Playbooks(team.real.sandbox, tmp_path)
+    playbook = Playbooks(workloads.real.sandbox, tmp_path)
     settings: dict[str, t.Any] = {
         "inventory": f"{CLUSTER},",
-        "podidentity_workloads": [{"namespace": team.namespace, "service_account": "app"}],
-        "kubeconfig": str(team.real.kubeconfig),
+        "podidentity_workloads": [{"namespace": workloads.namespace, "service_account": "app"}],
+        "kubeconfig": str(workloads.real.kubeconfig),
     }
-    guarded, stuck = team.uids("guarded"), team.uids("stuck")
+    guarded, stuck = workloads.uids("guarded"), workloads.uids("stuck")
     run = playbook(str(story), **settings)
     assert (run.code, run.count("changed", CLUSTER)) == (2, 1)
     last = " ".join(run.output[run.output.index("Everything is as it should be") :].split())
-    place = f"{team.namespace}/"
+    place = f"{workloads.namespace}/"
     assert f"StatefulSet {place}guarded was not restarted" in last
     assert "disruption budget one allows 0 now" in last
     assert f"Deployment {place}stuck did not come through its restart: its rollout is stuck" in last
     assert "web" not in last
     for name in ("web", "store", "collector"):
-        assert [holds(pod) for pod in team.pods(name)] == [True, True], name
-    assert team.uids("guarded") == guarded
-    assert [pod.metadata.uid for pod in team.pods("stuck") if is_ready(pod)] == [*stuck & team.uids("stuck")]
+        assert [has_token(pod) for pod in workloads.pods(name)] == [True, True], name
+    assert workloads.uids("guarded") == guarded
+    assert [pod.metadata.uid for pod in workloads.pods("stuck") if is_ready(pod)] == [*stuck & workloads.uids("stuck")]
 
     for name in ("guarded", "stuck"):
         remove = "delete_namespaced_stateful_set" if name == "guarded" else "delete_namespaced_deployment"
-        getattr(team.real.apps, remove)(name, team.namespace)
-    eventually(lambda: not team.pods("guarded") and not team.pods("stuck"))
+        getattr(workloads.real.apps, remove)(name, workloads.namespace)
+    eventually(lambda: not workloads.pods("guarded") and not workloads.pods("stuck"))
     again = playbook(str(story), **settings)
     assert (again.code, again.count("changed", CLUSTER)) == (0, 0)

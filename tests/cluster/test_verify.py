@@ -22,7 +22,7 @@ Verify = collections.abc.Callable[..., list[Proof]]
 
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 #: What a container must say where the Pod Security standard "restricted" is enforced.
-MODEST = {
+RESTRICTED_CONTEXT = {
     "runAsNonRoot": True,
     "runAsUser": 65532,
     "allowPrivilegeEscalation": False,
@@ -77,30 +77,28 @@ def allow(cluster: Cluster, namespace: str, *rules: tuple[str, str, list[str]]) 
     rbac.create_namespaced_role_binding(namespace, binding)
 
 
-def make_pod(cluster: Cluster, namespace: str) -> None:
+def create_pod(cluster: Cluster, namespace: str) -> None:
     """A pod of the workload itself, ready."""
-    main = {"name": "main", "image": "python:3.12", "command": ["sleep", "3600"], "securityContext": MODEST}
+    main = {"name": "main", "image": "python:3.12", "command": ["sleep", "3600"], "securityContext": RESTRICTED_CONTEXT}
     spec = {"serviceAccountName": "app", "terminationGracePeriodSeconds": 1, "containers": [main]}
     cluster.core.create_namespaced_pod(namespace, {"metadata": {"name": "own"}, "spec": spec})
     eventually(lambda: cluster.core.read_namespaced_pod("own", namespace).status.phase == "Running")
 
 
-def test_a_restricted_namespace_takes_the_job_and_its_own_pods_prove_as_well(
-    real: Cluster, namespace: str, verify: Verify
-) -> None:
+def test_job_and_exec_prove_in_restricted_namespace(real: Cluster, namespace: str, verify: Verify) -> None:
     real.core.patch_namespace(namespace, {"metadata": {"labels": RESTRICTED}})
     [proof] = verify()
     assert proof["proven"] is True
     assert real.batch.list_namespaced_job(namespace).items == []
     eventually(lambda: real.core.list_namespaced_pod(namespace).items == [])
 
-    make_pod(real, namespace)
+    create_pod(real, namespace)
     [proof] = verify(verify_mode="exec")
     assert (proof["proven"], proof["mode"], proof["pod"]) == (True, "exec", "own")
     assert "-own-" in proof["identity"]["session_name"]
 
 
-def test_whoever_may_not_create_jobs_is_told_so_in_kubernetes_own_words(namespace: str, verify: Verify) -> None:
+def test_proof_reports_why_kubernetes_refuses_the_job(namespace: str, verify: Verify) -> None:
     [proof] = verify(user="nobody")
     assert proof["cause"]["id"] == "job_refused"
     assert (
@@ -109,9 +107,7 @@ def test_whoever_may_not_create_jobs_is_told_so_in_kubernetes_own_words(namespac
     )
 
 
-def test_what_one_namespace_allows_is_enough_for_it_and_not_for_two(
-    real: Cluster, namespace: str, verify: Verify
-) -> None:
+def test_role_of_one_namespace_proves_only_that_namespace(real: Cluster, namespace: str, verify: Verify) -> None:
     jobs, pods = ("batch", "jobs", ["create", "get", "delete"]), ("", "pods", ["list"])
     allow(real, namespace, jobs, pods)
     [proof] = verify(user="verifier")
@@ -120,7 +116,7 @@ def test_what_one_namespace_allows_is_enough_for_it_and_not_for_two(
     own, _other = verify("default", user="verifier")
     assert own["cause"]["id"] == "pods_not_listed"
     assert 'verifier" cannot list resource "pods" in API group "" at the cluster scope' in own["cause"]["text"]
-    make_pod(real, namespace)
+    create_pod(real, namespace)
     [proof] = verify(user="verifier", verify_mode="exec")
     assert proof["cause"]["id"] == "exec_refused"
     assert 'verifier" cannot' in proof["cause"]["text"]

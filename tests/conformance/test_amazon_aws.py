@@ -31,7 +31,7 @@ def play(account: Account, home: pathlib.Path) -> dict[str, int]:
     return {name: int(count) for name, count in re.findall(r"(\w+)=(\d+)", ended.stdout.rpartition("RECAP")[2])}
 
 
-def test_a_second_run_changes_nothing(account: Account, tmp_path: pathlib.Path) -> None:
+def test_second_run_changes_nothing(account: Account, tmp_path: pathlib.Path) -> None:
     first, second = play(account, tmp_path), play(account, tmp_path)
     assert first["changed"] >= 8
     assert (second["changed"], second["ok"], second["failed"]) == (0, first["ok"], 0)
@@ -48,7 +48,7 @@ def run(
     return ended.returncode == 0, ended.stdout
 
 
-def test_a_role_with_tags_needs_the_permission_to_tag(account: Account, tmp_path: pathlib.Path) -> None:
+def test_iam_role_with_tags_needs_tag_permission(account: Account, tmp_path: pathlib.Path) -> None:
     read = allow("iam:Get*", "iam:List*")
     keys = account.user("limited", read, allow("iam:CreateRole"))
     role = {
@@ -68,7 +68,7 @@ def test_a_role_with_tags_needs_the_permission_to_tag(account: Account, tmp_path
     assert account.iam.get_role(RoleName="mine")["Role"]["Tags"] == [{"Key": "owner", "Value": "me"}]
 
 
-def test_a_vpc_can_be_left_to_who_tags_it_at_its_creation(account: Account, tmp_path: pathlib.Path) -> None:
+def test_vpc_permissions_can_depend_on_its_tags(account: Account, tmp_path: pathlib.Path) -> None:
     made = {"StringEquals": {"aws:RequestTag/owner": "me"}}
     mine = {"StringEquals": {"aws:ResourceTag/owner": "me"}}
     keys = account.user(

@@ -27,7 +27,7 @@ def names(account: Account) -> dict[str, str]:
     return {"clusterName": "one", "principalArn": account.role("people", "ec2.amazonaws.com")}
 
 
-def test_the_creator_of_a_cluster_is_its_administrator(account: Account, names: dict[str, str]) -> None:
+def test_cluster_creator_is_its_administrator(account: Account, names: dict[str, str]) -> None:
     assert account.eks.list_access_entries(clusterName="one")["accessEntries"] == [ADMINISTRATOR]
     policies = account.eks.list_associated_access_policies(clusterName="one", principalArn=ADMINISTRATOR)
     [policy] = policies["associatedAccessPolicies"]
@@ -35,7 +35,7 @@ def test_the_creator_of_a_cluster_is_its_administrator(account: Account, names: 
     assert policy["accessScope"] == {"type": "cluster", "namespaces": []}
 
 
-def test_the_creator_stays_outside_when_asked(account: Account) -> None:
+def test_cluster_creator_can_decline_administrator_access(account: Account) -> None:
     account.eks.create_cluster(
         name="closed",
         roleArn=account.role("closed", "eks.amazonaws.com"),
@@ -45,7 +45,7 @@ def test_the_creator_stays_outside_when_asked(account: Account) -> None:
     assert account.eks.list_access_entries(clusterName="closed")["accessEntries"] == []
 
 
-def test_a_cluster_with_the_config_map_only_has_no_access_entries(account: Account) -> None:
+def test_config_map_mode_refuses_access_entries(account: Account) -> None:
     account.cluster("one", mode="CONFIG_MAP")
     entry = {"clusterName": "one", "principalArn": ADMINISTRATOR}
     calls: list[t.Callable[[], object]] = [
@@ -60,7 +60,7 @@ def test_a_cluster_with_the_config_map_only_has_no_access_entries(account: Accou
             call()
 
 
-def test_an_access_entry_lives(account: Account, names: dict[str, str]) -> None:
+def test_access_entry_can_be_created_updated_and_deleted(account: Account, names: dict[str, str]) -> None:
     created = account.eks.create_access_entry(**names, kubernetesGroups=["viewers"], tags={"team": "a"})["accessEntry"]
     assert created["type"] == "STANDARD"
     assert created["username"] == "arn:aws:sts::111122223333:assumed-role/people/{{SessionName}}"
@@ -87,14 +87,14 @@ def test_an_access_entry_lives(account: Account, names: dict[str, str]) -> None:
         ({"type": "EC2_LINUX", "kubernetesGroups": ["a"]}, "cannot be set for an access entry of type EC2_LINUX"),
     ],
 )
-def test_an_access_entry_that_eks_refuses(
+def test_create_access_entry_refuses_invalid_values(
     account: Account, names: dict[str, str], changes: dict[str, t.Any], words: str
 ) -> None:
     with refused("InvalidParameterException", words, status=400):
         account.eks.create_access_entry(**{**names, **changes})
 
 
-def test_an_access_policy_is_associated_once(account: Account, names: dict[str, str]) -> None:
+def test_second_association_of_access_policy_changes_its_scope(account: Account, names: dict[str, str]) -> None:
     account.eks.create_access_entry(**names)
     view = f"{POLICY}AmazonEKSViewPolicy"
     associate = account.eks.associate_access_policy
@@ -110,7 +110,7 @@ def test_an_access_policy_is_associated_once(account: Account, names: dict[str, 
     assert account.eks.list_associated_access_policies(**names)["associatedAccessPolicies"] == []
 
 
-def test_an_access_policy_must_exist_and_fit_its_scope(account: Account, names: dict[str, str]) -> None:
+def test_access_policy_must_exist_and_fit_its_scope(account: Account, names: dict[str, str]) -> None:
     account.eks.create_access_entry(**names)
     with refused("InvalidParameterException", "is not valid", status=400):
         account.eks.associate_access_policy(**names, policyArn=f"{POLICY}Mine", accessScope=SCOPE)
@@ -121,7 +121,7 @@ def test_an_access_policy_must_exist_and_fit_its_scope(account: Account, names: 
     assert {"name": "AmazonEKSViewPolicy", "arn": f"{POLICY}AmazonEKSViewPolicy"} in listed
 
 
-def test_everything_that_has_an_arn_can_be_tagged(account: Account, names: dict[str, str]) -> None:
+def test_every_resource_with_an_arn_can_be_tagged(account: Account, names: dict[str, str]) -> None:
     account.eks.create_addon(clusterName="one", addonName="eks-pod-identity-agent")
     arns = [
         account.eks.describe_cluster(name="one")["cluster"]["arn"],
@@ -138,7 +138,7 @@ def test_everything_that_has_an_arn_can_be_tagged(account: Account, names: dict[
         assert account.eks.list_tags_for_resource(resourceArn=arn)["tags"] == {"b": "3"}
 
 
-def test_errors_of_tagging_are_of_another_family(account: Account, names: dict[str, str]) -> None:
+def test_tag_operations_have_their_own_error_codes(account: Account, names: dict[str, str]) -> None:
     arn = "arn:aws:eks:eu-west-1:111122223333:cluster/"
     with refused("NotFoundException", status=404):
         account.eks.list_tags_for_resource(resourceArn=f"{arn}none")
@@ -149,7 +149,7 @@ def test_errors_of_tagging_are_of_another_family(account: Account, names: dict[s
         account.eks.tag_resource(resourceArn=f"{arn}one", tags={f"more-{number}": "" for number in range(40)})
 
 
-def test_the_tagging_api_finds_associations_in_pages(account: Account, names: dict[str, str]) -> None:
+def test_tagging_api_finds_associations_in_pages(account: Account, names: dict[str, str]) -> None:
     role = account.pod_role()
     for number in range(105):
         account.associate(role, f"app-{number}", tags={"owner": "a" if number else "b", "number": str(number)})
@@ -171,9 +171,7 @@ def test_the_tagging_api_finds_associations_in_pages(account: Account, names: di
 
 
 @pytest.mark.parametrize("kind", ["EC2_LINUX", "EC2_WINDOWS", "FARGATE_LINUX", "HYBRID_LINUX", "HYPERPOD_LINUX", "EC2"])
-def test_an_entry_for_nodes_has_their_group_and_cannot_be_changed(
-    account: Account, names: dict[str, str], kind: str
-) -> None:
+def test_node_access_entry_has_nodes_group_and_is_immutable(account: Account, names: dict[str, str], kind: str) -> None:
     entry = account.eks.create_access_entry(**names, type=kind)["accessEntry"]
     assert (entry["type"], entry["kubernetesGroups"]) == (kind, ["system:nodes"])
     session = "{{SessionName}}" if kind in ("FARGATE_LINUX", "HYBRID_LINUX") else "{{EC2PrivateDNSName}}"
@@ -182,9 +180,7 @@ def test_an_entry_for_nodes_has_their_group_and_cannot_be_changed(
         account.eks.update_access_entry(**names, kubernetesGroups=["a"])
 
 
-def test_of_the_entries_for_nodes_only_those_of_auto_mode_have_policies(
-    account: Account, names: dict[str, str]
-) -> None:
+def test_only_auto_mode_node_entries_take_access_policies(account: Account, names: dict[str, str]) -> None:
     policy = {"policyArn": f"{POLICY}AmazonEKSAutoNodePolicy", "accessScope": SCOPE}
     account.eks.create_access_entry(**names, type="EC2_LINUX")
     with refused("InvalidParameterException", 'a type of "STANDARD"', status=400):
@@ -196,7 +192,7 @@ def test_of_the_entries_for_nodes_only_those_of_auto_mode_have_policies(
     assert [each["policyArn"] for each in listed] == [policy["policyArn"]]
 
 
-def test_an_entry_for_nodes_is_for_a_role_of_the_clusters_account(account: Account, names: dict[str, str]) -> None:
+def test_node_access_entry_needs_role_of_cluster_account(account: Account, names: dict[str, str]) -> None:
     keys = account.sandbox.add_account("444455556666")["444455556666"]
     trust = account.iam.get_role(RoleName="people")["Role"]["AssumeRolePolicyDocument"]
     iam = account.sandbox.client("iam", **keys)
@@ -208,7 +204,7 @@ def test_an_entry_for_nodes_is_for_a_role_of_the_clusters_account(account: Accou
     account.eks.create_access_entry(clusterName="one", principalArn=foreign)
 
 
-def test_a_new_role_is_seen_late_when_iam_takes_its_time(account: Account, names: dict[str, str]) -> None:
+def test_access_entry_refuses_role_until_iam_propagates_it(account: Account, names: dict[str, str]) -> None:
     account.sandbox.knobs(iam_propagation_seconds=0.5)
     young = {"clusterName": "one", "principalArn": account.role("young", "ec2.amazonaws.com")}
     with refused("InvalidParameterException", "invalid principal", status=400):
@@ -217,7 +213,7 @@ def test_a_new_role_is_seen_late_when_iam_takes_its_time(account: Account, names
     account.eks.create_access_entry(**young)
 
 
-def test_an_entry_is_not_made_for_a_service_linked_role(account: Account, names: dict[str, str]) -> None:
+def test_access_entry_refuses_service_linked_role(account: Account, names: dict[str, str]) -> None:
     role = account.iam.create_service_linked_role(AWSServiceName="autoscaling.amazonaws.com")["Role"]
     with refused("InvalidParameterException", "Service Linked Role", status=400):
         account.eks.create_access_entry(clusterName="one", principalArn=role["Arn"])
@@ -239,7 +235,7 @@ def test_lists_of_entries_and_policies_come_in_pages(account: Account, names: di
             account.eks.list_access_entries(clusterName="one", nextToken=token)
 
 
-def test_the_tagging_api_finds_every_kind_and_changes_their_tags(account: Account, names: dict[str, str]) -> None:
+def test_tagging_api_finds_and_changes_tags_of_every_kind(account: Account, names: dict[str, str]) -> None:
     tagging = account.sandbox.client("resourcegroupstaggingapi")
     association = account.associate(account.pod_role(), tags={"kind": "association"})["associationArn"]
     cluster = "arn:aws:eks:eu-west-1:111122223333:cluster/one"
@@ -261,7 +257,7 @@ def test_the_tagging_api_finds_every_kind_and_changes_their_tags(account: Accoun
     assert account.eks.list_tags_for_resource(resourceArn=association)["tags"] == {"team": "a"}
 
 
-def test_the_tagging_api_asks_for_the_permission_of_the_service_too(account: Account, names: dict[str, str]) -> None:
+def test_tagging_api_needs_permission_of_the_service_too(account: Account, names: dict[str, str]) -> None:
     keys = account.user("tagger", allow("tag:*"))
     tagging = account.sandbox.client("resourcegroupstaggingapi", **keys)
     cluster = "arn:aws:eks:eu-west-1:111122223333:cluster/one"
@@ -278,7 +274,7 @@ def test_the_tagging_api_asks_for_the_permission_of_the_service_too(account: Acc
         {"TagFilters": [{"Key": f"k{number}"} for number in range(51)]},
     ],
 )
-def test_a_wrong_query_to_the_tagging_api_is_refused(account: Account, query: dict[str, t.Any]) -> None:
+def test_tagging_api_refuses_invalid_query(account: Account, query: dict[str, t.Any]) -> None:
     with refused("InvalidParameterException", status=400):
         account.sandbox.client("resourcegroupstaggingapi").get_resources(**query)
     with refused("PaginationTokenExpiredException", status=400):

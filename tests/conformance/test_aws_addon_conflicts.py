@@ -19,11 +19,11 @@ AGENT = "eks-pod-identity-agent"
 NAMES = {"clusterName": "one", "addonName": AGENT}
 FIELD = f'.spec.template.spec.containers[name="{AGENT}"].image'
 OLD, NEW = "v1.3.8-eksbuild.2", "v1.3.9-eksbuild.3"
-MINE = "example.com/my-agent:1"
+CUSTOM_IMAGE = "example.com/my-agent:1"
 
 
 @pytest.fixture(scope="module")
-def ground(sandbox: SandboxProcess) -> Account:
+def cluster_account(sandbox: SandboxProcess) -> Account:
     """An account with a cluster without nodes: what is looked at here is the DaemonSet, not its pods."""
     sandbox.reset()
     sandbox.knobs(**QUICK)
@@ -33,16 +33,18 @@ def ground(sandbox: SandboxProcess) -> Account:
 
 
 @pytest.fixture
-def daemon_sets(ground: Account) -> t.Iterator[t.Any]:
+def daemon_sets(cluster_account: Account) -> t.Iterator[t.Any]:
     """The add-on in its old version, with an image that somebody else has set; the client of DaemonSets."""
-    apps = kubernetes.client.AppsV1Api(kubernetes.config.new_client_from_config(str(ground.sandbox.kubeconfig)))
-    ground.eks.create_addon(**NAMES, addonVersion=OLD)
-    wait_for(ground.describe_addon, "DEGRADED")
-    change = {"spec": {"template": {"spec": {"containers": [{"name": AGENT, "image": MINE}]}}}}
+    apps = kubernetes.client.AppsV1Api(
+        kubernetes.config.new_client_from_config(str(cluster_account.sandbox.kubeconfig))
+    )
+    cluster_account.eks.create_addon(**NAMES, addonVersion=OLD)
+    wait_for(cluster_account.describe_addon, "DEGRADED")
+    change = {"spec": {"template": {"spec": {"containers": [{"name": AGENT, "image": CUSTOM_IMAGE}]}}}}
     apps.patch_namespaced_daemon_set(AGENT, "kube-system", change, field_manager="somebody")
     yield apps
-    ground.eks.delete_addon(**NAMES)
-    ground.eks.get_waiter("addon_deleted").wait(**NAMES, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    cluster_account.eks.delete_addon(**NAMES)
+    cluster_account.eks.get_waiter("addon_deleted").wait(**NAMES, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
 
 
 def image(daemon_sets: t.Any) -> str:
@@ -52,49 +54,51 @@ def image(daemon_sets: t.Any) -> str:
 
 
 @pytest.mark.parametrize("mode", [{}, {"resolveConflicts": "NONE"}])
-def test_without_a_decision_the_update_fails_and_names_the_field(
-    ground: Account, daemon_sets: t.Any, mode: dict[str, str]
+def test_update_without_resolution_fails_and_names_field(
+    cluster_account: Account, daemon_sets: t.Any, mode: dict[str, str]
 ) -> None:
-    update = ground.eks.update_addon(**NAMES, addonVersion=NEW, **mode)["update"]
-    failed = wait_for(ground.describe_addon, "UPDATE_FAILED")
+    update = cluster_account.eks.update_addon(**NAMES, addonVersion=NEW, **mode)["update"]
+    failed = wait_for(cluster_account.describe_addon, "UPDATE_FAILED")
     [issue] = failed["health"]["issues"]
     assert issue["code"] == "ConfigurationConflict"
     assert f"DaemonSet.apps {AGENT} - {FIELD}" in issue["message"]
-    told = ground.eks.describe_update(name="one", addonName=AGENT, updateId=update["id"])["update"]
+    told = cluster_account.eks.describe_update(name="one", addonName=AGENT, updateId=update["id"])["update"]
     assert (told["status"], told["errors"][0]["errorCode"]) == ("Failed", "ConfigurationConflict")
-    assert (failed["addonVersion"], image(daemon_sets)) == (OLD, MINE)
+    assert (failed["addonVersion"], image(daemon_sets)) == (OLD, CUSTOM_IMAGE)
 
 
 @pytest.mark.parametrize(("mode", "kept"), [("PRESERVE", True), ("OVERWRITE", False)])
-def test_the_others_value_is_preserved_or_overwritten(
-    ground: Account, daemon_sets: t.Any, mode: str, kept: bool
+def test_update_preserves_or_overwrites_changed_field(
+    cluster_account: Account, daemon_sets: t.Any, mode: str, kept: bool
 ) -> None:
-    ground.eks.update_addon(**NAMES, addonVersion=NEW, resolveConflicts=mode)
-    after = wait_for(ground.describe_addon, "DEGRADED", "UPDATE_FAILED")
+    cluster_account.eks.update_addon(**NAMES, addonVersion=NEW, resolveConflicts=mode)
+    after = wait_for(cluster_account.describe_addon, "DEGRADED", "UPDATE_FAILED")
     assert (after["status"], after["addonVersion"]) == ("DEGRADED", NEW)
-    assert (image(daemon_sets) == MINE) is kept
+    assert (image(daemon_sets) == CUSTOM_IMAGE) is kept
 
 
-def test_software_that_is_there_already_is_a_conflict_of_the_creation(ground: Account, daemon_sets: t.Any) -> None:
-    ground.eks.delete_addon(**NAMES, preserve=True)
-    ground.eks.get_waiter("addon_deleted").wait(**NAMES, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
-    assert image(daemon_sets) == MINE
-    ground.eks.create_addon(**NAMES, addonVersion=NEW)
-    failed = wait_for(ground.describe_addon, "CREATE_FAILED")
+def test_create_addon_fails_on_conflicting_daemon_set(cluster_account: Account, daemon_sets: t.Any) -> None:
+    cluster_account.eks.delete_addon(**NAMES, preserve=True)
+    cluster_account.eks.get_waiter("addon_deleted").wait(**NAMES, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    assert image(daemon_sets) == CUSTOM_IMAGE
+    cluster_account.eks.create_addon(**NAMES, addonVersion=NEW)
+    failed = wait_for(cluster_account.describe_addon, "CREATE_FAILED")
     assert [issue["code"] for issue in failed["health"]["issues"]] == ["ConfigurationConflict"]
-    ground.eks.delete_addon(**NAMES)
-    ground.eks.get_waiter("addon_deleted").wait(**NAMES, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
-    ground.eks.create_addon(**NAMES, addonVersion=NEW, resolveConflicts="OVERWRITE")
-    wait_for(ground.describe_addon, "DEGRADED")
-    assert image(daemon_sets) != MINE
+    cluster_account.eks.delete_addon(**NAMES)
+    cluster_account.eks.get_waiter("addon_deleted").wait(**NAMES, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    cluster_account.eks.create_addon(**NAMES, addonVersion=NEW, resolveConflicts="OVERWRITE")
+    wait_for(cluster_account.describe_addon, "DEGRADED")
+    assert image(daemon_sets) != CUSTOM_IMAGE
 
 
-def test_an_add_on_brings_its_own_namespace(ground: Account) -> None:
-    core = kubernetes.client.CoreV1Api(kubernetes.config.new_client_from_config(str(ground.sandbox.kubeconfig)))
+def test_addon_creates_its_own_namespace(cluster_account: Account) -> None:
+    core = kubernetes.client.CoreV1Api(
+        kubernetes.config.new_client_from_config(str(cluster_account.sandbox.kubeconfig))
+    )
     apps = kubernetes.client.AppsV1Api(core.api_client)
-    ground.eks.create_addon(**NAMES, namespaceConfig={"namespace": "identity"})
-    wait_for(ground.describe_addon, "DEGRADED")
+    cluster_account.eks.create_addon(**NAMES, namespaceConfig={"namespace": "identity"})
+    wait_for(cluster_account.describe_addon, "DEGRADED")
     assert apps.read_namespaced_daemon_set(AGENT, "identity").metadata.name == AGENT
-    ground.eks.delete_addon(**NAMES)
-    ground.eks.get_waiter("addon_deleted").wait(**NAMES, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    cluster_account.eks.delete_addon(**NAMES)
+    cluster_account.eks.get_waiter("addon_deleted").wait(**NAMES, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
     assert apps.list_namespaced_daemon_set("identity").items == []

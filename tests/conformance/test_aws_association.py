@@ -32,7 +32,7 @@ def ids(association: dict[str, t.Any]) -> dict[str, str]:
     return {"clusterName": association["clusterName"], "associationId": association["associationId"]}
 
 
-def test_an_association_is_told_in_full(account: Account, role: str) -> None:
+def test_create_and_describe_return_whole_association(account: Account, role: str) -> None:
     created = account.associate(role, tags={"team": "a"})
     assert re.fullmatch(r"a-[a-z0-9]{17}", created["associationId"])
     where = "arn:aws:eks:eu-west-1:111122223333:podidentityassociation/one/"
@@ -44,18 +44,18 @@ def test_an_association_is_told_in_full(account: Account, role: str) -> None:
     assert described == created
 
 
-def test_a_list_leaves_out_what_a_description_holds(account: Account, role: str) -> None:
+def test_list_returns_only_association_summaries(account: Account, role: str) -> None:
     created = account.associate(role, disableSessionTags=True, targetRoleArn=TARGET, policy=POLICY)
     [summary] = account.eks.list_pod_identity_associations(clusterName="one")["associations"]
     assert set(summary) == {"clusterName", "namespace", "serviceAccount", "associationArn", "associationId"}
     assert summary["associationId"] == created["associationId"]
 
 
-def test_neither_namespace_nor_service_account_has_to_exist(account: Account, role: str) -> None:
+def test_namespace_and_service_account_need_not_exist(account: Account, role: str) -> None:
     assert account.associate(role, "nobody", namespace="nowhere")["namespace"] == "nowhere"
 
 
-def test_a_duplicate_is_a_conflict_that_names_the_association(account: Account, role: str) -> None:
+def test_duplicate_is_a_conflict_that_names_the_association(account: Account, role: str) -> None:
     first = account.associate(role)
     other = account.pod_role("other")
     with refused("ResourceInUseException", f"Association already exists: {first['associationId']}", status=409):
@@ -63,14 +63,14 @@ def test_a_duplicate_is_a_conflict_that_names_the_association(account: Account, 
     assert account.associate(other, namespace="elsewhere")["roleArn"] == other
 
 
-def test_the_cluster_must_exist(account: Account, role: str) -> None:
+def test_cluster_must_exist(account: Account, role: str) -> None:
     with refused("ResourceNotFoundException", "No cluster found for name: none.", status=404):
         account.associate(role, clusterName="none")
     with refused("ResourceNotFoundException", status=404):
         account.eks.list_pod_identity_associations(clusterName="none")
 
 
-def test_the_role_must_exist(account: Account, role: str) -> None:
+def test_role_must_exist(account: Account, role: str) -> None:
     with refused("InvalidParameterException", "Role provided in the request does not exist.", status=400):
         account.associate(f"{role}-none")
     with refused("InvalidParameterException", "Invalid role ARN", status=400):
@@ -79,7 +79,7 @@ def test_the_role_must_exist(account: Account, role: str) -> None:
         account.associate(TARGET)
 
 
-def test_a_new_role_does_not_exist_until_iam_has_spread_it(account: Account, role: str) -> None:
+def test_create_refuses_new_role_until_iam_propagates_it(account: Account, role: str) -> None:
     account.sandbox.knobs(iam_propagation_seconds=60)
     young = account.pod_role("young")
     with refused("InvalidParameterException", "Role provided in the request does not exist."):
@@ -97,7 +97,7 @@ def test_a_new_role_does_not_exist_until_iam_has_spread_it(account: Account, rol
         ("pods.eks.amazonaws.com", ["sts:TagSession"]),
     ],
 )
-def test_the_trust_policy_must_name_the_principal_and_both_actions(
+def test_trust_policy_must_name_principal_and_both_actions(
     account: Account, role: str, service: str, actions: list[str]
 ) -> None:
     wrong = account.role("wrong", service, actions)
@@ -108,11 +108,11 @@ def test_the_trust_policy_must_name_the_principal_and_both_actions(
         account.eks.update_pod_identity_association(**ids(association), roleArn=wrong)
 
 
-def test_a_trust_policy_may_name_the_actions_by_wildcard(account: Account, role: str) -> None:
+def test_trust_policy_may_use_a_wildcard_action(account: Account, role: str) -> None:
     assert account.associate(account.role("wide", "pods.eks.amazonaws.com", ["sts:*"]))
 
 
-def test_the_caller_must_be_allowed_to_pass_the_role_to_pods(account: Account, role: str) -> None:
+def test_caller_needs_permission_to_pass_role_to_pods(account: Account, role: str) -> None:
     to = {"StringEquals": {"iam:PassedToService": "pods.eks.amazonaws.com"}}
     wrong = {"StringEquals": {"iam:PassedToService": "eks.amazonaws.com"}}
     parameters = {"clusterName": "one", "namespace": "default", "serviceAccount": "app", "roleArn": role}
@@ -130,7 +130,7 @@ def test_the_caller_must_be_allowed_to_pass_the_role_to_pods(account: Account, r
     assert eks.create_pod_identity_association(**parameters)["association"]
 
 
-def test_a_session_policy_needs_session_tags_off(account: Account, role: str) -> None:
+def test_session_policy_needs_disabled_session_tags(account: Account, role: str) -> None:
     with refused("InvalidParameterException", "disableSessionTags", status=400):
         account.associate(role, policy=POLICY)
     association = account.associate(role, policy=POLICY, disableSessionTags=True)
@@ -140,12 +140,12 @@ def test_a_session_policy_needs_session_tags_off(account: Account, role: str) ->
 
 
 @pytest.mark.parametrize(("policy", "words"), [("{", "Syntax errors"), ("{}", "Syntax errors"), ("x" * 2049, "2048")])
-def test_a_session_policy_must_be_one(account: Account, role: str, policy: str, words: str) -> None:
+def test_session_policy_must_be_valid(account: Account, role: str, policy: str, words: str) -> None:
     with refused("InvalidParameterException", words, status=400):
         account.associate(role, policy=policy, disableSessionTags=True)
 
 
-def test_a_target_role_brings_an_external_id(account: Account, role: str) -> None:
+def test_target_role_adds_an_external_id(account: Account, role: str) -> None:
     association = account.associate(role, targetRoleArn=TARGET)
     assert association["targetRoleArn"] == TARGET
     assert association["externalId"] == "eu-west-1/111122223333/one/default/app"
@@ -153,7 +153,7 @@ def test_a_target_role_brings_an_external_id(account: Account, role: str) -> Non
         account.associate(role, "other", targetRoleArn="not-an-arn")
 
 
-def test_the_empty_text_unsets_and_absence_leaves(account: Account, role: str) -> None:
+def test_update_unsets_empty_and_keeps_absent_parameters(account: Account, role: str) -> None:
     association = account.associate(role, targetRoleArn=TARGET, policy=POLICY, disableSessionTags=True)
     update = account.eks.update_pod_identity_association
     other = account.pod_role("other")
@@ -166,13 +166,13 @@ def test_the_empty_text_unsets_and_absence_leaves(account: Account, role: str) -
     assert account.eks.describe_pod_identity_association(**ids(association))["association"] == after
 
 
-def test_an_update_must_change_something(account: Account, role: str) -> None:
+def test_update_must_change_something(account: Account, role: str) -> None:
     association = account.associate(role)
     with refused("InvalidRequestException", "You must change at least one", status=400):
         account.eks.update_pod_identity_association(**ids(association))
 
 
-def test_delete_answers_the_association_and_frees_its_place(account: Account, role: str) -> None:
+def test_delete_returns_association_and_frees_its_place(account: Account, role: str) -> None:
     association = account.associate(role)
     deleted = account.eks.delete_pod_identity_association(**ids(association))["association"]
     assert deleted == association
@@ -203,7 +203,7 @@ def test_lists_come_in_pages_of_100_and_can_be_filtered(account: Account, role: 
         account.eks.list_pod_identity_associations(clusterName="one", maxResults=101)
 
 
-def test_a_cluster_holds_as_many_associations_as_the_quota_says(account: Account, role: str) -> None:
+def test_quota_limits_associations_per_cluster(account: Account, role: str) -> None:
     assert account.sandbox.knobs()["associations_per_cluster"] == 5000
     account.sandbox.knobs(associations_per_cluster=2)
     account.associate(role, "first")
@@ -212,14 +212,14 @@ def test_a_cluster_holds_as_many_associations_as_the_quota_says(account: Account
         account.associate(role, "third")
 
 
-def test_the_same_request_token_makes_one_association(account: Account, role: str) -> None:
+def test_same_request_token_creates_one_association(account: Account, role: str) -> None:
     first = account.associate(role, clientRequestToken="once")
     assert account.associate(role, clientRequestToken="once") == first
     with refused("InvalidParameterException", "request token", status=400):
         account.associate(role, "other", clientRequestToken="once")
 
 
-def test_permissions_are_asked_for_on_the_right_resource(account: Account, role: str) -> None:
+def test_permissions_apply_to_association_or_cluster(account: Account, role: str) -> None:
     association = account.associate(role)
     arn = association["associationArn"]
     on_it = allow("eks:DescribePodIdentityAssociation", resource=arn)
@@ -231,7 +231,7 @@ def test_permissions_are_asked_for_on_the_right_resource(account: Account, role:
         eks.delete_pod_identity_association(**ids(association))
 
 
-def test_tags_of_the_request_can_be_a_condition(account: Account, role: str) -> None:
+def test_request_tags_can_be_a_condition(account: Account, role: str) -> None:
     own = {"StringEquals": {"aws:RequestTag/team": "a"}}
     make = allow("eks:CreatePodIdentityAssociation", Condition=own)
     pass_on = allow("iam:PassRole", "iam:GetRole")
@@ -246,7 +246,7 @@ def test_tags_of_the_request_can_be_a_condition(account: Account, role: str) -> 
     assert eks.create_pod_identity_association(**parameters, tags={"team": "a"})["association"]
 
 
-def test_associations_vanish_with_their_cluster(account: Account, role: str) -> None:
+def test_deleted_cluster_takes_its_associations_along(account: Account, role: str) -> None:
     association = account.associate(role)
     account.eks.delete_cluster(name="one")
     account.eks.get_waiter("cluster_deleted").wait(name="one", WaiterConfig={"Delay": 1, "MaxAttempts": 15})
@@ -269,7 +269,7 @@ def test_tags_have_limits(account: Account, role: str, tags: dict[str, str], wor
     assert account.eks.list_pod_identity_associations(clusterName="one")["associations"] == []
 
 
-def test_a_change_of_the_trust_policy_is_seen_as_late_as_a_new_role(account: Account) -> None:
+def test_trust_policy_change_takes_effect_after_propagation(account: Account) -> None:
     account.cluster("one")
     role = account.role("slow", "ec2.amazonaws.com")
     account.sandbox.knobs(iam_propagation_seconds=60)
@@ -282,6 +282,6 @@ def test_a_change_of_the_trust_policy_is_seen_as_late_as_a_new_role(account: Acc
 
 
 @pytest.mark.parametrize("token", ["made-up", "cGFnZTotMQ==", "cGFnZTphYmM="])
-def test_a_page_token_must_be_one_of_ours(account: Account, role: str, token: str) -> None:
+def test_list_refuses_invalid_page_token(account: Account, role: str, token: str) -> None:
     with refused("InvalidParameterException", "nextToken", status=400):
         account.eks.list_pod_identity_associations(clusterName="one", nextToken=token)

@@ -57,7 +57,7 @@ def run(account: Account, *arguments: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_calls_are_counted_with_what_was_refused(log: Account) -> None:
+def test_log_counts_calls_and_refusals(log: Account) -> None:
     document = log.sandbox.call_document()
     assert document["counts"] == {
         "eks:ListClusters": 2,
@@ -82,7 +82,7 @@ def test_each_call_has_its_time_region_and_caller(log: Account) -> None:
     assert [call["region"] for call in calls[:3]] == ["eu-west-1", "us-east-1", "eu-west-1"]
 
 
-def test_a_caller_whom_nobody_knows_is_logged_without_a_name(account: Account) -> None:
+def test_unknown_caller_is_logged_without_a_name(account: Account) -> None:
     account.sandbox.clear_calls()
     keys = {"aws_access_key_id": "AKIAIOSFODNN7EXAMPLE", "aws_secret_access_key": "none"}
     for service, method in (("eks", "list_clusters"), ("iam", "list_users")):
@@ -110,18 +110,18 @@ def test_calls_can_be_filtered(log: Account) -> None:
 
 @pytest.mark.client("http")
 @pytest.mark.parametrize("query", ["nonsense=1", "limit=many", "since=soon"])
-def test_a_filter_that_does_not_exist_is_refused(account: Account, query: str) -> None:
+def test_log_refuses_invalid_filter(account: Account, query: str) -> None:
     answer = send(account.sandbox, "GET", f"/_sandbox/calls?{query}")
     assert (answer.status, list(answer.document)) == (400, ["message"])
 
 
-def test_the_log_can_be_cleared(log: Account) -> None:
+def test_log_can_be_cleared(log: Account) -> None:
     log.sandbox.clear_calls()
     assert log.sandbox.call_document() == {"counts": {}, "refused": {}, "throttled": {}, "calls": []}
 
 
 @pytest.mark.client("http")
-def test_operations_that_do_not_exist_are_counted_together(account: Account) -> None:
+def test_unknown_operations_are_counted_together(account: Account) -> None:
     account.sandbox.clear_calls()
     for number in range(3):
         assert send(account.sandbox, "GET", f"/nonsense-{number}").status == 404
@@ -129,7 +129,7 @@ def test_operations_that_do_not_exist_are_counted_together(account: Account) -> 
     assert account.sandbox.calls() == {"eks:unknown": 3, "iam:unknown": 3}
 
 
-def test_the_command_shows_a_table(log: Account) -> None:
+def test_command_prints_a_table(log: Account) -> None:
     lines = run(log)
     assert lines[0].split() == ["OPERATION", "CALLS", "THROTTLED", "REFUSED"]
     table = {line.split()[0]: line.split()[1:] for line in lines[1:]}
@@ -137,7 +137,7 @@ def test_the_command_shows_a_table(log: Account) -> None:
     assert table["s3:ListAllMyBuckets"] == ["1", "0"]
 
 
-def test_the_command_shows_each_call(log: Account) -> None:
+def test_command_prints_each_call(log: Account) -> None:
     lines = run(log, "--each", "--operation", "eks:Describe*", "--caller", READER)
     assert [line.split()[1:] for line in lines] == [
         ["OPERATION", "REGION", "CALLER", "RESULT"],
@@ -146,6 +146,6 @@ def test_the_command_shows_each_call(log: Account) -> None:
     assert len(run(log, "--each", "--limit", "2")) == 3
 
 
-def test_the_command_prints_json(log: Account) -> None:
+def test_command_prints_json(log: Account) -> None:
     document = json.loads("\n".join(run(log, "--json", "--refused", "NoSuchEntity")))
     assert [call["operation"] for call in document["calls"]] == ["iam:GetRole"]

@@ -61,7 +61,7 @@ def exported(directory: pathlib.Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in shell.stdout.splitlines() if line.startswith("AWS_"))
 
 
-def test_up_says_what_it_is_and_down_leaves_nothing(directory: pathlib.Path) -> None:
+def test_up_describes_the_sandbox_and_down_leaves_nothing(directory: pathlib.Path) -> None:
     up = command("up", directory)
     assert up.returncode == 0, up.stderr
     assert up.stdout.startswith("Sandbox: an offline AWS at http://127.0.0.1:")
@@ -85,7 +85,7 @@ def test_up_says_what_it_is_and_down_leaves_nothing(directory: pathlib.Path) -> 
     assert command("down", directory).returncode == 0
 
 
-def test_up_starts_on_the_port_and_in_the_region_that_were_asked_for(directory: pathlib.Path) -> None:
+def test_up_uses_the_requested_port_and_region(directory: pathlib.Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     assert command("up", directory, "--port", str(port), "--region", "us-west-2").returncode == 0
@@ -94,7 +94,7 @@ def test_up_starts_on_the_port_and_in_the_region_that_were_asked_for(directory: 
     assert settings["AWS_REGION"] == settings["AWS_DEFAULT_REGION"] == "us-west-2"
 
 
-def test_up_says_why_it_cannot_start(directory: pathlib.Path) -> None:
+def test_up_reports_why_it_cannot_start(directory: pathlib.Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         up = command("up", directory, "--port", str(port))
@@ -103,7 +103,7 @@ def test_up_says_why_it_cannot_start(directory: pathlib.Path) -> None:
     assert "Traceback" not in up.stderr
 
 
-def test_a_second_up_leaves_the_first_alone(directory: pathlib.Path) -> None:
+def test_second_up_keeps_the_running_sandbox(directory: pathlib.Path) -> None:
     assert command("up", directory).returncode == 0
     before = exported(directory)
     again = command("up", directory)
@@ -113,7 +113,7 @@ def test_a_second_up_leaves_the_first_alone(directory: pathlib.Path) -> None:
     assert command("run", directory).returncode == 1
 
 
-def test_the_other_commands_need_a_running_sandbox(directory: pathlib.Path) -> None:
+def test_other_commands_need_a_running_sandbox(directory: pathlib.Path) -> None:
     directory.mkdir()
     for name in ("env", "reset", "knobs", "calls"):
         run = command(name, directory)
@@ -121,7 +121,7 @@ def test_the_other_commands_need_a_running_sandbox(directory: pathlib.Path) -> N
         assert "No sandbox is running in" in run.stderr
 
 
-def test_knobs_calls_and_reset(directory: pathlib.Path) -> None:
+def test_knobs_calls_and_reset_reach_the_sandbox(directory: pathlib.Path) -> None:
     assert command("up", directory).returncode == 0
     settings = exported(directory)
     session = boto3.session.Session(
@@ -141,7 +141,7 @@ def test_knobs_calls_and_reset(directory: pathlib.Path) -> None:
     assert command("env", directory).stdout == (directory / "env").read_text(encoding="utf-8")
 
 
-def alive(pid: int) -> bool:
+def is_running(pid: int) -> bool:
     """Whether a process runs; one that has ended and was not waited for does not."""
     stat = pathlib.Path(f"/proc/{pid}/stat")
     try:
@@ -150,7 +150,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def children(pid: int) -> set[int]:
+def process_tree(pid: int) -> set[int]:
     """The process and everything below it."""
     listing = subprocess.run(["ps", "-eo", "pid=,ppid="], text=True, capture_output=True, check=True).stdout
     parents = {int(line.split()[0]): int(line.split()[1]) for line in listing.splitlines()}
@@ -163,12 +163,12 @@ def children(pid: int) -> set[int]:
 def wait_until_ended(processes: set[int]) -> None:
     """All these processes are gone within a moment."""
     deadline = time.monotonic() + 5.0
-    while left := {pid for pid in processes if alive(pid)}:
+    while left := {pid for pid in processes if is_running(pid)}:
         assert time.monotonic() < deadline, left
         time.sleep(0.05)
 
 
-def test_clusters_end_while_clients_are_connected(tmp_path: pathlib.Path) -> None:
+def test_reset_ends_clusters_with_connected_clients(tmp_path: pathlib.Path) -> None:
     sandbox = SandboxProcess()
     sandbox.start(tmp_path)
     try:
@@ -209,7 +209,7 @@ def test_no_process_outlives_the_sandbox(tmp_path: pathlib.Path, ending: signal.
         account.nodegroup()
         account.eks.create_addon(clusterName="one", addonName="eks-pod-identity-agent")
         wait_for(account.describe_addon, "ACTIVE", seconds=30)
-        processes = children(sandbox.pid)
+        processes = process_tree(sandbox.pid)
         assert CONTROL_PLANE != "embedded" or len(processes) > 1, "agents run as processes"
         os.kill(sandbox.pid, ending)
     finally:

@@ -28,7 +28,7 @@ def create(account: Account, **changes: t.Any) -> dict[str, t.Any]:
     return cluster
 
 
-def test_a_cluster_is_creating_and_then_active_with_an_endpoint(account: Account) -> None:
+def test_cluster_becomes_active_and_gets_an_endpoint(account: Account) -> None:
     account.sandbox.knobs(cluster_seconds=0.3)
     created = create(account, tags={"team": "a"})
     assert created["status"] == "CREATING"
@@ -41,7 +41,7 @@ def test_a_cluster_is_creating_and_then_active_with_an_endpoint(account: Account
     assert active["tags"] == {"team": "a"}
 
 
-def test_a_cluster_has_the_defaults_of_eks(account: Account) -> None:
+def test_cluster_has_the_defaults_of_eks(account: Account) -> None:
     cluster = create(account)
     vpc = cluster["resourcesVpcConfig"]
     assert cluster["accessConfig"] == {"authenticationMode": "CONFIG_MAP"}
@@ -54,7 +54,7 @@ def test_a_cluster_has_the_defaults_of_eks(account: Account) -> None:
     assert [kind["enabled"] for kind in cluster["logging"]["clusterLogging"]] == [False]
 
 
-def test_the_cluster_security_group_comes_and_goes_with_the_cluster(account: Account) -> None:
+def test_cluster_security_group_lives_as_long_as_its_cluster(account: Account) -> None:
     before = {group["GroupId"] for group in account.ec2.describe_security_groups()["SecurityGroups"]}
     group = account.cluster("one")["resourcesVpcConfig"]["clusterSecurityGroupId"]
     [found] = account.ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"]
@@ -66,24 +66,24 @@ def test_the_cluster_security_group_comes_and_goes_with_the_cluster(account: Acc
     assert {group["GroupId"] for group in account.ec2.describe_security_groups()["SecurityGroups"]} == before
 
 
-def test_a_second_cluster_of_the_same_name_is_a_conflict(account: Account) -> None:
+def test_create_cluster_refuses_duplicate_name(account: Account) -> None:
     account.cluster("one")
     with refused("ResourceInUseException", "Cluster already exists with name: one", status=409):
         create(account)
 
 
-def test_a_cluster_that_does_not_exist_is_not_found(account: Account) -> None:
+def test_describe_cluster_reports_unknown_cluster(account: Account) -> None:
     with refused("ResourceNotFoundException", "No cluster found for name: none.", status=404):
         account.eks.describe_cluster(name="none")
 
 
 @pytest.mark.parametrize("name", ["-one", "o ne", "a" * 101, "ä"])
-def test_a_name_that_cannot_be_is_refused(account: Account, name: str) -> None:
+def test_create_cluster_refuses_invalid_name(account: Account, name: str) -> None:
     with refused("InvalidParameterException", status=400):
         create(account, name=name)
 
 
-def test_a_role_must_exist_and_trust_eks(account: Account) -> None:
+def test_role_must_exist_and_trust_eks(account: Account) -> None:
     words = "could not be assumed because it does not exist or the trusted entity is not correct"
     with refused("InvalidParameterException", words, status=400):
         create(account, roleArn="arn:aws:iam::111122223333:role/none")
@@ -91,7 +91,7 @@ def test_a_role_must_exist_and_trust_eks(account: Account) -> None:
         create(account, roleArn=account.pod_role())
 
 
-def test_a_new_role_is_not_there_until_iam_has_spread_it(account: Account) -> None:
+def test_create_refuses_new_role_until_iam_propagates_it(account: Account) -> None:
     account.sandbox.knobs(iam_propagation_seconds=60)
     role = account.role("young", "eks.amazonaws.com")
     with refused("InvalidParameterException", "does not exist"):
@@ -100,7 +100,7 @@ def test_a_new_role_is_not_there_until_iam_has_spread_it(account: Account) -> No
     assert create(account, roleArn=role)["status"] == "CREATING"
 
 
-def test_the_caller_must_be_allowed_to_pass_the_role(account: Account) -> None:
+def test_caller_needs_permission_to_pass_role(account: Account) -> None:
     role = account.role("cluster-role", "eks.amazonaws.com")
     to_pods = {"StringEquals": {"iam:PassedToService": "pods.eks.amazonaws.com"}}
     keys = account.user("maker", allow("eks:*"), allow("iam:PassRole", Condition=to_pods))
@@ -136,26 +136,26 @@ def test_subnets_must_exist_in_two_zones(account: Account) -> None:
         ({"tags": {"a": "b" * 257}}, "less than or equal to 256"),
     ],
 )
-def test_parameters_that_eks_refuses(account: Account, changes: dict[str, t.Any], words: str) -> None:
+def test_create_cluster_refuses_invalid_parameters(account: Account, changes: dict[str, t.Any], words: str) -> None:
     with refused("InvalidParameterException", words, status=400):
         create(account, **changes)
     assert account.eks.list_clusters()["clusters"] == []
 
 
-def test_an_api_server_that_nobody_could_reach_is_refused(account: Account) -> None:
+def test_create_cluster_refuses_unreachable_endpoint(account: Account) -> None:
     vpc = {"subnetIds": account.subnets(), "endpointPublicAccess": False, "endpointPrivateAccess": False}
     with refused("InvalidParameterException", "Private and public endpoint access cannot be false"):
         create(account, resourcesVpcConfig=vpc)
 
 
-def test_a_cluster_with_node_groups_cannot_be_deleted(account: Account) -> None:
+def test_delete_cluster_refuses_cluster_with_nodegroups(account: Account) -> None:
     account.cluster("one")
     account.nodegroup()
     with refused("ResourceInUseException", "Cluster has nodegroups attached", status=409):
         account.eks.delete_cluster(name="one")
 
 
-def test_a_cluster_that_is_being_made_cannot_be_changed_or_deleted(account: Account) -> None:
+def test_creating_cluster_refuses_changes_and_deletion(account: Account) -> None:
     account.sandbox.knobs(cluster_seconds=30)
     create(account)
     with refused("ResourceInUseException", status=409):
@@ -164,7 +164,7 @@ def test_a_cluster_that_is_being_made_cannot_be_changed_or_deleted(account: Acco
         account.eks.create_addon(clusterName="one", addonName="eks-pod-identity-agent")
 
 
-def test_deletion_protection_holds_until_it_is_taken_off(account: Account) -> None:
+def test_deletion_protection_applies_until_it_is_disabled(account: Account) -> None:
     account.cluster("one", deletionProtection=True)
     with refused("InvalidRequestException", "deletion protection", status=400):
         account.eks.delete_cluster(name="one")
@@ -173,14 +173,14 @@ def test_deletion_protection_holds_until_it_is_taken_off(account: Account) -> No
     assert account.eks.delete_cluster(name="one")["cluster"]["status"] == "DELETING"
 
 
-def test_deletion_protection_does_not_hold_a_cluster_that_has_failed(account: Account) -> None:
+def test_deletion_protection_does_not_apply_to_failed_cluster(account: Account) -> None:
     account.sandbox.knobs(cluster_outcomes={"one": "FAILED"})
     create(account, deletionProtection=True)
     wait_for(lambda: account.eks.describe_cluster(name="one")["cluster"], "FAILED")
     assert account.eks.delete_cluster(name="one")["cluster"]["status"] == "DELETING"
 
 
-def test_a_configuration_update_goes_through_updating(account: Account) -> None:
+def test_cluster_is_updating_during_config_update(account: Account) -> None:
     account.cluster("one")
     account.sandbox.knobs(cluster_seconds=0.3)
     update = account.eks.update_cluster_config(name="one", resourcesVpcConfig={"endpointPrivateAccess": True})["update"]
@@ -199,7 +199,7 @@ def test_a_configuration_update_goes_through_updating(account: Account) -> None:
         account.eks.describe_update(name="one", updateId="8ab3a76f-0000-0000-0000-000000000000")
 
 
-def test_a_version_goes_up_by_one_and_never_down(account: Account) -> None:
+def test_version_increases_by_one_and_never_decreases(account: Account) -> None:
     account.cluster("one", version="1.33")
     for version in ("1.35", "1.33", "1.32"):
         with refused("InvalidParameterException", "from 1.33 to", status=400):
@@ -208,7 +208,7 @@ def test_a_version_goes_up_by_one_and_never_down(account: Account) -> None:
     assert wait_for(lambda: account.eks.describe_cluster(name="one")["cluster"], "ACTIVE")["version"] == "1.34"
 
 
-def test_a_version_that_the_insights_object_to_must_be_forced(account: Account) -> None:
+def test_version_update_with_failed_insights_needs_force(account: Account) -> None:
     account.cluster("one", version="1.33")
     account.sandbox.knobs(cluster_insights={"one": "ERROR"})
     with refused("InvalidStateException", "Upgrade readiness issues detected", status=400):
@@ -217,7 +217,7 @@ def test_a_version_that_the_insights_object_to_must_be_forced(account: Account) 
     assert finished(account, update)["type"] == "VersionUpdate"
 
 
-def test_the_authentication_mode_only_moves_towards_access_entries(account: Account) -> None:
+def test_authentication_mode_only_moves_to_access_entries(account: Account) -> None:
     account.cluster("one", mode="API_AND_CONFIG_MAP")
     with refused("InvalidParameterException", "Unsupported authentication mode update"):
         account.eks.update_cluster_config(name="one", accessConfig={"authenticationMode": "CONFIG_MAP"})
@@ -226,7 +226,7 @@ def test_the_authentication_mode_only_moves_towards_access_entries(account: Acco
     assert after["accessConfig"]["authenticationMode"] == "API"
 
 
-def test_whoever_made_the_cluster_has_access_by_an_entry_once_there_are_any(account: Account) -> None:
+def test_leaving_config_map_mode_creates_entry_for_creator(account: Account) -> None:
     account.cluster("one", mode="CONFIG_MAP")
     with refused("InvalidRequestException", "authentication mode must be set"):
         account.eks.list_access_entries(clusterName="one")
@@ -251,7 +251,7 @@ def test_versions_have_one_default(account: Account) -> None:
     assert [version["clusterVersion"] for version in found if version["defaultVersion"]] == [create(account)["version"]]
 
 
-def test_the_same_request_token_makes_one_cluster(account: Account) -> None:
+def test_same_request_token_creates_one_cluster(account: Account) -> None:
     role = account.role("cluster-role", "eks.amazonaws.com")
     first = create(account, roleArn=role, clientRequestToken="once")
     assert create(account, roleArn=role, clientRequestToken="once")["arn"] == first["arn"]
@@ -259,7 +259,7 @@ def test_the_same_request_token_makes_one_cluster(account: Account) -> None:
         create(account, name="two", roleArn=role, clientRequestToken="once")
 
 
-def test_the_kubeconfig_has_one_context_for_each_running_cluster(account: Account) -> None:
+def test_kubeconfig_has_one_context_per_running_cluster(account: Account) -> None:
     account.cluster("one")
     account.cluster("two")
     config = yaml.safe_load(account.sandbox.kubeconfig.read_text(encoding="utf-8"))
@@ -282,7 +282,7 @@ def test_lists_come_in_pages(account: Account) -> None:
         account.eks.list_clusters(nextToken="made-up")
 
 
-def test_an_operation_that_the_sandbox_lacks_is_refused_clearly(account: Account) -> None:
+def test_sandbox_refuses_unsupported_operation_by_name(account: Account) -> None:
     account.cluster("one")
     with refused("NotImplementedInSandbox", "eks:ListFargateProfiles", status=501):
         account.eks.list_fargate_profiles(clusterName="one")
@@ -306,7 +306,7 @@ def finished(account: Account, update: dict[str, t.Any], *status: str) -> dict[s
         ({"deletionProtection": True}, "DeletionProtectionUpdate", "DeletionProtection"),
     ],
 )
-def test_each_kind_of_setting_has_an_update_of_its_own_type(
+def test_each_setting_has_its_own_update_type(
     account: Account, change: dict[str, t.Any], kind: str, parameter: str
 ) -> None:
     account.cluster("one", mode="API_AND_CONFIG_MAP")
@@ -325,7 +325,7 @@ def test_each_kind_of_setting_has_an_update_of_its_own_type(
         account.eks.update_cluster_config(name="one", **change)
 
 
-def test_one_kind_of_update_at_a_time(account: Account) -> None:
+def test_config_update_takes_one_kind_of_change(account: Account) -> None:
     account.cluster("one")
     private = {"endpointPrivateAccess": True}
     for change in (
@@ -339,7 +339,7 @@ def test_one_kind_of_update_at_a_time(account: Account) -> None:
     assert account.eks.list_updates(name="one")["updateIds"] == []
 
 
-def test_subnets_and_security_groups_can_change_within_the_vpc(account: Account) -> None:
+def test_subnets_and_security_groups_change_within_the_vpc(account: Account) -> None:
     vpc = account.cluster("one")["resourcesVpcConfig"]
     group = account.ec2.create_security_group(GroupName="more", Description="more", VpcId=vpc["vpcId"])["GroupId"]
     wanted = {"subnetIds": account.subnets()[:2], "securityGroupIds": [group]}
@@ -358,7 +358,7 @@ def test_subnets_and_security_groups_can_change_within_the_vpc(account: Account)
         account.eks.update_cluster_config(name="one", resourcesVpcConfig={"subnetIds": ids})
 
 
-def test_a_change_that_changes_nothing_says_what_there_is(account: Account) -> None:
+def test_update_without_change_reports_current_settings(account: Account) -> None:
     account.cluster("one")
     words = "endpointPrivateAccess: false , endpointPublicAccess: true, and Public Endpoint Restrictions: [0.0.0.0/0]"
     with refused("InvalidParameterException", words, status=400):
@@ -369,13 +369,13 @@ def test_a_change_that_changes_nothing_says_what_there_is(account: Account) -> N
 
 
 @pytest.mark.parametrize("cidr", ["10.0.0.0/8", "192.168.1.0/24", "nonsense"])
-def test_public_addresses_must_be_public(account: Account, cidr: str) -> None:
+def test_public_access_cidrs_must_be_public(account: Account, cidr: str) -> None:
     vpc = {"subnetIds": account.subnets(), "publicAccessCidrs": [cidr]}
     with refused("InvalidParameterException", f"in publicAccessCidrs: [{cidr}]", status=400):
         create(account, resourcesVpcConfig=vpc)
 
 
-def test_the_role_of_auto_mode_s_nodes_must_exist_and_trust_ec2(account: Account) -> None:
+def test_auto_mode_node_role_must_exist_and_trust_ec2(account: Account) -> None:
     compute = {"enabled": True, "nodePools": ["system"]}
     good = {**AUTO, "accessConfig": {"authenticationMode": "API"}, "bootstrapSelfManagedAddons": False}
     good["roleArn"] = account.role(*AUTO_ROLE)
@@ -386,7 +386,7 @@ def test_the_role_of_auto_mode_s_nodes_must_exist_and_trust_ec2(account: Account
         create(account, **{**good, "computeConfig": {**compute, "nodeRoleArn": missing}})
 
 
-def test_a_cluster_can_be_of_an_old_platform(account: Account) -> None:
+def test_cluster_can_have_an_old_platform_version(account: Account) -> None:
     account.sandbox.knobs(cluster_platforms={"one": "1.28/eks.3"})
     cluster = create(account)
     assert (cluster["version"], cluster["platformVersion"]) == ("1.28", "eks.3")
@@ -398,7 +398,7 @@ def test_a_cluster_can_be_of_an_old_platform(account: Account) -> None:
 
 
 @pytest.mark.parametrize("cidr", ["8.8.0.0/16", "10.0.0.0/8", "10.0.0.0/25", "172.31.0.0/16", "nonsense"])
-def test_service_addresses_are_a_private_block_outside_the_vpc(account: Account, cidr: str) -> None:
+def test_service_cidr_must_be_private_and_outside_the_vpc(account: Account, cidr: str) -> None:
     with refused("InvalidParameterException", cidr, status=400):
         create(account, kubernetesNetworkConfig={"serviceIpv4Cidr": cidr})
     role = "arn:aws:iam::111122223333:role/cluster-role"
@@ -414,7 +414,7 @@ AUTO = {
 AUTO_ROLE = ("auto", "eks.amazonaws.com", ("sts:AssumeRole", "sts:TagSession"))
 
 
-def test_auto_mode_is_three_settings_or_none(account: Account) -> None:
+def test_auto_mode_needs_all_three_settings(account: Account) -> None:
     more = {"accessConfig": {"authenticationMode": "API"}, "bootstrapSelfManagedAddons": False}
     more["roleArn"] = account.role(*AUTO_ROLE)
     for left_out in AUTO:
@@ -437,14 +437,14 @@ def test_auto_mode_is_three_settings_or_none(account: Account) -> None:
         ({"computeConfig": {"enabled": True, "nodePools": ["mine"], "nodeRoleArn": "arn"}}, "nodePools must be of"),
     ],
 )
-def test_what_auto_mode_asks_for(account: Account, changes: dict[str, t.Any], words: str) -> None:
+def test_auto_mode_refuses_invalid_settings(account: Account, changes: dict[str, t.Any], words: str) -> None:
     default = {**AUTO, "accessConfig": {"authenticationMode": "API"}, "bootstrapSelfManagedAddons": False}
     with refused("InvalidParameterException", words, status=400):
         create(account, **{**default, "roleArn": account.role(*AUTO_ROLE), **changes})
 
 
 @pytest.mark.parametrize("good", [True, False])
-def test_auto_mode_can_come_later_where_the_role_lets_sessions_be_tagged(account: Account, good: bool) -> None:
+def test_enabling_auto_mode_needs_role_with_session_tags(account: Account, good: bool) -> None:
     role = account.role("role", "eks.amazonaws.com", AUTO_ROLE[2] if good else ("sts:AssumeRole",))
     create(account, roleArn=role, accessConfig={"authenticationMode": "API"})
     account.eks.get_waiter("cluster_active").wait(name="one", WaiterConfig={"Delay": 1, "MaxAttempts": 15})
@@ -457,7 +457,7 @@ def test_auto_mode_can_come_later_where_the_role_lets_sessions_be_tagged(account
             account.eks.update_cluster_config(name="one", **AUTO)
 
 
-def test_node_pools_of_auto_mode_come_and_go_and_their_role_stays(account: Account) -> None:
+def test_auto_mode_node_pools_change_but_their_role_does_not(account: Account) -> None:
     role, *others = (account.role(name, "ec2.amazonaws.com") for name in ("nodes", "others"))
     access = {"accessConfig": {"authenticationMode": "API"}, "bootstrapSelfManagedAddons": False}
     pools = {"enabled": True, "nodePools": ["system"], "nodeRoleArn": role}
@@ -493,7 +493,7 @@ def test_encryption_can_be_added_once(account: Account) -> None:
         account.eks.associate_encryption_config(clusterName="one", encryptionConfig=config)
 
 
-def test_a_cluster_and_an_update_can_be_told_to_fail(account: Account) -> None:
+def test_knobs_make_cluster_and_update_fail(account: Account) -> None:
     account.sandbox.knobs(cluster_outcomes={"one": "FAILED"}, cluster_issues={"one": "IamRoleNotFound"})
     create(account)
     failed = wait_for(lambda: account.eks.describe_cluster(name="one")["cluster"], "FAILED")
@@ -511,7 +511,7 @@ def test_a_cluster_and_an_update_can_be_told_to_fail(account: Account) -> None:
     assert cluster["deletionProtection"] is False
 
 
-def test_nodes_must_not_fall_too_far_behind(account: Account) -> None:
+def test_version_update_refuses_nodes_too_far_behind(account: Account) -> None:
     account.cluster("one", version="1.31")
     assert account.nodegroup()["version"] == "1.31"
 
@@ -537,8 +537,6 @@ def test_nodes_must_not_fall_too_far_behind(account: Account) -> None:
         {"kubernetesNetworkConfig": {"ipFamily": "ipv6"}},
     ],
 )
-def test_what_the_sandbox_does_not_imitate_is_refused_and_not_ignored(
-    account: Account, change: dict[str, t.Any]
-) -> None:
+def test_create_cluster_refuses_unsupported_settings(account: Account, change: dict[str, t.Any]) -> None:
     with refused("NotImplementedInSandbox", next(iter(change)), status=501):
         create(account, **change)

@@ -43,7 +43,7 @@ NODE_TRUST = [
 ]
 
 
-class World:
+class SharedCluster:
     """A cluster with nodes, for all tests; each test has names of its own for roles and service accounts."""
 
     def __init__(self, account: Account) -> None:
@@ -57,18 +57,18 @@ class World:
         config = kubernetes.config.new_client_from_config(str(account.sandbox.kubeconfig))
         self.core = kubernetes.client.CoreV1Api(config)
 
-    def named(self, name: str) -> str:
+    def own_name(self, name: str) -> str:
         """This test's own name for something."""
         return f"{name}-{self.turn}"
 
     def associate(self, role: str, account: str = "app", **more: t.Any) -> dict[str, t.Any]:
         """An association of this test's service account."""
-        return self.account.associate(role, self.named(account), **more)
+        return self.account.associate(role, self.own_name(account), **more)
 
     def role(self, name: str, statements: list[dict[str, t.Any]], *permissions: dict[str, t.Any]) -> str:
         """A role with this trust policy and these permissions."""
         document = json.dumps({"Version": "2012-10-17", "Statement": statements})
-        own = self.named(name)
+        own = self.own_name(name)
         arn: str = self.account.iam.create_role(RoleName=own, AssumeRolePolicyDocument=document)["Role"]["Arn"]
         if permissions:
             policy = json.dumps({"Version": "2012-10-17", "Statement": list(permissions)})
@@ -84,7 +84,7 @@ class World:
 
     def token(self, service_account: str = "app", audience: str = AUDIENCE) -> str:
         """A projected token of a pod with this service account."""
-        service_account = self.named(service_account)
+        service_account = self.own_name(service_account)
         name = f"pod-of-{service_account}"
         self.core.create_namespaced_service_account("default", {"metadata": {"name": service_account}})
         container = {"name": "main", "image": "public.ecr.aws/lambda/python:3.13"}
@@ -116,59 +116,63 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def ground(sandbox: SandboxProcess) -> World:
+def shared_cluster(sandbox: SandboxProcess) -> SharedCluster:
     """A cluster with nodes."""
     sandbox.reset()
     sandbox.knobs(**QUICK)
-    return World(Account(sandbox))
+    return SharedCluster(Account(sandbox))
 
 
 @pytest.fixture
-def world(ground: World) -> World:
+def cluster(shared_cluster: SharedCluster) -> SharedCluster:
     """The cluster, with names that no other test has."""
-    ground.turn += 1
-    return ground
+    shared_cluster.turn += 1
+    return shared_cluster
 
 
-def test_a_pod_gets_a_session_of_its_role(world: World) -> None:
-    association = world.associate(world.pod_role("workload", allow("s3:ListAllMyBuckets")))
-    answer = world.exchange(world.token())
-    assert answer["subject"] == {"namespace": "default", "serviceAccount": world.named("app")}
+def test_pod_gets_a_session_of_its_role(cluster: SharedCluster) -> None:
+    association = cluster.associate(cluster.pod_role("workload", allow("s3:ListAllMyBuckets")))
+    answer = cluster.exchange(cluster.token())
+    assert answer["subject"] == {"namespace": "default", "serviceAccount": cluster.own_name("app")}
     assert answer["audience"] == AUDIENCE
     assert answer["podIdentityAssociation"] == {
         "associationArn": association["associationArn"],
         "associationId": association["associationId"],
     }
-    who = world.client("sts", answer).get_caller_identity()
+    who = cluster.client("sts", answer).get_caller_identity()
     assert who["Arn"] == answer["assumedRoleUser"]["arn"]
     role, session = who["Arn"].removeprefix("arn:aws:sts::111122223333:assumed-role/").split("/")
-    assert (role, session.startswith("eks-one-pod-of-app"), len(session) <= 64) == (world.named("workload"), True, True)
-    assert who["UserId"] == answer["assumedRoleUser"]["assumeRoleId"]
-    assert world.client("s3", answer).list_buckets()["Buckets"] == []
-    with refused("AccessDenied", status=403):
-        world.client("s3", answer).create_bucket(Bucket="must-not-exist")
-
-
-def test_a_service_account_without_association_has_no_role(world: World) -> None:
-    world.associate(world.pod_role("workload"), "other")
-    with refused("ResourceNotFoundException", "No associated role found for the specified service account", status=404):
-        world.exchange(world.token())
-
-
-def test_the_node_role_must_be_allowed_to_ask(world: World) -> None:
-    world.associate(world.pod_role("workload"))
-    token, keys = world.token(), world.node_session(world.role("bare-node", NODE_TRUST))
-    with refused("AccessDeniedException", "eks-auth:AssumeRoleForPodIdentity", status=400):
-        world.exchange(token, **keys)
-    world.account.iam.attach_role_policy(
-        RoleName=world.named("bare-node"), PolicyArn=f"{POLICIES}AmazonEKSWorkerNodeMinimalPolicy"
+    assert (role, session.startswith("eks-one-pod-of-app"), len(session) <= 64) == (
+        cluster.own_name("workload"),
+        True,
+        True,
     )
-    assert world.exchange(token, **keys)["credentials"]
+    assert who["UserId"] == answer["assumedRoleUser"]["assumeRoleId"]
+    assert cluster.client("s3", answer).list_buckets()["Buckets"] == []
+    with refused("AccessDenied", status=403):
+        cluster.client("s3", answer).create_bucket(Bucket="must-not-exist")
 
 
-def test_a_token_must_be_good(world: World) -> None:
-    world.associate(world.pod_role("workload"))
-    header, payload, signature = world.token().split(".")
+def test_service_account_without_association_has_no_role(cluster: SharedCluster) -> None:
+    cluster.associate(cluster.pod_role("workload"), "other")
+    with refused("ResourceNotFoundException", "No associated role found for the specified service account", status=404):
+        cluster.exchange(cluster.token())
+
+
+def test_node_role_needs_eks_auth_permission(cluster: SharedCluster) -> None:
+    cluster.associate(cluster.pod_role("workload"))
+    token, keys = cluster.token(), cluster.node_session(cluster.role("bare-node", NODE_TRUST))
+    with refused("AccessDeniedException", "eks-auth:AssumeRoleForPodIdentity", status=400):
+        cluster.exchange(token, **keys)
+    cluster.account.iam.attach_role_policy(
+        RoleName=cluster.own_name("bare-node"), PolicyArn=f"{POLICIES}AmazonEKSWorkerNodeMinimalPolicy"
+    )
+    assert cluster.exchange(token, **keys)["credentials"]
+
+
+def test_token_must_be_valid(cluster: SharedCluster) -> None:
+    cluster.associate(cluster.pod_role("workload"))
+    header, payload, signature = cluster.token().split(".")
     claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
 
     def forged(**changes: t.Any) -> str:
@@ -176,30 +180,30 @@ def test_a_token_must_be_good(world: World) -> None:
         return f"{header}.{base64.urlsafe_b64encode(text).decode().rstrip('=')}.{signature}"
 
     with refused("InvalidTokenException", status=400):
-        world.exchange(forged(sub="system:serviceaccount:kube-system:default"))
+        cluster.exchange(forged(sub="system:serviceaccount:kube-system:default"))
     with refused("ExpiredTokenException", status=400):
-        world.exchange(forged(exp=1))
+        cluster.exchange(forged(exp=1))
     with refused("InvalidTokenException", status=400):
-        world.exchange(world.token("elsewhere", audience="sts.amazonaws.com"))
+        cluster.exchange(cluster.token("elsewhere", audience="sts.amazonaws.com"))
     with refused("InvalidParameterException", status=400):
-        world.exchange("no-token")
+        cluster.exchange("no-token")
 
 
-def test_a_token_dies_with_its_pod(world: World) -> None:
-    world.associate(world.pod_role("workload"))
-    token = world.token()
-    assert world.exchange(token)["credentials"]
-    world.core.delete_namespaced_pod(f"pod-of-{world.named('app')}", "default", grace_period_seconds=0)
+def test_deleted_pod_invalidates_its_token(cluster: SharedCluster) -> None:
+    cluster.associate(cluster.pod_role("workload"))
+    token = cluster.token()
+    assert cluster.exchange(token)["credentials"]
+    cluster.core.delete_namespaced_pod(f"pod-of-{cluster.own_name('app')}", "default", grace_period_seconds=0)
 
-    def is_dead() -> bool:
+    def is_refused() -> bool:
         try:
-            world.exchange(token)
+            cluster.exchange(token)
         except botocore.exceptions.ClientError as error:
             return bool(error.response["Error"]["Code"] == "InvalidTokenException")
         return False
 
     # A kube-apiserver remembers for 10 s that a token was good.
-    eventually(is_dead)
+    eventually(is_refused)
 
 
 @pytest.mark.parametrize(
@@ -218,75 +222,75 @@ def test_a_token_dies_with_its_pod(world: World) -> None:
         ({"StringLike": {"aws:RequestTag/team": "*"}}, False),
     ],
 )
-def test_conditions_of_the_trust_policy_are_evaluated(
-    world: World, condition: dict[str, dict[str, str]], good: bool
+def test_trust_policy_conditions_decide(
+    cluster: SharedCluster, condition: dict[str, dict[str, str]], good: bool
 ) -> None:
-    world.associate(world.pod_role("workload", **condition))
-    token = world.token()
+    cluster.associate(cluster.pod_role("workload", **condition))
+    token = cluster.token()
     if good:
-        assert world.exchange(token)["credentials"]
+        assert cluster.exchange(token)["credentials"]
     else:
         with refused("AccessDeniedException", UNAUTHORIZED, status=400):
-            world.exchange(token)
+            cluster.exchange(token)
 
 
-def test_a_role_that_changed_after_the_association(world: World) -> None:
-    world.associate(world.pod_role("workload"))
-    token = world.token()
+def test_role_changed_or_deleted_after_association_is_refused(cluster: SharedCluster) -> None:
+    cluster.associate(cluster.pod_role("workload"))
+    token = cluster.token()
     wrong = {"Effect": "Allow", "Principal": {"Service": "eks.amazonaws.com"}, "Action": "sts:*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [wrong]})
-    world.account.iam.update_assume_role_policy(RoleName=world.named("workload"), PolicyDocument=document)
+    cluster.account.iam.update_assume_role_policy(RoleName=cluster.own_name("workload"), PolicyDocument=document)
     with refused("AccessDeniedException", UNAUTHORIZED, status=400):
-        world.exchange(token)
-    world.account.iam.delete_role(RoleName=world.named("workload"))
+        cluster.exchange(token)
+    cluster.account.iam.delete_role(RoleName=cluster.own_name("workload"))
     with refused("AccessDeniedException", UNAUTHORIZED, status=400):
-        world.exchange(token)
+        cluster.exchange(token)
 
 
-def test_session_tags_decide_until_they_are_switched_off(world: World) -> None:
-    mine = {"StringEquals": {"aws:PrincipalTag/kubernetes-service-account": world.named("app")}}
-    association = world.associate(world.pod_role("workload", allow("s3:ListAllMyBuckets", Condition=mine)))
-    token = world.token()
-    assert world.client("s3", world.exchange(token)).list_buckets()["Buckets"] == []
+def test_session_tags_apply_until_they_are_disabled(cluster: SharedCluster) -> None:
+    mine = {"StringEquals": {"aws:PrincipalTag/kubernetes-service-account": cluster.own_name("app")}}
+    association = cluster.associate(cluster.pod_role("workload", allow("s3:ListAllMyBuckets", Condition=mine)))
+    token = cluster.token()
+    assert cluster.client("s3", cluster.exchange(token)).list_buckets()["Buckets"] == []
     names = {"clusterName": "one", "associationId": association["associationId"]}
-    world.account.eks.update_pod_identity_association(**names, disableSessionTags=True)
+    cluster.account.eks.update_pod_identity_association(**names, disableSessionTags=True)
     with refused("AccessDenied", status=403):
-        world.client("s3", world.exchange(token)).list_buckets()
+        cluster.client("s3", cluster.exchange(token)).list_buckets()
 
 
-def test_a_session_policy_narrows_what_the_role_may(world: World) -> None:
-    role = world.pod_role("workload", allow("s3:*"))
+def test_session_policy_narrows_role_permissions(cluster: SharedCluster) -> None:
+    role = cluster.pod_role("workload", allow("s3:*"))
     only_list = json.dumps({"Version": "2012-10-17", "Statement": [allow("s3:ListAllMyBuckets")]})
-    world.associate(role, disableSessionTags=True, policy=only_list)
-    s3 = world.client("s3", world.exchange(world.token()))
+    cluster.associate(role, disableSessionTags=True, policy=only_list)
+    s3 = cluster.client("s3", cluster.exchange(cluster.token()))
     assert s3.list_buckets()["Buckets"] == []
     with refused("AccessDenied", status=403):
         s3.create_bucket(Bucket="must-not-exist")
 
 
-def chained(world: World, *, source_may: bool = True, **condition: dict[str, str]) -> str:
+def token_with_target_role(cluster: SharedCluster, *, source_may: bool = True, **condition: dict[str, str]) -> str:
     """An association whose role goes on to a target role; returns the pod's token."""
-    target = f"arn:aws:iam::111122223333:role/{world.named('target')}"
+    target = f"arn:aws:iam::111122223333:role/{cluster.own_name('target')}"
     actions = ["sts:AssumeRole", "sts:TagSession"]
     permissions = [allow(*actions, resource=target)] if source_may else []
-    source = world.pod_role("source", *permissions)
+    source = cluster.pod_role("source", *permissions)
     more = {"Condition": condition} if condition else {}
     trust = {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111122223333:root"}, "Action": actions, **more}
-    world.role("target", [trust], allow("s3:ListAllMyBuckets"))
-    world.associate(source, targetRoleArn=target)
-    return world.token()
+    cluster.role("target", [trust], allow("s3:ListAllMyBuckets"))
+    cluster.associate(source, targetRoleArn=target)
+    return cluster.token()
 
 
-def test_a_target_role_is_reached_through_the_source_role(world: World) -> None:
-    source = f"arn:aws:iam::111122223333:role/{world.named('source')}"
-    answer = world.exchange(chained(world, ArnEquals={"aws:PrincipalArn": source}))
-    assert f":assumed-role/{world.named('target')}/eks-one-" in answer["assumedRoleUser"]["arn"]
-    assert world.client("s3", answer).list_buckets()["Buckets"] == []
+def test_source_role_assumes_the_target_role(cluster: SharedCluster) -> None:
+    source = f"arn:aws:iam::111122223333:role/{cluster.own_name('source')}"
+    answer = cluster.exchange(token_with_target_role(cluster, ArnEquals={"aws:PrincipalArn": source}))
+    assert f":assumed-role/{cluster.own_name('target')}/eks-one-" in answer["assumedRoleUser"]["arn"]
+    assert cluster.client("s3", answer).list_buckets()["Buckets"] == []
 
 
-def test_the_external_id_reaches_the_target_role(world: World) -> None:
-    external = {"sts:ExternalId": f"eu-west-1/111122223333/one/default/{world.named('app')}"}
-    assert world.exchange(chained(world, StringEquals=external))["credentials"]
+def test_external_id_reaches_the_target_role(cluster: SharedCluster) -> None:
+    external = {"sts:ExternalId": f"eu-west-1/111122223333/one/default/{cluster.own_name('app')}"}
+    assert cluster.exchange(token_with_target_role(cluster, StringEquals=external))["credentials"]
 
 
 @pytest.mark.parametrize(
@@ -298,89 +302,89 @@ def test_the_external_id_reaches_the_target_role(world: World) -> None:
         (True, {"StringEquals": {"aws:RequestTag/kubernetes-namespace": "prod"}}),
     ],
 )
-def test_both_sides_of_the_chain_must_agree(
-    world: World, source_may: bool, condition: dict[str, dict[str, str]]
+def test_role_chain_needs_permission_and_trust(
+    cluster: SharedCluster, source_may: bool, condition: dict[str, dict[str, str]]
 ) -> None:
-    token = chained(world, source_may=source_may, **condition)
+    token = token_with_target_role(cluster, source_may=source_may, **condition)
     with refused("AccessDeniedException", UNAUTHORIZED, status=400):
-        world.exchange(token)
+        cluster.exchange(token)
 
 
 @pytest.mark.parametrize(("key", "reached"), [("kubernetes-*", False), ("*", True)])
-def test_the_source_role_may_be_kept_to_some_keys_of_tags(world: World, key: str, reached: bool) -> None:
+def test_source_role_can_be_limited_to_some_tag_keys(cluster: SharedCluster, key: str, reached: bool) -> None:
     """Of the six tags of a pod's session two begin with ``eks-``."""
-    target = f"arn:aws:iam::111122223333:role/{world.named('target')}"
+    target = f"arn:aws:iam::111122223333:role/{cluster.own_name('target')}"
     keys = {"ForAllValues:StringLike": {"aws:TagKeys": key}}
-    source = world.pod_role(
+    source = cluster.pod_role(
         "source", allow("sts:AssumeRole", resource=target), allow("sts:TagSession", resource=target, Condition=keys)
     )
     trust = {"Effect": "Allow", "Principal": {"AWS": source}, "Action": ["sts:AssumeRole", "sts:TagSession"]}
-    world.role("target", [trust], allow("s3:ListAllMyBuckets"))
-    world.associate(source, targetRoleArn=target)
+    cluster.role("target", [trust], allow("s3:ListAllMyBuckets"))
+    cluster.associate(source, targetRoleArn=target)
     if reached:
-        assert world.exchange(world.token())["credentials"]
+        assert cluster.exchange(cluster.token())["credentials"]
     else:
         with refused("AccessDeniedException", UNAUTHORIZED, status=400):
-            world.exchange(world.token())
+            cluster.exchange(cluster.token())
 
 
-def test_a_session_policy_is_the_target_roles_when_there_is_one(world: World) -> None:
+def test_session_policy_applies_to_the_target_role(cluster: SharedCluster) -> None:
     """The source role's session must still be able to go on to the target."""
-    target = f"arn:aws:iam::111122223333:role/{world.named('target')}"
-    source = world.pod_role("source", allow("sts:AssumeRole", resource=target))
+    target = f"arn:aws:iam::111122223333:role/{cluster.own_name('target')}"
+    source = cluster.pod_role("source", allow("sts:AssumeRole", resource=target))
     trust = {"Effect": "Allow", "Principal": {"AWS": source}, "Action": "sts:AssumeRole"}
-    world.role("target", [trust], allow("s3:*"))
+    cluster.role("target", [trust], allow("s3:*"))
     only_list = json.dumps({"Version": "2012-10-17", "Statement": [allow("s3:ListAllMyBuckets")]})
-    world.associate(source, targetRoleArn=target, disableSessionTags=True, policy=only_list)
-    s3 = world.client("s3", world.exchange(world.token()))
+    cluster.associate(source, targetRoleArn=target, disableSessionTags=True, policy=only_list)
+    s3 = cluster.client("s3", cluster.exchange(cluster.token()))
     assert s3.list_buckets()["Buckets"] == []
     with refused("AccessDenied", status=403):
         s3.create_bucket(Bucket="must-not-exist")
 
 
-def test_a_condition_on_session_tags_never_holds_without_them(world: World) -> None:
+def test_session_tag_condition_fails_without_session_tags(cluster: SharedCluster) -> None:
     condition = {"StringEquals": {"aws:RequestTag/kubernetes-namespace": "default"}}
-    world.associate(world.pod_role("workload", **condition), disableSessionTags=True)
+    cluster.associate(cluster.pod_role("workload", **condition), disableSessionTags=True)
     with refused("AccessDeniedException", UNAUTHORIZED, status=400):
-        world.exchange(world.token())
+        cluster.exchange(cluster.token())
 
 
-def test_tags_of_the_association_are_not_tags_of_the_session(world: World) -> None:
+def test_association_tags_are_not_session_tags(cluster: SharedCluster) -> None:
     mine = {"StringEquals": {"aws:PrincipalTag/team": "a"}}
-    world.associate(world.pod_role("workload", allow("s3:ListAllMyBuckets", Condition=mine)), tags={"team": "a"})
+    cluster.associate(cluster.pod_role("workload", allow("s3:ListAllMyBuckets", Condition=mine)), tags={"team": "a"})
     with refused("AccessDenied", status=403):
-        world.client("s3", world.exchange(world.token())).list_buckets()
+        cluster.client("s3", cluster.exchange(cluster.token())).list_buckets()
 
 
-def test_a_deleted_association_gives_nothing_more_and_takes_nothing_back(world: World) -> None:
-    association = world.associate(world.pod_role("workload", allow("s3:ListAllMyBuckets")))
-    token = world.token()
-    s3 = world.client("s3", world.exchange(token))
+def test_deleted_association_prevents_only_new_sessions(cluster: SharedCluster) -> None:
+    association = cluster.associate(cluster.pod_role("workload", allow("s3:ListAllMyBuckets")))
+    token = cluster.token()
+    s3 = cluster.client("s3", cluster.exchange(token))
     names = {"clusterName": "one", "associationId": association["associationId"]}
-    world.account.eks.delete_pod_identity_association(**names)
+    cluster.account.eks.delete_pod_identity_association(**names)
     with refused("ResourceNotFoundException", status=404):
-        world.exchange(token)
+        cluster.exchange(token)
     assert s3.list_buckets()["Buckets"] == []
 
 
-def test_a_permissions_boundary_limits_a_pod_too(world: World) -> None:
-    world.associate(world.pod_role("workload", allow("s3:*")))
-    world.account.iam.put_role_permissions_boundary(
-        RoleName=world.named("workload"), PermissionsBoundary=f"{POLICIES}AmazonS3ReadOnlyAccess"
+def test_permissions_boundary_limits_pod_session(cluster: SharedCluster) -> None:
+    cluster.associate(cluster.pod_role("workload", allow("s3:*")))
+    cluster.account.iam.put_role_permissions_boundary(
+        RoleName=cluster.own_name("workload"), PermissionsBoundary=f"{POLICIES}AmazonS3ReadOnlyAccess"
     )
-    s3 = world.client("s3", world.exchange(world.token()))
+    s3 = cluster.client("s3", cluster.exchange(cluster.token()))
     assert s3.list_buckets()["Buckets"] == []
     with refused("AccessDenied", status=403):
         s3.create_bucket(Bucket="must-not-exist")
 
 
-def test_what_a_pod_assumes_next_inherits_its_tags(world: World) -> None:
+def test_role_assumed_by_pod_inherits_session_tags(cluster: SharedCluster) -> None:
     """The six tags are transitive, so a role that does not let sessions be tagged is closed to pods (facts 4)."""
-    world.associate(world.pod_role("workload", allow("sts:*")))
-    sts = world.client("sts", world.exchange(world.token()))
+    cluster.associate(cluster.pod_role("workload", allow("sts:*")))
+    sts = cluster.client("sts", cluster.exchange(cluster.token()))
     for name, actions in (("closed", "sts:AssumeRole"), ("open", ["sts:AssumeRole", "sts:TagSession"])):
         trust = {"Effect": "Allow", "Principal": {"AWS": "111122223333"}, "Action": actions}
-        role = world.role(name, [trust])
+        role = cluster.role(name, [trust])
         if name == "closed":
             with refused("AccessDenied", "sts:TagSession", status=403):
                 sts.assume_role(RoleArn=role, RoleSessionName="next")
@@ -388,33 +392,33 @@ def test_what_a_pod_assumes_next_inherits_its_tags(world: World) -> None:
             assert sts.assume_role(RoleArn=role, RoleSessionName="next")["PackedPolicySize"] > 50
 
 
-def across(world: World, keys: dict[str, str], **condition: dict[str, str]) -> str:
+def token_across_accounts(cluster: SharedCluster, keys: dict[str, str], **condition: dict[str, str]) -> str:
     """An association whose target role is in another account, which trusts the source role; the pod's token."""
-    iam = world.account.sandbox.client("iam", **keys)
+    iam = cluster.account.sandbox.client("iam", **keys)
     actions = ["sts:AssumeRole", "sts:TagSession"]
-    target = f"arn:aws:iam::{OTHER}:role/{world.named('target')}"
-    source = world.pod_role("source", allow(*actions, resource=target))
+    target = f"arn:aws:iam::{OTHER}:role/{cluster.own_name('target')}"
+    source = cluster.pod_role("source", allow(*actions, resource=target))
     trust = {"Effect": "Allow", "Principal": {"AWS": source}, "Action": actions, "Condition": condition}
     document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-    iam.create_role(RoleName=world.named("target"), AssumeRolePolicyDocument=document)
+    iam.create_role(RoleName=cluster.own_name("target"), AssumeRolePolicyDocument=document)
     permissions = json.dumps({"Version": "2012-10-17", "Statement": [allow("s3:ListAllMyBuckets")]})
-    iam.put_role_policy(RoleName=world.named("target"), PolicyName="p", PolicyDocument=permissions)
-    world.associate(source, targetRoleArn=target)
-    return world.token()
+    iam.put_role_policy(RoleName=cluster.own_name("target"), PolicyName="p", PolicyDocument=permissions)
+    cluster.associate(source, targetRoleArn=target)
+    return cluster.token()
 
 
-def test_a_target_role_of_another_account_sees_that_account(world: World) -> None:
-    keys = world.account.sandbox.add_account(OTHER)[OTHER]
-    s3 = world.account.sandbox.client("s3", **keys)
+def test_cross_account_target_role_acts_in_its_account(cluster: SharedCluster) -> None:
+    keys = cluster.account.sandbox.add_account(OTHER)[OTHER]
+    s3 = cluster.account.sandbox.client("s3", **keys)
     s3.create_bucket(Bucket="theirs", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     conditions = {
-        "sts:ExternalId": f"eu-west-1/111122223333/one/default/{world.named('app')}",
+        "sts:ExternalId": f"eu-west-1/111122223333/one/default/{cluster.own_name('app')}",
         "aws:RequestTag/kubernetes-namespace": "default",
     }
-    answer = world.exchange(across(world, keys, StringEquals=conditions))
-    who = world.client("sts", answer).get_caller_identity()
-    assert (who["Account"], who["Arn"].split("/")[1]) == (OTHER, world.named("target"))
-    assert [bucket["Name"] for bucket in world.client("s3", answer).list_buckets()["Buckets"]] == ["theirs"]
+    answer = cluster.exchange(token_across_accounts(cluster, keys, StringEquals=conditions))
+    who = cluster.client("sts", answer).get_caller_identity()
+    assert (who["Account"], who["Arn"].split("/")[1]) == (OTHER, cluster.own_name("target"))
+    assert [bucket["Name"] for bucket in cluster.client("s3", answer).list_buckets()["Buckets"]] == ["theirs"]
 
 
 @pytest.mark.parametrize(
@@ -424,42 +428,42 @@ def test_a_target_role_of_another_account_sees_that_account(world: World) -> Non
         {"aws:RequestTag/eks-cluster-name": "two"},
     ],
 )
-def test_the_other_account_decides_whom_it_trusts(world: World, condition: dict[str, str]) -> None:
-    keys = world.account.sandbox.add_account(OTHER)[OTHER]
-    token = across(world, keys, StringEquals=condition)
+def test_cross_account_target_role_checks_its_trust_policy(cluster: SharedCluster, condition: dict[str, str]) -> None:
+    keys = cluster.account.sandbox.add_account(OTHER)[OTHER]
+    token = token_across_accounts(cluster, keys, StringEquals=condition)
     with refused("AccessDeniedException", UNAUTHORIZED, status=400):
-        world.exchange(token)
+        cluster.exchange(token)
 
 
-def run_pod(world: World) -> tuple[str, str]:
+def run_pod(cluster: SharedCluster) -> tuple[str, str]:
     """Let a pod with this test's service account ask who it is; returns its phase and its log."""
-    name = world.named("who")
-    world.core.create_namespaced_service_account("default", {"metadata": {"name": world.named("app")}})
+    name = cluster.own_name("who")
+    cluster.core.create_namespaced_service_account("default", {"metadata": {"name": cluster.own_name("app")}})
     image = "public.ecr.aws/lambda/python:3.13"
     container = {"name": "main", "image": image, "command": ["python", "-c", WHO_AM_I]}
-    spec = {"serviceAccountName": world.named("app"), "restartPolicy": "Never", "containers": [container]}
-    world.core.create_namespaced_pod("default", {"metadata": {"name": name}, "spec": spec})
+    spec = {"serviceAccountName": cluster.own_name("app"), "restartPolicy": "Never", "containers": [container]}
+    cluster.core.create_namespaced_pod("default", {"metadata": {"name": name}, "spec": spec})
     deadline = time.monotonic() + 60
     phase = "Pending"
     while phase not in ("Succeeded", "Failed"):
         assert time.monotonic() < deadline, phase
         time.sleep(0.1)
-        phase = world.core.read_namespaced_pod(name, "default").status.phase
-    return phase, world.core.read_namespaced_pod_log(name, "default")
+        phase = cluster.core.read_namespaced_pod(name, "default").status.phase
+    return phase, cluster.core.read_namespaced_pod_log(name, "default")
 
 
-def test_the_chain_holds_from_inside_a_pod_while_the_add_on_is_there(world: World) -> None:
+def test_pod_gets_credentials_only_while_addon_exists(cluster: SharedCluster) -> None:
     names = {"clusterName": "one", "addonName": "eks-pod-identity-agent"}
-    world.account.eks.create_addon(**names)
-    wait_for(world.account.describe_addon, "ACTIVE", seconds=120)
-    world.associate(world.pod_role("workload"))
-    phase, log = run_pod(world)
-    assert (phase, log.strip().split("/")[1]) == ("Succeeded", world.named("workload"))
-    world.account.eks.delete_addon(**names)
-    wait_until_gone(world.account.describe_addon)
-    world.turn += 1
-    world.associate(world.pod_role("workload"))
-    phase, log = run_pod(world)
+    cluster.account.eks.create_addon(**names)
+    wait_for(cluster.account.describe_addon, "ACTIVE", seconds=120)
+    cluster.associate(cluster.pod_role("workload"))
+    phase, log = run_pod(cluster)
+    assert (phase, log.strip().split("/")[1]) == ("Succeeded", cluster.own_name("workload"))
+    cluster.account.eks.delete_addon(**names)
+    wait_until_gone(cluster.account.describe_addon)
+    cluster.turn += 1
+    cluster.associate(cluster.pod_role("workload"))
+    phase, log = run_pod(cluster)
     assert (phase, "CredentialRetrievalError" in log or "ConnectTimeout" in log) == ("Failed", True), log
 
 
@@ -476,7 +480,7 @@ def status(account: Account, token: str, cluster: str = "one") -> int:
     return 200
 
 
-def let_in(account: Account, principal: str) -> None:
+def grant_cluster_admin(account: Account, principal: str) -> None:
     """Make a principal an administrator of the cluster."""
     account.eks.create_access_entry(clusterName="one", principalArn=principal)
     account.eks.associate_access_policy(
@@ -487,8 +491,8 @@ def let_in(account: Account, principal: str) -> None:
     )
 
 
-def test_an_eks_token_opens_the_cluster_that_it_was_made_for(world: World) -> None:
-    account = world.account
+def test_eks_token_is_valid_only_for_its_cluster(cluster: SharedCluster) -> None:
+    account = cluster.account
     assert status(account, eks_token(account)) == 200
     assert status(account, eks_token(account, "two")) == 401
     assert status(account, eks_token(account, seconds=1000)) == 401
@@ -500,45 +504,45 @@ def test_an_eks_token_opens_the_cluster_that_it_was_made_for(world: World) -> No
         assert status(account, token) == 401
 
 
-def test_only_who_has_an_access_entry_comes_in(world: World) -> None:
-    account, name = world.account, world.named("guest")
+def test_cluster_accepts_only_principals_with_access_entry(cluster: SharedCluster) -> None:
+    account, name = cluster.account, cluster.own_name("guest")
     keys, principal = account.user(name), f"arn:aws:iam::111122223333:user/{name}"
     assert status(account, eks_token(account, keys=keys)) == 401
-    let_in(account, principal)
+    grant_cluster_admin(account, principal)
     assert status(account, eks_token(account, seconds=59, keys=keys)) == 200
     account.eks.delete_access_entry(clusterName="one", principalArn=principal)
     # Another token: the API server remembers the earlier ones for a while, as every kube-apiserver does.
     assert status(account, eks_token(account, seconds=58, keys=keys)) == 401
 
 
-def test_an_entry_is_for_the_principal_that_it_was_made_for(world: World) -> None:
+def test_access_entry_does_not_apply_to_recreated_user(cluster: SharedCluster) -> None:
     """One who is deleted and made again is somebody else (facts 2.4)."""
-    account, name = world.account, world.named("guest")
+    account, name = cluster.account, cluster.own_name("guest")
     keys, principal = account.user(name), f"arn:aws:iam::111122223333:user/{name}"
-    let_in(account, principal)
+    grant_cluster_admin(account, principal)
     assert status(account, eks_token(account, keys=keys)) == 200
     account.iam.delete_access_key(UserName=name, AccessKeyId=keys["aws_access_key_id"])
     account.iam.delete_user(UserName=name)
     keys = account.user(name)
     assert status(account, eks_token(account, seconds=58, keys=keys)) == 401
     account.eks.delete_access_entry(clusterName="one", principalArn=principal)
-    let_in(account, principal)
+    grant_cluster_admin(account, principal)
     assert status(account, eks_token(account, seconds=57, keys=keys)) == 200
 
 
-def test_a_role_session_comes_in_by_its_role(world: World) -> None:
-    account, name = world.account, world.named("people")
+def test_role_session_uses_access_entry_of_its_role(cluster: SharedCluster) -> None:
+    account, name = cluster.account, cluster.own_name("people")
     document = json.dumps({"Version": "2012-10-17", "Statement": NODE_TRUST})
     role = account.iam.create_role(RoleName=name, Path="/team/", AssumeRolePolicyDocument=document)["Role"]["Arn"]
-    keys = world.node_session(role)
+    keys = cluster.node_session(role)
     assert status(account, eks_token(account, keys=keys)) == 401
-    let_in(account, role)
+    grant_cluster_admin(account, role)
     assert status(account, eks_token(account, seconds=59, keys=keys)) == 200
 
 
-def test_with_the_config_map_alone_the_creator_is_administrator(world: World) -> None:
-    account = world.account
+def test_only_creator_has_access_in_config_map_mode(cluster: SharedCluster) -> None:
+    account = cluster.account
     account.cluster("old", mode="CONFIG_MAP")
     assert status(account, eks_token(account, "old"), "old") == 200
-    guest = account.user(world.named("guest"))
+    guest = account.user(cluster.own_name("guest"))
     assert status(account, eks_token(account, "old", keys=guest), "old") == 401

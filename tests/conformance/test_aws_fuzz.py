@@ -25,10 +25,10 @@ from support.boto3_account import Account
 from support.fuzzing import Damage
 from support.fuzzing import Footprint
 from support.raw_http import Headers
-from support.raw_http import ask
 from support.raw_http import connect
 from support.raw_http import port
 from support.raw_http import read_all
+from support.raw_http import send_over
 from support.raw_http import sign
 from support.sandbox_process import STUB_CLUSTERS
 from support.sandbox_process import SandboxProcess
@@ -42,7 +42,7 @@ MEBIBYTES, OPEN_FILES = 32, 4
 SERVICES = {"eks": "eks", "eks-auth": "eks-auth", "tagging": "resourcegroupstaggingapi"}
 QUERY_NAMES = ("maxResults", "nextToken", "namespace", "serviceAccount", "tagKeys", "addonName", "x")
 #: Operations that the sandbox has; the others are asked for less often.
-LIKELY = re.compile("Cluster|Nodegroup|Addon|PodIdentity|AccessEntr|AccessPolic|Resource|Update|Tag")
+SUPPORTED = re.compile("Cluster|Nodegroup|Addon|PodIdentity|AccessEntr|AccessPolic|Resource|Update|Tag")
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjQxMDI0NDQ4MDB9.c2lnbmF0dXJl"
 
 
@@ -70,11 +70,11 @@ class Requests:
             for service, model in models.items()
         }
 
-    def sound(self) -> FuzzRequest:
+    def valid(self) -> FuzzRequest:
         """A request that the model allows."""
         service = self._random.choices(list(SERVICES), weights=[8, 1, 1])[0]
         operation = self._random.choice(self._operations[service])
-        if not LIKELY.search(operation.name):
+        if not SUPPORTED.search(operation.name):
             operation = self._random.choice(self._operations[service])
         protocol = operation.service_model.resolved_protocol
         parameters = self._value(operation.input_shape, "", depth=0) if operation.input_shape else {}
@@ -87,18 +87,18 @@ class Requests:
 
     def damaged(self) -> FuzzRequest:
         """A request with something wrong in it, more often in its body than elsewhere."""
-        sound = self.sound()
+        valid = self.valid()
         kind = self._random.random()
-        if kind < 0.65 and sound.body:
-            return sound._replace(body=self.damage.body(sound.body))
+        if kind < 0.65 and valid.body:
+            return valid._replace(body=self.damage.body(valid.body))
         if kind < 0.85:
-            return sound._replace(path=self._damaged_path(sound.path))
+            return valid._replace(path=self._damaged_path(valid.path))
         if kind < 0.9:
-            return sound._replace(method=self._random.choice(("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD")))
+            return valid._replace(method=self._random.choice(("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD")))
         if kind < 0.95:
-            return sound._replace(headers={**sound.headers, "Content-Type": "application/x-www-form-urlencoded"})
-        return sound._replace(
-            headers={**sound.headers, "X-Amz-Target": self._random.choice(("a.b", ".", "", "x" * 99))}
+            return valid._replace(headers={**valid.headers, "Content-Type": "application/x-www-form-urlencoded"})
+        return valid._replace(
+            headers={**valid.headers, "X-Amz-Target": self._random.choice(("a.b", ".", "", "x" * 99))}
         )
 
     def _damaged_path(self, path: str) -> str:
@@ -146,7 +146,7 @@ class Requests:
 
 
 @pytest.fixture(scope="module")
-def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Account]:
+def fuzzed_account(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Account]:
     """An account of a sandbox of its own, with one of everything in it."""
     sandbox = SandboxProcess(*STUB_CLUSTERS)
     sandbox.start(tmp_path_factory.mktemp("fuzz"))
@@ -195,14 +195,14 @@ def names_in(account: Account) -> dict[str, list[str]]:
     }
 
 
-def fire(account: Account, requests: Requests, count: int) -> collections.Counter[int]:
+def send_signed(account: Account, requests: Requests, count: int) -> collections.Counter[int]:
     """Send so many signed requests over a kept connection; how often each status came back."""
     seen: collections.Counter[int] = collections.Counter()
     with contextlib.closing(connect(account.sandbox)) as connection:
         for _number in range(count):
             request = requests.damaged()
             headers = sign(account.sandbox, *request)
-            answer = ask(connection, request.method, request.path, request.body, headers)
+            answer = send_over(connection, request.method, request.path, request.body, headers)
             # 501: an operation that the sandbox does not offer says so.
             assert answer.status < 500 or answer.status == 501, (request, answer)
             if answer.body:
@@ -211,10 +211,10 @@ def fire(account: Account, requests: Requests, count: int) -> collections.Counte
     return seen
 
 
-def fire_bare(account: Account, requests: Requests, count: int) -> None:
+def send_bare(account: Account, requests: Requests, count: int) -> None:
     """Send requests whose very bytes are damaged, each over a socket of its own."""
     for _number in range(count):
-        request = requests.sound()
+        request = requests.valid()
         headers = sign(account.sandbox, *request)
         lines = [f"{request.method} {request.path} HTTP/1.1", f"Content-Length: {len(request.body)}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
@@ -228,22 +228,22 @@ def fire_bare(account: Account, requests: Requests, count: int) -> None:
 
 
 @pytest.mark.skipif(not pathlib.Path("/proc/self/status").exists(), reason="looks at processes in /proc")
-def test_damaged_requests_do_no_damage(fuzzed: Account) -> None:
-    requests = Requests(20260101, names_in(fuzzed))
-    fire(fuzzed, requests, WARM_UP)
-    before = Footprint.of(fuzzed.sandbox.pid)
-    seen = fire(fuzzed, requests, SIGNED)
-    fire_bare(fuzzed, requests, BARE)
-    after = Footprint.of(fuzzed.sandbox.pid)
+def test_sandbox_survives_damaged_requests(fuzzed_account: Account) -> None:
+    requests = Requests(20260101, names_in(fuzzed_account))
+    send_signed(fuzzed_account, requests, WARM_UP)
+    before = Footprint.of(fuzzed_account.sandbox.pid)
+    seen = send_signed(fuzzed_account, requests, SIGNED)
+    send_bare(fuzzed_account, requests, BARE)
+    after = Footprint.of(fuzzed_account.sandbox.pid)
     assert min(seen[200], seen[400], seen[404]) > SIGNED / 50, "some requests came through, and others did not"
     assert seen[403] < SIGNED / 50, "only of what is not UTF-8 the two sides make different signatures"
     assert after.memory_mebibytes - before.memory_mebibytes < MEBIBYTES
     assert after.open_files - before.open_files < OPEN_FILES
-    assert "Traceback" not in fuzzed.sandbox.log
-    answers_are_right(fuzzed)
+    assert "Traceback" not in fuzzed_account.sandbox.log
+    check_sandbox(fuzzed_account)
 
 
-def answers_are_right(account: Account) -> None:
+def check_sandbox(account: Account) -> None:
     """The story goes on: what was there is there, and new things can be made."""
     assert account.eks.describe_cluster(name="one")["cluster"]["status"] in ("ACTIVE", "UPDATING")
     account.sandbox.reset()

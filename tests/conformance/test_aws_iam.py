@@ -20,7 +20,7 @@ pytestmark = pytest.mark.client("boto3")
 READ_ONLY = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
 
 
-def test_the_administrator_is_a_user_and_never_root(account: Account) -> None:
+def test_administrator_is_a_user_and_not_root(account: Account) -> None:
     arn = account.sandbox.client("sts").get_caller_identity()["Arn"]
     assert arn == "arn:aws:iam::111122223333:user/sandbox-admin"
     [policy] = account.iam.list_attached_user_policies(UserName="sandbox-admin")["AttachedPolicies"]
@@ -37,7 +37,9 @@ def test_the_administrator_is_a_user_and_never_root(account: Account) -> None:
         ("s3", "list_buckets", "InvalidAccessKeyId"),
     ],
 )
-def test_nobody_is_let_in_by_a_magic_key(account: Account, key: str, service: str, operation: str, code: str) -> None:
+def test_services_refuse_unknown_access_key(
+    account: Account, key: str, service: str, operation: str, code: str
+) -> None:
     client = account.sandbox.client(service, aws_access_key_id=key, aws_secret_access_key="test")
     with refused(code, status=403):
         getattr(client, operation)()
@@ -51,7 +53,7 @@ def test_nobody_is_let_in_by_a_magic_key(account: Account, key: str, service: st
         ("s3", "list_buckets", "SignatureDoesNotMatch"),
     ],
 )
-def test_a_wrong_secret_is_refused(account: Account, service: str, operation: str, code: str) -> None:
+def test_services_refuse_wrong_secret(account: Account, service: str, operation: str, code: str) -> None:
     client = account.sandbox.client(service, aws_secret_access_key="wrong")
     with refused(code, status=403):
         getattr(client, operation)()
@@ -59,18 +61,18 @@ def test_a_wrong_secret_is_refused(account: Account, service: str, operation: st
 
 @pytest.mark.client("http")
 @pytest.mark.parametrize("path", ["/", "/clusters", "/some-bucket", "/_ministack/reset"])
-def test_a_request_without_a_signature_is_refused(account: Account, path: str) -> None:
+def test_sandbox_refuses_unsigned_request(account: Account, path: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(account.sandbox.endpoint + path)
     assert caught.value.code == 403
 
 
-def test_a_service_that_the_sandbox_lacks_is_refused_clearly(account: Account) -> None:
+def test_sandbox_refuses_unsupported_service_by_name(account: Account) -> None:
     with refused("501", "does not offer the service sqs"):
         account.sandbox.client("sqs").list_queues()
 
 
-def test_a_user_may_do_in_eks_what_the_policies_allow_and_no_more(account: Account) -> None:
+def test_user_may_do_only_what_its_policies_allow(account: Account) -> None:
     arn = "arn:aws:eks:eu-west-1:111122223333:cluster/mine"
     keys = account.user("reader", allow("eks:DescribeCluster", resource=arn))
     eks = account.sandbox.client("eks", **keys)
@@ -101,7 +103,7 @@ def test_a_user_may_do_in_eks_what_the_policies_allow_and_no_more(account: Accou
         (trust_policy("pods.eks.amazonaws.com", Effect="Perhaps"), "Syntax errors"),
     ],
 )
-def test_a_malformed_trust_policy_is_refused(account: Account, document: str, words: str) -> None:
+def test_role_refuses_malformed_trust_policy(account: Account, document: str, words: str) -> None:
     with refused("MalformedPolicyDocument", words, status=400):
         account.iam.create_role(RoleName="bad", AssumeRolePolicyDocument=document)
     account.pod_role("good")
@@ -109,7 +111,7 @@ def test_a_malformed_trust_policy_is_refused(account: Account, document: str, wo
         account.iam.update_assume_role_policy(RoleName="good", PolicyDocument=document)
 
 
-def test_a_scoped_trust_policy_is_accepted(account: Account) -> None:
+def test_role_accepts_scoped_trust_policy(account: Account) -> None:
     condition = {
         "StringEquals": {"aws:SourceAccount": "111122223333", "aws:RequestTag/kubernetes-namespace": "default"},
         "ArnEquals": {"aws:SourceArn": "arn:aws:eks:eu-west-1:111122223333:cluster/one"},
@@ -122,7 +124,7 @@ def test_a_scoped_trust_policy_is_accepted(account: Account) -> None:
     assert kept == json.loads(document)
 
 
-def test_a_trust_policy_has_a_size_limit_that_white_space_does_not_count_for(account: Account) -> None:
+def test_trust_policy_size_limit_ignores_white_space(account: Account) -> None:
     many = [f"{number:012d}" for number in range(200)]
     document = json.loads(trust_policy("pods.eks.amazonaws.com"))
     document["Statement"][0]["Condition"] = {"StringEquals": {"aws:SourceAccount": many}}
@@ -144,7 +146,7 @@ def test_a_trust_policy_has_a_size_limit_that_white_space_does_not_count_for(acc
         "AmazonS3ReadOnlyAccess",
     ],
 )
-def test_the_managed_policies_of_the_story_can_be_attached(account: Account, policy: str) -> None:
+def test_known_managed_policies_can_be_attached(account: Account, policy: str) -> None:
     account.role("any", "ec2.amazonaws.com", ("sts:AssumeRole",), policy)
     [attached] = account.iam.list_attached_role_policies(RoleName="any")["AttachedPolicies"]
     assert attached["PolicyName"] == policy
@@ -153,7 +155,7 @@ def test_the_managed_policies_of_the_story_can_be_attached(account: Account, pol
     assert version["PolicyVersion"]["Document"]["Statement"]
 
 
-def test_a_managed_policy_that_does_not_exist_cannot_be_attached(account: Account) -> None:
+def test_attach_refuses_unknown_managed_policy(account: Account) -> None:
     account.pod_role("any")
     missing = "arn:aws:iam::aws:policy/AmazonS3ReadOnly"
     with refused("NoSuchEntity", f"Policy {missing} does not exist or is not attachable.", status=404):
@@ -186,7 +188,7 @@ def policy(**changes: t.Any) -> str:
         (policy(Nonsense=1), "Syntax errors in policy."),
     ],
 )
-def test_a_malformed_permissions_policy_is_refused(account: Account, document: str, words: str) -> None:
+def test_iam_refuses_malformed_permissions_policy(account: Account, document: str, words: str) -> None:
     account.pod_role("any")
     account.iam.create_user(UserName="any")
     with refused("MalformedPolicyDocument", words, status=400):
@@ -198,7 +200,7 @@ def test_a_malformed_permissions_policy_is_refused(account: Account, document: s
     assert account.iam.list_role_policies(RoleName="any")["PolicyNames"] == []
 
 
-def test_the_role_is_looked_for_before_the_document_is_read(account: Account) -> None:
+def test_unknown_role_is_reported_before_malformed_policy(account: Account) -> None:
     with refused("NoSuchEntity", "The role with name none cannot be found.", status=404):
         account.iam.put_role_policy(RoleName="none", PolicyName="p", PolicyDocument="{")
     for call in (account.iam.get_role, account.iam.delete_role, account.iam.list_role_policies):
@@ -206,7 +208,7 @@ def test_the_role_is_looked_for_before_the_document_is_read(account: Account) ->
             call(RoleName="none")
 
 
-def test_a_role_has_ten_managed_policies_at_most(account: Account) -> None:
+def test_role_has_at_most_ten_managed_policies(account: Account) -> None:
     account.pod_role("any")
     arns = [
         account.iam.create_policy(PolicyName=f"p-{number}", PolicyDocument=policy())["Policy"]["Arn"]
@@ -230,7 +232,7 @@ def test_policies_have_size_limits(account: Account) -> None:
         account.iam.create_policy(PolicyName="p", PolicyDocument=policy(Resource=f"arn:aws:s3:::{'x' * 6144}"))
 
 
-def test_a_role_is_deleted_when_nothing_hangs_on_it(account: Account) -> None:
+def test_delete_role_refuses_role_in_use(account: Account) -> None:
     account.role("any", "ec2.amazonaws.com", ("sts:AssumeRole",), "AmazonS3ReadOnlyAccess")
     account.iam.put_role_policy(RoleName="any", PolicyName="p", PolicyDocument=policy())
     account.iam.create_instance_profile(InstanceProfileName="any")
@@ -247,7 +249,7 @@ def test_a_role_is_deleted_when_nothing_hangs_on_it(account: Account) -> None:
     account.iam.delete_role(RoleName="any")
 
 
-def test_a_name_is_taken_whatever_its_case(account: Account) -> None:
+def test_role_names_are_unique_regardless_of_case(account: Account) -> None:
     account.pod_role("Workload")
     with refused("EntityAlreadyExists", "Role with name workload already exists.", status=409):
         account.pod_role("workload")
@@ -265,13 +267,13 @@ def test_a_name_is_taken_whatever_its_case(account: Account) -> None:
         ({"Tags": [{"Key": f"k{number}", "Value": ""} for number in range(51)]}, "less than or equal to 50"),
     ],
 )
-def test_what_the_model_of_iam_does_not_allow(account: Account, changes: dict[str, t.Any], words: str) -> None:
+def test_create_role_refuses_invalid_parameters(account: Account, changes: dict[str, t.Any], words: str) -> None:
     wanted = {"RoleName": "any", "AssumeRolePolicyDocument": trust_policy("pods.eks.amazonaws.com"), **changes}
     with refused("ValidationError", "validation error detected", words, status=400):
         account.iam.create_role(**wanted)
 
 
-def test_a_role_has_fifty_tags_at_most(account: Account) -> None:
+def test_role_has_at_most_fifty_tags(account: Account) -> None:
     account.pod_role("any")
     account.iam.tag_role(RoleName="any", Tags=[{"Key": f"k{number}", "Value": ""} for number in range(50)])
     account.iam.tag_role(RoleName="any", Tags=[{"Key": "k0", "Value": "again"}])
@@ -279,14 +281,14 @@ def test_a_role_has_fifty_tags_at_most(account: Account) -> None:
         account.iam.tag_role(RoleName="any", Tags=[{"Key": "one-more", "Value": ""}])
 
 
-def test_a_user_has_two_access_keys_at_most(account: Account) -> None:
+def test_user_has_at_most_two_access_keys(account: Account) -> None:
     account.user("any")
     account.iam.create_access_key(UserName="any")
     with refused("LimitExceeded", "AccessKeysPerUser: 2", status=409):
         account.iam.create_access_key(UserName="any")
 
 
-def test_a_denial_says_who_may_not_do_what_and_why(account: Account) -> None:
+def test_denial_names_user_action_resource_and_reason(account: Account) -> None:
     user, cluster = "arn:aws:iam::111122223333:user", "arn:aws:eks:eu-west-1:111122223333:cluster/one"
     eks = account.sandbox.client("eks", **account.user("nobody"))
     words = (
@@ -301,7 +303,7 @@ def test_a_denial_says_who_may_not_do_what_and_why(account: Account) -> None:
         eks.describe_cluster(name="one")
 
 
-def test_a_role_session_may_do_what_its_policies_allow(account: Account) -> None:
+def test_role_session_may_do_only_what_its_policies_allow(account: Account) -> None:
     s3 = account.sandbox.client("s3")
     s3.create_bucket(Bucket="reports", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     principal = {"AWS": "arn:aws:iam::111122223333:user/sandbox-admin"}
@@ -323,13 +325,13 @@ def test_a_role_session_may_do_what_its_policies_allow(account: Account) -> None
         reader.put_object(Bucket="reports", Key="a", Body=b"a")
 
 
-def test_regions_are_apart(account: Account) -> None:
+def test_regions_share_no_clusters(account: Account) -> None:
     account.cluster("one")
     assert account.eks.list_clusters()["clusters"] == ["one"]
     assert account.sandbox.client("eks", region_name="us-east-1").list_clusters()["clusters"] == []
 
 
-def test_reset_forgets_everything_but_the_keys(account: Account) -> None:
+def test_reset_removes_everything_but_the_keys(account: Account) -> None:
     sandbox = account.sandbox
     account.cluster("one")
     sandbox.knobs(association_delay_seconds=9)
@@ -340,7 +342,7 @@ def test_reset_forgets_everything_but_the_keys(account: Account) -> None:
     assert "one" not in sandbox.kubeconfig.read_text(encoding="utf-8")
 
 
-def test_the_simulator_knows_condition_keys_and_each_resource(account: Account) -> None:
+def test_simulator_evaluates_conditions_and_each_resource(account: Account) -> None:
     own, other = "arn:aws:s3:::own", "arn:aws:s3:::other"
     conditions = {"StringEquals": {"aws:ResourceTag/team": "blue"}, "ForAnyValue:StringEquals": {"aws:TagKeys": "a"}}
     document = json.dumps(
@@ -384,7 +386,7 @@ def test_lists_come_in_pages(account: Account) -> None:
         account.iam.list_roles(Marker="nonsense")
 
 
-def test_a_list_of_roles_leaves_out_what_only_a_look_at_one_tells(account: Account) -> None:
+def test_list_roles_omits_tags_and_boundary(account: Account) -> None:
     document = trust_policy("pods.eks.amazonaws.com")
     tags = [{"Key": "team", "Value": "a"}]
     account.iam.create_role(RoleName="app", AssumeRolePolicyDocument=document, Tags=tags, PermissionsBoundary=READ_ONLY)

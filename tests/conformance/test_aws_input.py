@@ -11,12 +11,12 @@ import typing as t
 
 import pytest
 from support.boto3_account import Account
-from support.raw_http import ask
 from support.raw_http import connect
 from support.raw_http import exchange
 from support.raw_http import port
 from support.raw_http import read_all
 from support.raw_http import send
+from support.raw_http import send_over
 from support.raw_http import sign
 
 pytestmark = pytest.mark.client("http")
@@ -26,7 +26,7 @@ CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 @pytest.fixture(autouse=True)
-def _all_is_well(account: Account) -> t.Iterator[None]:
+def _sandbox_keeps_working(account: Account) -> t.Iterator[None]:
     """Afterwards the sandbox answers, and its log has no traceback."""
     before = len(account.sandbox.log)
     yield
@@ -41,16 +41,16 @@ def status(answer: bytes) -> int:
 
 
 @pytest.mark.parametrize("service", ["eks", "eks-auth", "tagging", "iam", "sts", "ec2", "s3"])
-def test_a_huge_body_is_refused_and_the_client_hears_it(account: Account, service: str) -> None:
+def test_client_of_huge_body_receives_the_refusal(account: Account, service: str) -> None:
     body = b"x" * (20 * MEBIBYTE)
     headers = {**sign(account.sandbox, service, "POST", "/clusters"), "content-length": str(len(body))}
     with contextlib.closing(connect(account.sandbox)) as connection:
-        answer = ask(connection, "POST", "/clusters", body, headers)
+        answer = send_over(connection, "POST", "/clusters", body, headers)
     assert (answer.status, answer.headers["x-amzn-errortype"]) == (413, "RequestEntityTooLargeException")
     assert str(16 * MEBIBYTE) in answer.document["message"]
 
 
-def test_a_slow_client_is_told_that_time_is_up(account: Account) -> None:
+def test_slow_client_receives_request_timeout(account: Account) -> None:
     account.sandbox.knobs(request_seconds=0.3)
     head = b"POST /clusters HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n"
     answer = exchange(account.sandbox, head, b'{"name"')
@@ -58,7 +58,7 @@ def test_a_slow_client_is_told_that_time_is_up(account: Account) -> None:
     assert b"RequestTimeout" in answer
 
 
-def test_a_client_that_leaves_in_mid_request_leaves_nothing_behind(account: Account) -> None:
+def test_client_may_disconnect_in_mid_request(account: Account) -> None:
     for _time in range(20):
         with socket.create_connection(("127.0.0.1", port(account.sandbox))) as connection:
             connection.sendall(b"POST /clusters HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
@@ -86,13 +86,13 @@ def test_a_client_that_leaves_in_mid_request_leaves_nothing_behind(account: Acco
         pytest.param(b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", id="long address"),
     ],
 )
-def test_what_is_not_http_is_a_bad_request(account: Account, rubbish: bytes) -> None:
+def test_invalid_http_is_a_bad_request(account: Account, rubbish: bytes) -> None:
     answer = exchange(account.sandbox, rubbish)
     # A client that is still sending when the answer comes may see its connection end instead.
     assert 400 <= status(answer) < 500 or status(answer) == 501 or (answer == b"" and len(rubbish) > 65536)
 
 
-def test_a_websocket_is_refused(account: Account) -> None:
+def test_sandbox_refuses_websocket(account: Account) -> None:
     upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: eA==\r\nSec-WebSocket-Version: 13\r\n"
     assert status(exchange(account.sandbox, b"GET / HTTP/1.1\r\nHost: a\r\n" + upgrade + b"\r\n")) in (400, 403)
 
@@ -112,17 +112,17 @@ def test_a_websocket_is_refused(account: Account) -> None:
         "/clusters/" + "a" * 5000,
     ],
 )
-def test_an_odd_address_is_refused_and_touches_no_file(account: Account, path: str) -> None:
+def test_odd_path_is_refused_and_reads_no_file(account: Account, path: str) -> None:
     answer = send(account.sandbox, "GET", path)
     assert 400 <= answer.status < 500
     assert b"root:" not in answer.body
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/xml", "multipart/form-data; boundary=x", "", "\t"])
-def test_the_content_type_of_a_broken_body_does_not_matter(account: Account, kind: str) -> None:
+def test_broken_body_is_refused_whatever_its_content_type(account: Account, kind: str) -> None:
     headers = sign(account.sandbox, "eks", "POST", "/clusters", b"<name>one</name>")
     with contextlib.closing(connect(account.sandbox)) as connection:
-        answer = ask(connection, "POST", "/clusters", b"<name>one</name>", {**headers, "content-type": kind})
+        answer = send_over(connection, "POST", "/clusters", b"<name>one</name>", {**headers, "content-type": kind})
     assert (answer.status, answer.headers["x-amzn-errortype"]) == (400, "SerializationException")
 
 
@@ -146,11 +146,11 @@ BODIES = [
     ("service", "path"),
     [("eks", "/clusters"), ("eks-auth", "/clusters/one/assume-role-for-pod-identity"), ("tagging", "/")],
 )
-def test_a_body_that_is_not_what_the_service_reads(account: Account, service: str, path: str, body: bytes) -> None:
+def test_services_refuse_unreadable_body(account: Account, service: str, path: str, body: bytes) -> None:
     target = {"X-Amz-Target": "ResourceGroupsTaggingAPI_20170126.GetResources"} if service == "tagging" else {}
     headers = sign(account.sandbox, service, "POST", path, body, target)
     with contextlib.closing(connect(account.sandbox)) as connection:
-        answer = ask(connection, "POST", path, body, headers)
+        answer = send_over(connection, "POST", path, body, headers)
     assert answer.status == 400
     assert answer.document.get("message") or answer.document["__type"]
 
@@ -172,16 +172,16 @@ SIGNATURES = [
 
 @pytest.mark.parametrize("signature", SIGNATURES, ids=range(len(SIGNATURES)))
 @pytest.mark.parametrize("dated", [True, False], ids=["dated", "undated"])
-def test_a_signature_that_is_none_is_refused(account: Account, signature: str, dated: bool) -> None:
+def test_sandbox_refuses_malformed_signature(account: Account, signature: str, dated: bool) -> None:
     headers = {"authorization": signature.format(key=account.sandbox.env["AWS_ACCESS_KEY_ID"])}
     if dated:
         headers["x-amz-date"] = "20200101T000000Z"
     with contextlib.closing(connect(account.sandbox)) as connection:
-        answer = ask(connection, "GET", "/clusters", headers=headers)
+        answer = send_over(connection, "GET", "/clusters", headers=headers)
     assert answer.status == 403
 
 
-def test_a_service_that_the_sandbox_does_not_have_is_named(account: Account) -> None:
+def test_refusal_names_the_unsupported_service(account: Account) -> None:
     answer = send(account.sandbox, "GET", "/2015-03-31/functions", service="lambda")
     assert (answer.status, answer.headers["x-amzn-errortype"]) == (501, "NotImplementedInSandbox")
     assert "lambda" in answer.document["message"]
@@ -200,20 +200,24 @@ def test_a_service_that_the_sandbox_does_not_have_is_named(account: Account) -> 
         ("POST", "/_sandbox/accounts", b"null", 400),
     ],
 )
-def test_the_side_door_says_what_is_wrong(account: Account, method: str, path: str, body: bytes, expected: int) -> None:
+def test_sandbox_api_reports_what_is_wrong(
+    account: Account, method: str, path: str, body: bytes, expected: int
+) -> None:
     answer = send(account.sandbox, method, path, body)
     assert (answer.status, list(answer.document)) == (expected, ["message"])
 
 
-def test_requests_on_a_kept_connection_follow_a_refused_one(account: Account) -> None:
+def test_connection_stays_usable_after_a_refusal(account: Account) -> None:
     with contextlib.closing(connect(account.sandbox)) as connection:
         for _time in range(3):
-            assert ask(connection, "POST", "/clusters", b"{", sign(account.sandbox, "eks", "POST", "/clusters", b"{"))
-            answer = ask(connection, "GET", "/clusters", headers=sign(account.sandbox, "eks", "GET", "/clusters"))
+            assert send_over(
+                connection, "POST", "/clusters", b"{", sign(account.sandbox, "eks", "POST", "/clusters", b"{")
+            )
+            answer = send_over(connection, "GET", "/clusters", headers=sign(account.sandbox, "eks", "GET", "/clusters"))
             assert (answer.status, answer.document) == (200, {"clusters": []})
 
 
-def test_pipelined_requests_are_answered_in_order(account: Account) -> None:
+def test_pipelined_requests_are_all_answered(account: Account) -> None:
     request = b"GET /_sandbox/health HTTP/1.1\r\nHost: a\r\n\r\n"
     with socket.create_connection(("127.0.0.1", port(account.sandbox)), timeout=30) as connection:
         connection.sendall(request * 3 + request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))

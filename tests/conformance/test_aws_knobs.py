@@ -53,7 +53,7 @@ def call(account: Account, index: int, **settings: t.Any) -> t.Any:
     return getattr(account.sandbox.client(service, **settings), method)(**parameters)
 
 
-def impatient(attempts: int = 1) -> botocore.config.Config:
+def short_timeout(attempts: int = 1) -> botocore.config.Config:
     """A client that waits half a second for an answer."""
     return botocore.config.Config(read_timeout=0.5, retries={"mode": "standard", "total_max_attempts": attempts})
 
@@ -61,7 +61,7 @@ def impatient(attempts: int = 1) -> botocore.config.Config:
 # --- faults -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_fault_comes_at_the_calls_that_were_named(account: Account) -> None:
+def test_fault_applies_to_the_given_calls(account: Account) -> None:
     fault = {"operation": "ListClusters", "code": "ServiceUnavailableException", "calls": [2, 3], "message": "Not now."}
     account.sandbox.knobs(faults=[fault])
     account.eks.list_clusters()
@@ -71,7 +71,7 @@ def test_a_fault_comes_at_the_calls_that_were_named(account: Account) -> None:
     account.eks.list_clusters()
 
 
-def test_a_pattern_counts_the_calls_of_all_its_operations(account: Account) -> None:
+def test_fault_pattern_counts_calls_of_all_its_operations(account: Account) -> None:
     account.sandbox.knobs(faults=[{"operation": "eks:List*", "code": "ServerException", "calls": [2]}])
     account.eks.list_clusters()
     with refused("ResourceNotFoundException"):
@@ -80,7 +80,7 @@ def test_a_pattern_counts_the_calls_of_all_its_operations(account: Account) -> N
         account.eks.list_addons(clusterName="none")
 
 
-def test_a_fault_may_be_meant_for_one_caller(account: Account) -> None:
+def test_fault_can_apply_to_one_caller(account: Account) -> None:
     fault = {
         "operation": "ListClusters",
         "code": "ServiceUnavailableException",
@@ -95,7 +95,7 @@ def test_a_fault_may_be_meant_for_one_caller(account: Account) -> None:
     unlucky.list_clusters()
 
 
-def test_a_share_of_the_calls_fails_in_the_same_way_each_time(account: Account) -> None:
+def test_fault_probability_is_reproducible(account: Account) -> None:
     fault = {"operation": "eks:ListClusters", "code": "ServerException", "probability": 0.5, "seed": 7}
     runs = []
     for _run in range(2):
@@ -112,7 +112,7 @@ def test_a_share_of_the_calls_fails_in_the_same_way_each_time(account: Account) 
 
 
 @pytest.mark.parametrize("index", range(len(CALLS)), ids=SERVICES)
-def test_every_service_has_its_own_form_of_an_error(account: Account, index: int) -> None:
+def test_fault_reaches_the_client_of_every_service(account: Account, index: int) -> None:
     fault = {"operation": CALLS[index][3], "code": "OutOfOrder", "message": "Not <now> & not here.", "status": 503}
     account.sandbox.knobs(faults=[fault])
     with refused("OutOfOrder", "Not <now> & not here.", status=503):
@@ -120,7 +120,7 @@ def test_every_service_has_its_own_form_of_an_error(account: Account, index: int
 
 
 @pytest.mark.parametrize("index", range(len(CALLS)), ids=SERVICES)
-def test_a_reset_connection_is_one_for_every_client(account: Account, index: int) -> None:
+def test_reset_fault_closes_connection_of_every_service(account: Account, index: int) -> None:
     account.sandbox.knobs(faults=[{"operation": CALLS[index][3], "outcome": "reset"}])
     account.sandbox.clear_calls()
     with pytest.raises(botocore.exceptions.ConnectionClosedError):
@@ -128,25 +128,25 @@ def test_a_reset_connection_is_one_for_every_client(account: Account, index: int
     assert [one["refused"] for one in account.sandbox.call_log()] == ["ConnectionReset"]
 
 
-def test_nothing_is_done_where_no_answer_comes(account: Account) -> None:
+def test_timeout_fault_does_nothing(account: Account) -> None:
     account.sandbox.knobs(faults=[{"operation": "iam:CreateUser", "outcome": "timeout"}])
     with pytest.raises(botocore.exceptions.ReadTimeoutError):
-        account.sandbox.client("iam", config=impatient()).create_user(UserName="nobody")
+        account.sandbox.client("iam", config=short_timeout()).create_user(UserName="nobody")
     account.sandbox.knobs(faults=[])
     with refused("NoSuchEntity"):
         account.iam.get_user(UserName="nobody")
     assert [one["refused"] for one in account.sandbox.call_log(operation="iam:CreateUser")] == ["Timeout"]
 
 
-def test_a_late_answer_finds_the_work_done(account: Account) -> None:
+def test_late_fault_answers_after_doing_the_work(account: Account) -> None:
     account.sandbox.knobs(faults=[{"operation": "iam:CreateUser", "outcome": "late", "seconds": 1.5, "calls": [1]}])
     with pytest.raises(botocore.exceptions.ReadTimeoutError):
-        account.sandbox.client("iam", config=impatient()).create_user(UserName="somebody")
+        account.sandbox.client("iam", config=short_timeout()).create_user(UserName="somebody")
     with refused("EntityAlreadyExists"):
         account.iam.create_user(UserName="somebody")
 
 
-def test_a_lost_answer_leaves_what_was_done(account: Account) -> None:
+def test_lost_fault_keeps_what_was_created(account: Account) -> None:
     account.cluster("one")
     role = account.pod_role()
     account.sandbox.knobs(faults=[{"operation": "CreatePodIdentityAssociation", "outcome": "lost", "calls": [1]}])
@@ -160,12 +160,12 @@ def test_a_lost_answer_leaves_what_was_done(account: Account) -> None:
     assert [(one["lost"], one["refused"]) for one in log] == [(True, None), (False, "ResourceInUseException")]
 
 
-def test_a_client_that_sends_again_gets_the_answer_that_was_lost(account: Account) -> None:
+def test_retry_gets_the_lost_answer(account: Account) -> None:
     account.cluster("one")
     role = account.pod_role()
     account.sandbox.knobs(faults=[{"operation": "CreatePodIdentityAssociation", "outcome": "lost", "calls": [1]}])
     wanted = {"clusterName": "one", "namespace": "default", "serviceAccount": "app", "roleArn": role}
-    eks = account.sandbox.client("eks", config=impatient(attempts=2))
+    eks = account.sandbox.client("eks", config=short_timeout(attempts=2))
     association = eks.create_pod_identity_association(**wanted)["association"]
     [found] = account.eks.list_pod_identity_associations(clusterName="one")["associations"]
     assert found["associationId"] == association["associationId"]
@@ -187,9 +187,7 @@ def test_a_client_that_sends_again_gets_the_answer_that_was_lost(account: Accoun
     ],
     ids=SERVICES,
 )
-def test_whoever_calls_too_often_is_told_so_in_the_words_of_the_service(
-    account: Account, index: int, code: str, status: int
-) -> None:
+def test_rate_limit_uses_the_error_code_of_the_service(account: Account, index: int, code: str, status: int) -> None:
     operation = CALLS[index][3]
     account.sandbox.knobs(rate_limits=[{"operation": operation, "rate": 0, "burst": 1}])
     try:
@@ -201,7 +199,7 @@ def test_whoever_calls_too_often_is_told_so_in_the_words_of_the_service(
     assert account.sandbox.call_document()["throttled"] == {operation: 1}
 
 
-def test_each_operation_account_and_region_has_a_bucket_of_its_own(account: Account) -> None:
+def test_rate_limit_is_per_operation_account_and_region(account: Account) -> None:
     other = account.sandbox.add_account("444455556666")["444455556666"]
     account.sandbox.knobs(rate_limits=[{"operation": "eks:List*", "rate": 0, "burst": 2}])
     for settings in ({}, {"region_name": "us-east-1"}, other):
@@ -214,7 +212,7 @@ def test_each_operation_account_and_region_has_a_bucket_of_its_own(account: Acco
             eks.list_addons(clusterName="none")
 
 
-def test_a_bucket_can_be_shared(account: Account) -> None:
+def test_rate_limit_can_be_shared(account: Account) -> None:
     limits = [{"operation": "eks:*", "rate": 0, "burst": 2, "shared": True}]
     account.sandbox.knobs(rate_limits=limits)
     account.eks.list_clusters()
@@ -223,7 +221,7 @@ def test_a_bucket_can_be_shared(account: Account) -> None:
         account.eks.list_clusters()
 
 
-def test_buckets_fill_again(account: Account) -> None:
+def test_rate_limit_bucket_refills(account: Account) -> None:
     account.sandbox.knobs(rate_limits=[{"operation": "eks:ListClusters", "rate": 20, "burst": 1}])
     patient = botocore.config.Config(retries={"mode": "adaptive", "total_max_attempts": 10})
     eks = account.sandbox.client("eks", config=patient)
@@ -231,7 +229,7 @@ def test_buckets_fill_again(account: Account) -> None:
         eks.list_clusters()
 
 
-def test_clients_ride_out_throttling_with_their_own_retries(account: Account) -> None:
+def test_client_retries_overcome_throttling(account: Account) -> None:
     fault = {"operation": "eks:ListClusters", "code": "ThrottlingException", "calls": [1, 2]}
     account.sandbox.knobs(faults=[fault])
     account.sandbox.clear_calls()
@@ -243,7 +241,7 @@ def test_clients_ride_out_throttling_with_their_own_retries(account: Account) ->
 # --- latency ----------------------------------------------------------------------------------------------------------
 
 
-def seconds(account: Account, index: int) -> float:
+def call_seconds(account: Account, index: int) -> float:
     """How long a call takes."""
     start = time.monotonic()
     try:
@@ -254,29 +252,29 @@ def seconds(account: Account, index: int) -> float:
 
 
 @pytest.mark.parametrize("index", range(len(CALLS)), ids=SERVICES)
-def test_latency_of_every_service_is_at_least_what_it_says(account: Account, index: int) -> None:
+def test_latency_applies_to_every_service(account: Account, index: int) -> None:
     account.sandbox.knobs(latency_seconds=0.2)
-    assert seconds(account, index) >= 0.2
+    assert call_seconds(account, index) >= 0.2
 
 
-def test_latency_of_an_operation_stands_in_for_the_general_one(account: Account) -> None:
+def test_operation_latency_replaces_general_latency(account: Account) -> None:
     account.sandbox.knobs(latency_seconds=30, latencies={"eks:ListClusters": 0.2, "iam:*": 0})
-    assert seconds(account, 0) >= 0.2
+    assert call_seconds(account, 0) >= 0.2
     call(account, 3)
 
 
 @pytest.mark.client("http")
 @pytest.mark.skipif(not pathlib.Path("/proc/net/tcp").exists(), reason="looks at sockets in /proc")
-def test_a_small_answer_does_not_wait_for_the_client_to_acknowledge_the_last_one(account: Account) -> None:
+def test_server_disables_nagle_algorithm(account: Account) -> None:
     """Nagle's algorithm would add 40 ms to each call on a kept connection; the kernel says whether it is off."""
     with (
         socket.create_connection(("127.0.0.1", port(account.sandbox))) as connection,
-        server_side(account.sandbox.pid, connection) as other,
+        server_socket(account.sandbox.pid, connection) as other,
     ):
         assert other.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def server_side(pid: int, connection: socket.socket) -> socket.socket:
+def server_socket(pid: int, connection: socket.socket) -> socket.socket:
     """The other end of a connection, held by that process, as a socket of ours."""
     ends = [f"{address[1]:04X}" for address in (connection.getpeername(), connection.getsockname())]
 
@@ -298,7 +296,7 @@ def server_side(pid: int, connection: socket.socket) -> socket.socket:
 # --- the webhook ------------------------------------------------------------------------------------------------------
 
 
-def injected(cluster: Cluster, account: str) -> bool:
+def is_injected(cluster: Cluster, account: str) -> bool:
     """Whether a pod that is admitted now would get an identity."""
     answer = cluster.core.create_namespaced_pod(
         "default", pod("try", "true", serviceAccountName=account), dry_run="All"
@@ -315,43 +313,43 @@ def knobs(cluster: Cluster) -> t.Iterator[t.Callable[..., t.Any]]:
 
 
 @pytest.mark.client("kubernetes client")
-def test_replicas_of_the_webhook_disagree_until_all_have_heard(cluster: Cluster, knobs: t.Callable[..., t.Any]) -> None:
+def test_webhook_replicas_disagree_until_a_change_has_spread(cluster: Cluster, knobs: t.Callable[..., t.Any]) -> None:
     cluster.service_account("flapping")
-    assert not injected(cluster, "flapping")
+    assert not is_injected(cluster, "flapping")
     knobs(webhook_replicas=2, webhook_spread_seconds=4)
     association = cluster.account.associate(cluster.role, "flapping", clusterName="kubernetes")
-    answers = [injected(cluster, "flapping") for _replica in range(4)]
+    answers = [is_injected(cluster, "flapping") for _replica in range(4)]
     assert collections.Counter(answers) == {True: 2, False: 2}
-    eventually(all_of(cluster, "flapping", expected=True))
+    eventually(all_admissions(cluster, "flapping", expected=True))
     cluster.account.eks.delete_pod_identity_association(
         clusterName="kubernetes", associationId=association["associationId"]
     )
-    answers = [injected(cluster, "flapping") for _replica in range(4)]
+    answers = [is_injected(cluster, "flapping") for _replica in range(4)]
     assert collections.Counter(answers) == {True: 2, False: 2}
-    eventually(all_of(cluster, "flapping", expected=False))
+    eventually(all_admissions(cluster, "flapping", expected=False))
 
 
 @pytest.mark.client("kubernetes client")
-def test_the_webhook_hears_of_a_change_later(cluster: Cluster, knobs: t.Callable[..., t.Any]) -> None:
+def test_webhook_applies_changes_after_a_delay(cluster: Cluster, knobs: t.Callable[..., t.Any]) -> None:
     cluster.service_account("late")
     knobs(association_delay_seconds=2)
     association = cluster.account.associate(cluster.role, "late", clusterName="kubernetes")
-    assert not injected(cluster, "late")
-    eventually(all_of(cluster, "late", expected=True))
+    assert not is_injected(cluster, "late")
+    eventually(all_admissions(cluster, "late", expected=True))
     cluster.account.eks.delete_pod_identity_association(
         clusterName="kubernetes", associationId=association["associationId"]
     )
-    assert injected(cluster, "late")
-    eventually(all_of(cluster, "late", expected=False))
+    assert is_injected(cluster, "late")
+    eventually(all_admissions(cluster, "late", expected=False))
 
 
-def all_of(cluster: Cluster, account: str, *, expected: bool) -> t.Callable[[], bool]:
+def all_admissions(cluster: Cluster, account: str, *, expected: bool) -> t.Callable[[], bool]:
     """Whether four admissions in a row end as expected."""
 
-    def look() -> bool:
-        return all(injected(cluster, account) == expected for _admission in range(4))
+    def read() -> bool:
+        return all(is_injected(cluster, account) == expected for _admission in range(4))
 
-    return look
+    return read
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------
@@ -386,7 +384,7 @@ def all_of(cluster: Cluster, account: str, *, expected: bool) -> t.Callable[[], 
     ],
 )
 @pytest.mark.client("http")
-def test_a_knob_that_does_not_exist_or_fit_is_refused(account: Account, changes: dict[str, t.Any], words: str) -> None:
+def test_sandbox_refuses_invalid_knob(account: Account, changes: dict[str, t.Any], words: str) -> None:
     before = account.sandbox.knobs()
     with pytest.raises(ValueError, match=words):
         account.sandbox.knobs(association_delay_seconds=5, **changes)
@@ -394,7 +392,7 @@ def test_a_knob_that_does_not_exist_or_fit_is_refused(account: Account, changes:
 
 
 @pytest.mark.client("http")
-def test_what_the_knobs_show_can_be_set_again(account: Account) -> None:
+def test_shown_knobs_can_be_set_again(account: Account) -> None:
     shown = account.sandbox.knobs(
         faults=[{"operation": "eks:*", "outcome": "late", "seconds": 0.1, "calls": [9]}],
         rate_limits=[{"operation": "eks:*", "rate": 50, "burst": 50}],
@@ -406,7 +404,7 @@ def test_what_the_knobs_show_can_be_set_again(account: Account) -> None:
 
 
 @pytest.mark.client("http")
-def test_a_reset_goes_back_to_the_knobs_of_the_start(tmp_path: pathlib.Path) -> None:
+def test_reset_restores_the_initial_knobs(tmp_path: pathlib.Path) -> None:
     sandbox = SandboxProcess("--control-plane", "embedded", "--knob", "latency_seconds=0.01", "--knob", "faults=[]")
     sandbox.start(tmp_path)
     try:

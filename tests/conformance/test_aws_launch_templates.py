@@ -13,7 +13,7 @@ from support.boto3_account import refused
 pytestmark = pytest.mark.client("boto3")
 
 
-def make_template(account: Account) -> str:
+def create_template(account: Account) -> str:
     """A launch template with three versions, of which the second is the default."""
     ec2, data = account.ec2, {"LaunchTemplateData": {"EbsOptimized": True}}
     made = ec2.create_launch_template(LaunchTemplateName="nodes", **data)["LaunchTemplate"]
@@ -28,8 +28,8 @@ def versions(account: Account) -> list[int]:
     return sorted(version["VersionNumber"] for version in found)
 
 
-def test_versions_are_deleted_but_for_the_default_one(account: Account) -> None:
-    template = make_template(account)
+def test_delete_versions_keeps_the_default_version(account: Account) -> None:
+    template = create_template(account)
     answer = account.ec2.delete_launch_template_versions(LaunchTemplateId=template, Versions=["1", "2", "9"])
     assert [one["VersionNumber"] for one in answer["SuccessfullyDeletedLaunchTemplateVersions"]] == [1]
     left = answer["UnsuccessfullyDeletedLaunchTemplateVersions"]
@@ -39,8 +39,8 @@ def test_versions_are_deleted_but_for_the_default_one(account: Account) -> None:
         account.ec2.delete_launch_template_versions(LaunchTemplateId="lt-0123456789abcdef0", Versions=["1"])
 
 
-def test_it_takes_a_permission_on_the_template(account: Account) -> None:
-    template, iam = make_template(account), account.sandbox.client("iam")
+def test_delete_versions_needs_permission_on_the_template(account: Account) -> None:
+    template, iam = create_template(account), account.sandbox.client("iam")
     iam.create_user(UserName="somebody")
     key = iam.create_access_key(UserName="somebody")["AccessKey"]
     keys = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}

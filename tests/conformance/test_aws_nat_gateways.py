@@ -14,7 +14,7 @@ from support.boto3_account import refused
 
 pytestmark = pytest.mark.client("boto3")
 
-QUICKLY = {"Delay": 1, "MaxAttempts": 5}
+QUICK_WAITER = {"Delay": 1, "MaxAttempts": 5}
 TAGS = [{"Key": "team", "Value": "one"}]
 
 
@@ -40,7 +40,7 @@ class Network:
         ]
         assert made["State"] == "pending"
         if wait:
-            self.ec2.get_waiter(wait).wait(NatGatewayIds=[made["NatGatewayId"]], WaiterConfig=QUICKLY)
+            self.ec2.get_waiter(wait).wait(NatGatewayIds=[made["NatGatewayId"]], WaiterConfig=QUICK_WAITER)
         return str(made["NatGatewayId"])
 
     def described(self, nat_id: str) -> dict[str, t.Any]:
@@ -60,7 +60,7 @@ def network(account: Account) -> Network:
     return Network(ec2, vpc_id, subnet_id, gateway_id)
 
 
-def test_a_nat_gateway_has_its_address_and_gives_it_back(network: Network) -> None:
+def test_nat_gateway_uses_and_releases_its_address(network: Network) -> None:
     ec2, allocation_id = network.ec2, network.address()
     nat_id = network.nat(allocation_id)
     found = network.described(nat_id)
@@ -69,12 +69,12 @@ def test_a_nat_gateway_has_its_address_and_gives_it_back(network: Network) -> No
     assert "AssociationId" in ec2.describe_addresses(AllocationIds=[allocation_id])["Addresses"][0]
     ec2.delete_nat_gateway(NatGatewayId=nat_id)
     assert network.described(nat_id)["State"] == "deleting"
-    ec2.get_waiter("nat_gateway_deleted").wait(NatGatewayIds=[nat_id], WaiterConfig=QUICKLY)
+    ec2.get_waiter("nat_gateway_deleted").wait(NatGatewayIds=[nat_id], WaiterConfig=QUICK_WAITER)
     ec2.release_address(AllocationId=allocation_id)
     assert ec2.describe_addresses()["Addresses"] == []
 
 
-def test_what_a_nat_gateway_holds_stays_until_it_is_gone(network: Network) -> None:
+def test_nat_gateway_blocks_deletion_of_what_it_uses(network: Network) -> None:
     ec2, allocation_id = network.ec2, network.address()
     nat_id = network.nat(allocation_id)
     ec2.delete_nat_gateway(NatGatewayId=nat_id)
@@ -86,7 +86,7 @@ def test_what_a_nat_gateway_holds_stays_until_it_is_gone(network: Network) -> No
         ec2.detach_internet_gateway(InternetGatewayId=network.gateway_id, VpcId=network.vpc_id)
 
 
-def test_a_route_needs_a_nat_gateway_that_is_there_and_ends_with_it(network: Network) -> None:
+def test_route_needs_an_existing_nat_gateway(network: Network) -> None:
     ec2 = network.ec2
     table = ec2.create_route_table(VpcId=network.vpc_id)["RouteTable"]["RouteTableId"]
     with refused("InvalidNatGatewayID.NotFound", "does not exist"):
@@ -98,7 +98,7 @@ def test_a_route_needs_a_nat_gateway_that_is_there_and_ends_with_it(network: Net
     assert [route["State"] for route in routes if route.get("NatGatewayId") == nat_id] == ["blackhole"]
 
 
-def test_a_nat_gateway_fails_afterwards_without_an_internet_gateway_or_with_a_taken_address(network: Network) -> None:
+def test_nat_gateway_fails_without_gateway_or_free_address(network: Network) -> None:
     allocation_id = network.address()
     network.nat(allocation_id)
     lonely = network.ec2.create_vpc(CidrBlock="10.8.0.0/16")["Vpc"]["VpcId"]
@@ -107,12 +107,12 @@ def test_a_nat_gateway_fails_afterwards_without_an_internet_gateway_or_with_a_ta
     taken = network.nat(allocation_id, wait="")
     for nat_id, code in ((taken, "Resource.AlreadyAssociated"), (unattached, "Gateway.NotAttached")):
         with pytest.raises(botocore.exceptions.WaiterError):
-            network.ec2.get_waiter("nat_gateway_available").wait(NatGatewayIds=[nat_id], WaiterConfig=QUICKLY)
+            network.ec2.get_waiter("nat_gateway_available").wait(NatGatewayIds=[nat_id], WaiterConfig=QUICK_WAITER)
         found = network.described(nat_id)
         assert (found["State"], found["FailureCode"]) == ("failed", code)
 
 
-def test_what_does_not_exist_is_refused(network: Network) -> None:
+def test_ec2_refuses_unknown_ids(network: Network) -> None:
     ec2 = network.ec2
     with refused("InvalidSubnet", "does not exist"):
         ec2.create_nat_gateway(SubnetId="subnet-0123456789abcdef0", AllocationId=network.address())
@@ -122,7 +122,7 @@ def test_what_does_not_exist_is_refused(network: Network) -> None:
         ec2.delete_nat_gateway(NatGatewayId="nat-0123456789abcdef0")
 
 
-def test_filters_pick_by_tag_state_and_subnet(network: Network) -> None:
+def test_filters_select_by_tag_state_and_subnet(network: Network) -> None:
     ec2, allocation_id = network.ec2, network.address()
     nat_id = network.nat(allocation_id)
     ec2.allocate_address(Domain="vpc")

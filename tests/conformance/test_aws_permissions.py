@@ -21,7 +21,7 @@ pytestmark = pytest.mark.client("boto3")
 
 EC2 = "arn:aws:ec2:eu-west-1:111122223333:"
 IAM = "arn:aws:iam::111122223333:"
-MINE = {"owner": "me"}
+OWNER_TAG = {"owner": "me"}
 TRUST = trust_policy("pods.eks.amazonaws.com")
 S3 = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
 ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
@@ -45,7 +45,7 @@ def as_user(account: Account, service: str, *statements: dict[str, t.Any]) -> t.
     return account.sandbox.client(service, **keys)
 
 
-def asked(account: Account) -> dict[str, list[str]]:
+def allowed_permissions(account: Account) -> dict[str, list[str]]:
     """What the new user was asked for and allowed, by action; nothing was denied."""
     used = account.sandbox.permissions("*:user/limited")
     assert not [action for action, answers in used.items() if answers["denied"]]
@@ -55,9 +55,9 @@ def asked(account: Account) -> dict[str, list[str]]:
 # --- EC2 --------------------------------------------------------------------------------------------------------------
 
 
-def make_network(ec2: t.Any) -> dict[str, str]:
+def create_network(ec2: t.Any) -> dict[str, str]:
     """A VPC with a subnet that reaches out by an internet gateway, and a NAT gateway; returns the ARNs by kind."""
-    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16", TagSpecifications=tagged("vpc", **MINE))["Vpc"]["VpcId"]
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16", TagSpecifications=tagged("vpc", **OWNER_TAG))["Vpc"]["VpcId"]
     ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24")["Subnet"]["SubnetId"]
     ec2.modify_subnet_attribute(SubnetId=subnet, MapPublicIpOnLaunch={"Value": True})
@@ -97,10 +97,10 @@ def remove_network(ec2: t.Any, ids: dict[str, str]) -> None:
     ec2.delete_vpc(VpcId=ids["vpc"])
 
 
-def test_what_makes_a_network_is_asked_about_each_part(account: Account) -> None:
+def test_creating_network_needs_permission_on_each_resource(account: Account) -> None:
     ec2 = as_user(account, "ec2", allow("ec2:*"))
-    made = make_network(ec2)
-    assert asked(account) == {
+    made = create_network(ec2)
+    assert allowed_permissions(account) == {
         "ec2:AllocateAddress": [f"{EC2}elastic-ip/*"],
         "ec2:AssociateRouteTable": [made["table"], made["subnet"]],
         "ec2:AttachInternetGateway": [made["gateway"], made["vpc"]],
@@ -117,12 +117,12 @@ def test_what_makes_a_network_is_asked_about_each_part(account: Account) -> None
     }
 
 
-def test_what_removes_a_network_is_asked_about_each_part(account: Account) -> None:
+def test_removing_network_needs_permission_on_each_resource(account: Account) -> None:
     ec2 = as_user(account, "ec2", allow("ec2:*"))
-    made = make_network(ec2)
+    made = create_network(ec2)
     account.sandbox.clear_calls()
     remove_network(ec2, {part: arn.rpartition("/")[2] for part, arn in made.items()})
-    assert asked(account) == {
+    assert allowed_permissions(account) == {
         "ec2:DeleteInternetGateway": [made["gateway"]],
         "ec2:DeleteNatGateway": [made["nat"]],
         "ec2:DeleteRoute": [made["table"]],
@@ -138,7 +138,7 @@ def test_what_removes_a_network_is_asked_about_each_part(account: Account) -> No
     }
 
 
-def test_rules_and_tags_are_asked_about_what_has_them(account: Account) -> None:
+def test_rules_and_tags_need_permission_on_their_resource(account: Account) -> None:
     ec2 = as_user(account, "ec2", allow("ec2:*"))
     group = ec2.create_security_group(GroupName="g", Description="d")["GroupId"]
     rule = [{"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}]
@@ -147,17 +147,17 @@ def test_rules_and_tags_are_asked_about_what_has_them(account: Account) -> None:
     ec2.authorize_security_group_egress(GroupId=group, IpPermissions=rule)
     ec2.revoke_security_group_ingress(GroupId=group, IpPermissions=rule)
     ec2.revoke_security_group_egress(GroupId=group, IpPermissions=rule)
-    ec2.create_tags(Resources=[group], Tags=pairs(MINE))
+    ec2.create_tags(Resources=[group], Tags=pairs(OWNER_TAG))
     ec2.delete_tags(Resources=[group], Tags=[{"Key": "owner"}])
     wanted = [f"{verb}SecurityGroup{way}" for verb in ("Authorize", "Revoke") for way in ("Ingress", "Egress")]
     arn = f"{EC2}security-group/{group}"
-    assert asked(account) == {f"ec2:{action}": [arn] for action in [*wanted, "CreateTags", "DeleteTags"]}
+    assert allowed_permissions(account) == {f"ec2:{action}": [arn] for action in [*wanted, "CreateTags", "DeleteTags"]}
 
 
-def test_a_resource_that_is_named_by_its_name_is_asked_about_by_its_id(account: Account) -> None:
+def test_permission_on_resource_given_by_name_is_for_its_id(account: Account) -> None:
     ec2 = as_user(account, "ec2", allow("ec2:*"))
     data = {"InstanceType": "t3.large"}
-    specification = tagged("launch-template", **MINE)
+    specification = tagged("launch-template", **OWNER_TAG)
     ec2.create_launch_template(LaunchTemplateName="one", LaunchTemplateData=data, TagSpecifications=specification)
     template = ec2.create_launch_template_version(LaunchTemplateName="one", LaunchTemplateData=data)
     one = f"{EC2}launch-template/{template['LaunchTemplateVersion']['LaunchTemplateId']}"
@@ -165,7 +165,7 @@ def test_a_resource_that_is_named_by_its_name_is_asked_about_by_its_id(account: 
     ec2.delete_launch_template(LaunchTemplateName="one")
     group = f"{EC2}security-group/{ec2.create_security_group(GroupName='g', Description='d')['GroupId']}"
     ec2.delete_security_group(GroupName="g")
-    assert asked(account) == {
+    assert allowed_permissions(account) == {
         "ec2:CreateLaunchTemplate": [f"{EC2}launch-template/*"],
         "ec2:CreateLaunchTemplateVersion": [one],
         "ec2:CreateSecurityGroup": [f"{EC2}security-group/*"],
@@ -185,7 +185,7 @@ def test_tags_at_creation_need_ec2_create_tags(account: Account) -> None:
         "because no identity-based policy allows the ec2:CreateTags action"
     )
     with refused("UnauthorizedOperation", words, status=403):
-        ec2.create_vpc(CidrBlock="10.9.0.0/16", TagSpecifications=tagged("vpc", **MINE))
+        ec2.create_vpc(CidrBlock="10.9.0.0/16", TagSpecifications=tagged("vpc", **OWNER_TAG))
     assert ec2.describe_vpcs()["Vpcs"] == before
     ec2.create_vpc(CidrBlock="10.9.0.0/16")
     assert account.sandbox.permissions("*:user/limited")["ec2:CreateTags"] == {
@@ -194,23 +194,23 @@ def test_tags_at_creation_need_ec2_create_tags(account: Account) -> None:
     }
 
 
-def test_create_tags_can_be_allowed_for_creations_alone(account: Account) -> None:
+def test_create_tags_can_be_limited_to_creation(account: Account) -> None:
     condition = {"StringEquals": {"ec2:CreateAction": "CreateVpc"}}
     create = allow("ec2:CreateVpc", "ec2:CreateSubnet")
     ec2 = as_user(account, "ec2", create, allow("ec2:CreateTags", Condition=condition))
-    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16", TagSpecifications=tagged("vpc", **MINE))["Vpc"]["VpcId"]
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16", TagSpecifications=tagged("vpc", **OWNER_TAG))["Vpc"]["VpcId"]
     with refused("UnauthorizedOperation", f"ec2:CreateTags on resource: {EC2}vpc/{vpc}"):
         ec2.create_tags(Resources=[vpc], Tags=pairs({"owner": "you"}))
     with refused("UnauthorizedOperation", f"ec2:CreateTags on resource: {EC2}subnet/*"):
-        ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24", TagSpecifications=tagged("subnet", **MINE))
+        ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24", TagSpecifications=tagged("subnet", **OWNER_TAG))
     [kept] = account.ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"]
-    assert kept["Tags"] == pairs(MINE)
+    assert kept["Tags"] == pairs(OWNER_TAG)
 
 
 @pytest.mark.parametrize("space", ["aws", "ec2"])
-def test_what_belongs_to_somebody_else_stays(account: Account, space: str) -> None:
+def test_tag_condition_protects_other_resources(account: Account, space: str) -> None:
     theirs = account.ec2.create_vpc(CidrBlock="10.8.0.0/16", TagSpecifications=tagged("vpc", owner="you"))["Vpc"]
-    mine = account.ec2.create_vpc(CidrBlock="10.9.0.0/16", TagSpecifications=tagged("vpc", **MINE))["Vpc"]
+    mine = account.ec2.create_vpc(CidrBlock="10.9.0.0/16", TagSpecifications=tagged("vpc", **OWNER_TAG))["Vpc"]
     condition = {"StringEquals": {f"{space}:ResourceTag/owner": "me"}}
     ec2 = as_user(
         account, "ec2", allow("ec2:*", Condition=condition), allow("ec2:CreateSubnet", resource=f"{EC2}subnet/*")
@@ -220,7 +220,7 @@ def test_what_belongs_to_somebody_else_stays(account: Account, space: str) -> No
         ec2.create_subnet(VpcId=theirs["VpcId"], CidrBlock="10.8.1.0/24")
     refusals: list[tuple[str, dict[str, t.Any]]] = [
         ("delete_vpc", {"VpcId": theirs["VpcId"]}),
-        ("create_tags", {"Resources": [theirs["VpcId"]], "Tags": pairs(MINE)}),
+        ("create_tags", {"Resources": [theirs["VpcId"]], "Tags": pairs(OWNER_TAG)}),
         ("create_tags", {"Resources": [mine["VpcId"], theirs["VpcId"]], "Tags": pairs({"a": "b"})}),
         ("delete_tags", {"Resources": [theirs["VpcId"]], "Tags": [{"Key": "owner"}]}),
     ]
@@ -228,27 +228,27 @@ def test_what_belongs_to_somebody_else_stays(account: Account, space: str) -> No
         with refused("UnauthorizedOperation", f"on resource: {EC2}vpc/{theirs['VpcId']}"):
             getattr(ec2, operation)(**wanted)
     assert account.ec2.describe_vpcs(VpcIds=[theirs["VpcId"]])["Vpcs"][0]["Tags"] == pairs({"owner": "you"})
-    assert account.ec2.describe_vpcs(VpcIds=[mine["VpcId"]])["Vpcs"][0]["Tags"] == pairs(MINE)
+    assert account.ec2.describe_vpcs(VpcIds=[mine["VpcId"]])["Vpcs"][0]["Tags"] == pairs(OWNER_TAG)
     filters = [{"Name": "vpc-id", "Values": [theirs["VpcId"]]}]
     assert account.ec2.describe_subnets(Filters=filters)["Subnets"] == []
 
 
-def test_the_tags_of_a_request_are_conditions_of_what_it_makes_and_not_of_what_it_names(account: Account) -> None:
+def test_request_tags_are_conditions_of_created_resource_only(account: Account) -> None:
     vpc = account.ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
     condition = {"StringEquals": {"aws:RequestTag/owner": "me"}, "ForAllValues:StringEquals": {"aws:TagKeys": "owner"}}
     made = allow("ec2:CreateSubnet", "ec2:CreateTags", resource=f"{EC2}subnet/*", Condition=condition)
     ec2 = as_user(account, "ec2", made)
     request = {"VpcId": vpc, "CidrBlock": "10.9.1.0/24"}
     with refused("UnauthorizedOperation", f"ec2:CreateSubnet on resource: {EC2}vpc/{vpc}"):
-        ec2.create_subnet(**request, TagSpecifications=tagged("subnet", **MINE))
+        ec2.create_subnet(**request, TagSpecifications=tagged("subnet", **OWNER_TAG))
     document = {"Version": "2012-10-17", "Statement": [allow("ec2:CreateSubnet", resource=f"{EC2}vpc/{vpc}"), made]}
     account.iam.put_user_policy(UserName="limited", PolicyName="permissions", PolicyDocument=json.dumps(document))
-    for tags in ({}, {"owner": "you"}, {**MINE, "more": "x"}):
+    for tags in ({}, {"owner": "you"}, {**OWNER_TAG, "more": "x"}):
         specification = {"TagSpecifications": tagged("subnet", **tags)} if tags else {}
         with refused("UnauthorizedOperation", f"ec2:CreateSubnet on resource: {EC2}subnet/*"):
             ec2.create_subnet(**request, **specification)
-    made_subnet = ec2.create_subnet(**request, TagSpecifications=tagged("subnet", **MINE))["Subnet"]
-    assert made_subnet["Tags"] == pairs(MINE)
+    made_subnet = ec2.create_subnet(**request, TagSpecifications=tagged("subnet", **OWNER_TAG))["Subnet"]
+    assert made_subnet["Tags"] == pairs(OWNER_TAG)
 
 
 @pytest.mark.parametrize("key", ["aws:RequestedRegion", "ec2:Region"])
@@ -285,7 +285,7 @@ def test_ec2_can_be_allowed_in_one_region(account: Account, key: str) -> None:
         ),
     ],
 )
-def test_tags_of_something_new_need_a_permission_of_their_own(
+def test_iam_tags_at_creation_need_their_own_permission(
     account: Account, kind: str, wanted: dict[str, str], resource: str
 ) -> None:
     iam = as_user(account, "iam", allow(f"iam:Create{kind}", resource=f"{IAM}{resource}"))
@@ -295,7 +295,7 @@ def test_tags_of_something_new_need_a_permission_of_their_own(
         f"because no identity-based policy allows the iam:Tag{kind} action"
     )
     with refused("AccessDenied", words, status=403):
-        create(**wanted, Tags=pairs(MINE))
+        create(**wanted, Tags=pairs(OWNER_TAG))
     create(**wanted)
     assert account.sandbox.permissions("*:user/limited") == {
         f"iam:Create{kind}": {"allowed": [f"{IAM}{resource}"], "denied": []},
@@ -303,17 +303,17 @@ def test_tags_of_something_new_need_a_permission_of_their_own(
     }
 
 
-def test_a_role_with_tags_is_made_by_who_may_do_both(account: Account) -> None:
+def test_create_role_with_tags_needs_both_permissions(account: Account) -> None:
     condition = {"StringEquals": {"aws:RequestTag/owner": "me"}}
     iam = as_user(account, "iam", allow("iam:CreateRole", "iam:TagRole", Condition=condition))
     with refused("AccessDenied", "iam:CreateRole"):
         iam.create_role(RoleName="new", AssumeRolePolicyDocument=TRUST, Tags=pairs({"owner": "you"}))
-    role = iam.create_role(RoleName="new", AssumeRolePolicyDocument=TRUST, Tags=pairs(MINE))["Role"]
-    assert account.iam.get_role(RoleName="new")["Role"]["Tags"] == pairs(MINE)
+    role = iam.create_role(RoleName="new", AssumeRolePolicyDocument=TRUST, Tags=pairs(OWNER_TAG))["Role"]
+    assert account.iam.get_role(RoleName="new")["Role"]["Tags"] == pairs(OWNER_TAG)
     assert account.sandbox.permissions("*:user/limited")["iam:TagRole"] == {"allowed": [role["Arn"]], "denied": []}
 
 
-def test_a_role_with_a_path_is_asked_about_with_its_path(account: Account) -> None:
+def test_permission_on_role_includes_its_path(account: Account) -> None:
     role = account.iam.create_role(RoleName="app", Path="/team/", AssumeRolePolicyDocument=TRUST)["Role"]["Arn"]
     assert role == f"{IAM}role/team/app"
     iam = as_user(account, "iam", allow("iam:*", resource=f"{IAM}role/team/*"))
@@ -321,7 +321,7 @@ def test_a_role_with_a_path_is_asked_about_with_its_path(account: Account) -> No
     iam.list_attached_role_policies(RoleName="app")
     iam.delete_role(RoleName="app")
     wanted = ("iam:DeleteRole", "iam:GetRole", "iam:ListAttachedRolePolicies")
-    assert asked(account) == {action: [role] for action in wanted}
+    assert allowed_permissions(account) == {action: [role] for action in wanted}
     words = "is not authorized to perform: iam:GetRole on resource: role other because no identity-based policy allows"
     account.pod_role("other")
     with refused("AccessDenied", words, status=403):
@@ -329,7 +329,7 @@ def test_a_role_with_a_path_is_asked_about_with_its_path(account: Account) -> No
 
 
 @pytest.mark.parametrize("space", ["aws", "iam"])
-def test_the_roles_of_somebody_else_stay(account: Account, space: str) -> None:
+def test_tag_condition_protects_other_roles(account: Account, space: str) -> None:
     for name, owner in (("mine", "me"), ("theirs", "you")):
         account.iam.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST, Tags=pairs({"owner": owner}))
     condition = {"StringEquals": {f"{space}:ResourceTag/owner": "me"}}
@@ -339,7 +339,7 @@ def test_the_roles_of_somebody_else_stay(account: Account, space: str) -> None:
         ("put_role_policy", {"PolicyName": "p", "PolicyDocument": READ_S3}),
         ("attach_role_policy", {"PolicyArn": S3}),
         ("update_assume_role_policy", {"PolicyDocument": TRUST}),
-        ("tag_role", {"Tags": pairs(MINE)}),
+        ("tag_role", {"Tags": pairs(OWNER_TAG)}),
         ("delete_role", {}),
     ]
     for operation, wanted in refusals:
@@ -350,7 +350,7 @@ def test_the_roles_of_somebody_else_stay(account: Account, space: str) -> None:
     assert account.iam.list_role_policies(RoleName="theirs")["PolicyNames"] == []
 
 
-def test_roles_can_be_made_and_given_permissions_with_a_boundary_only(account: Account) -> None:
+def test_role_changes_can_require_a_permissions_boundary(account: Account) -> None:
     """The guard against somebody who gives a role more than they have themselves."""
     boundary = account.iam.create_policy(PolicyName="boundary", PolicyDocument=READ_S3)["Policy"]["Arn"]
     account.pod_role("unbounded")
@@ -383,7 +383,7 @@ def test_roles_can_be_made_and_given_permissions_with_a_boundary_only(account: A
     assert account.iam.list_attached_role_policies(RoleName="unbounded")["AttachedPolicies"] == []
 
 
-def test_only_some_policies_can_be_attached(account: Account) -> None:
+def test_attach_can_be_limited_to_some_policies(account: Account) -> None:
     account.pod_role("app")
     account.iam.attach_role_policy(RoleName="app", PolicyArn=ADMINISTRATOR)
     condition = {"ArnEquals": {"iam:PolicyARN": S3}}
@@ -397,7 +397,7 @@ def test_only_some_policies_can_be_attached(account: Account) -> None:
     assert kept["PolicyArn"] == ADMINISTRATOR
 
 
-def test_a_role_goes_into_an_instance_profile_by_who_may_pass_it_to_ec2(account: Account) -> None:
+def test_adding_role_to_instance_profile_needs_pass_role(account: Account) -> None:
     role = account.pod_role("nodes")
     account.iam.create_instance_profile(InstanceProfileName="nodes")
     add = allow("iam:AddRoleToInstanceProfile", resource=f"{IAM}instance-profile/nodes")
@@ -420,7 +420,7 @@ def test_a_role_goes_into_an_instance_profile_by_who_may_pass_it_to_ec2(account:
         ("eks-nodegroup.amazonaws.com", "AWSServiceRoleForAmazonEKSNodegroup"),
     ],
 )
-def test_a_service_linked_role_is_made_by_who_may_for_this_service(account: Account, service: str, name: str) -> None:
+def test_service_linked_role_can_be_limited_to_one_service(account: Account, service: str, name: str) -> None:
     arn = f"{IAM}role/aws-service-role/{service}/{name}"
     condition = {"StringEquals": {"iam:AWSServiceName": service}}
     iam = as_user(account, "iam", allow("iam:CreateServiceLinkedRole", resource=arn, Condition=condition))

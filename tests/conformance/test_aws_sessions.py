@@ -16,7 +16,7 @@ pytestmark = pytest.mark.client("boto3")
 
 MAIN = "111122223333"
 ADMINISTRATOR = f"arn:aws:iam::{MAIN}:user/sandbox-admin"
-BOTH = ["sts:AssumeRole", "sts:TagSession"]
+ASSUME_AND_TAG = ["sts:AssumeRole", "sts:TagSession"]
 #: About as much as Pod Identity passes.
 POD_TAGS = {
     "eks-cluster-arn": f"arn:aws:eks:eu-west-1:{MAIN}:cluster/production",
@@ -30,7 +30,7 @@ POD_TAGS = {
 
 def role(account: Account, name: str, *permissions: dict[str, t.Any], **statement: t.Any) -> str:
     """A role that the account trusts for AssumeRole and TagSession, unless the statement says otherwise."""
-    default = {"Effect": "Allow", "Principal": {"AWS": MAIN}, "Action": BOTH}
+    default = {"Effect": "Allow", "Principal": {"AWS": MAIN}, "Action": ASSUME_AND_TAG}
     document = json.dumps({"Version": "2012-10-17", "Statement": [{**default, **statement}]})
     arn: str = account.iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]["Arn"]
     if permissions:
@@ -70,27 +70,27 @@ def tags(values: dict[str, str]) -> list[dict[str, str]]:
         ({"ExternalId": "x"}, "greater than or equal to 2"),
     ],
 )
-def test_what_the_model_of_sts_or_the_role_does_not_allow(account: Account, more: dict[str, t.Any], words: str) -> None:
+def test_assume_role_refuses_invalid_parameters(account: Account, more: dict[str, t.Any], words: str) -> None:
     arn = role(account, "target")
     # A client that checks nothing itself.
     sts = account.sandbox.client("sts")
-    sts.meta.events.register("provide-client-params.sts.AssumeRole", _unchecked)
+    sts.meta.events.register("provide-client-params.sts.AssumeRole", _remove_minimums)
     with refused("ValidationError", words, status=400):
         sts.assume_role(**{"RoleArn": arn, "RoleSessionName": "test", **more})
 
 
-def _unchecked(model: t.Any, **_more: t.Any) -> None:
+def _remove_minimums(model: t.Any, **_more: t.Any) -> None:
     for name in ("DurationSeconds", "ExternalId"):
         model.input_shape.members[name].metadata.pop("min", None)
 
 
-def test_a_role_with_a_longer_maximum_gives_longer_sessions(account: Account) -> None:
+def test_longer_role_maximum_allows_longer_sessions(account: Account) -> None:
     arn = role(account, "target")
     account.iam.update_role(RoleName="target", MaxSessionDuration=7200)
     assert assume(account, arn, DurationSeconds=7200)["Credentials"]
 
 
-def test_a_chained_session_lasts_an_hour_at_most(account: Account) -> None:
+def test_chained_session_lasts_at_most_one_hour(account: Account) -> None:
     second = role(account, "second")
     account.iam.update_role(RoleName="second", MaxSessionDuration=43200)
     first = keys_of(assume(account, role(account, "first", allow("sts:*"))))
@@ -100,7 +100,7 @@ def test_a_chained_session_lasts_an_hour_at_most(account: Account) -> None:
     assert assume(account, second, first, DurationSeconds=3600)["Credentials"]
 
 
-def test_transitive_tags_go_on_to_the_next_role(account: Account) -> None:
+def test_transitive_tags_pass_to_the_next_role(account: Account) -> None:
     mine = {"StringEquals": {"aws:PrincipalTag/team": "a"}}
     second = role(account, "second", allow("s3:ListAllMyBuckets", Condition=mine))
     first = role(account, "first", allow("sts:*"))
@@ -128,7 +128,7 @@ def test_transitive_tags_go_on_to_the_next_role(account: Account) -> None:
         ("*", {"StringEquals": {"aws:PrincipalTag/team": ["${aws:PrincipalTag/none}", "b"]}}, False),
     ],
 )
-def test_variables_in_a_policy_are_those_of_the_session(
+def test_policy_variables_come_from_the_session(
     account: Account, resource: str, condition: dict[str, t.Any], allowed: bool
 ) -> None:
     account.sandbox.client("s3").create_bucket(
@@ -149,7 +149,7 @@ def test_variables_in_a_policy_are_those_of_the_session(
             s3.get_object(Bucket="bucket", Key="a/report")
 
 
-def test_transitive_tags_need_a_role_that_lets_sessions_be_tagged(account: Account) -> None:
+def test_transitive_tags_need_role_that_allows_session_tags(account: Account) -> None:
     closed = role(account, "closed", Action="sts:AssumeRole")
     first = role(account, "first", allow("sts:*"))
     given = keys_of(assume(account, first, Tags=tags({"team": "a"}), TransitiveTagKeys=["team"]))
@@ -163,7 +163,7 @@ def test_transitive_tags_need_a_role_that_lets_sessions_be_tagged(account: Accou
         assume(account, first, bare, Tags=tags({"team": "a"}))
 
 
-def test_a_session_tells_how_full_it_is_and_refuses_to_overflow(account: Account) -> None:
+def test_session_reports_packed_size_and_refuses_overflow(account: Account) -> None:
     arn = role(account, "target", allow("sts:*"))
     policy = json.dumps({"Version": "2012-10-17", "Statement": [allow("s3:*", resource=f"arn:aws:s3:::{'x' * 900}")]})
     keys = list(POD_TAGS)
@@ -174,7 +174,7 @@ def test_a_session_tells_how_full_it_is_and_refuses_to_overflow(account: Account
     assert assume(account, arn, Policy=policy)["PackedPolicySize"] <= 60
 
 
-def test_a_session_policy_narrows_and_must_be_a_policy(account: Account) -> None:
+def test_session_policy_narrows_and_must_be_valid(account: Account) -> None:
     arn = role(account, "target", allow("s3:*"))
     policy = json.dumps({"Version": "2012-10-17", "Statement": [allow("s3:ListAllMyBuckets")]})
     s3 = account.sandbox.client("s3", **keys_of(assume(account, arn, Policy=policy)))
@@ -185,14 +185,14 @@ def test_a_session_policy_narrows_and_must_be_a_policy(account: Account) -> None
         assume(account, arn, Policy=policy.replace("Resource", "Condition").replace('"*"', "{}"))
 
 
-def test_the_external_id_is_a_condition(account: Account) -> None:
+def test_external_id_is_a_condition(account: Account) -> None:
     arn = role(account, "target", Condition={"StringEquals": {"sts:ExternalId": "agreed"}})
     with refused("AccessDenied", "is not authorized to perform: sts:AssumeRole", status=403):
         assume(account, arn)
     assert assume(account, arn, ExternalId="agreed")["Credentials"]
 
 
-def test_a_permissions_boundary_limits_users_and_roles(account: Account) -> None:
+def test_permissions_boundary_limits_users_and_roles(account: Account) -> None:
     read = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
     arn = role(account, "target", allow("s3:*"))
     with refused("NoSuchEntity", status=404):
@@ -220,7 +220,7 @@ def test_a_permissions_boundary_limits_users_and_roles(account: Account) -> None
         ("bucket", True, "with an explicit deny in a resource-based policy"),
     ],
 )
-def test_a_denial_names_the_kind_of_policy_that_denied(account: Account, kind: str, explicit: bool, words: str) -> None:
+def test_denial_names_the_kind_of_policy(account: Account, kind: str, explicit: bool, words: str) -> None:
     narrow = [allow("s3:ListAllMyBuckets")]
     if explicit:
         narrow = [allow("*"), {"Effect": "Deny", "Action": ["s3:CreateBucket", "s3:ListBucket"], "Resource": "*"}]

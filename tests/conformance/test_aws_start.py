@@ -48,7 +48,7 @@ def run(directory: pathlib.Path, *arguments: str, command: str = "run") -> str:
     ],
 )
 @pytest.mark.parametrize("command", ["run", "up"])
-def test_what_cannot_be_is_said_in_one_sentence(
+def test_invalid_argument_is_reported_in_one_sentence(
     tmp_path: pathlib.Path, command: str, arguments: tuple[str, ...], words: str
 ) -> None:
     if arguments == ("--port", "1") and os.geteuid() == 0:
@@ -60,7 +60,7 @@ def test_what_cannot_be_is_said_in_one_sentence(
 
 
 @pytest.mark.parametrize("command", ["run", "up"])
-def test_a_directory_that_is_a_file_is_named(tmp_path: pathlib.Path, command: str) -> None:
+def test_start_refuses_file_as_directory(tmp_path: pathlib.Path, command: str) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
         assert f"{path} cannot be the sandbox's directory" in run(path, command=command)
@@ -68,12 +68,12 @@ def test_a_directory_that_is_a_file_is_named(tmp_path: pathlib.Path, command: st
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 @pytest.mark.parametrize("command", ["run", "up"])
-def test_a_directory_that_cannot_be_written_is_named(tmp_path: pathlib.Path, command: str) -> None:
+def test_start_refuses_unwritable_directory(tmp_path: pathlib.Path, command: str) -> None:
     tmp_path.chmod(0o500)
     assert f"{tmp_path} cannot be the sandbox's directory: it cannot be written." in run(tmp_path, command=command)
 
 
-def test_two_sandboxes_know_nothing_of_each_other(tmp_path: pathlib.Path) -> None:
+def test_two_sandboxes_share_nothing(tmp_path: pathlib.Path) -> None:
     one, other = SandboxProcess(*PLANE), SandboxProcess(*PLANE)
     (tmp_path / "one").mkdir()
     (tmp_path / "other").mkdir()

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.client("boto3")
 OTHER = "444455556666"
 
 
-def test_the_operator_may_do_what_the_collection_does_and_no_more(account: Account) -> None:
+def test_operator_may_do_only_what_the_collection_does(account: Account) -> None:
     account.cluster("one")
     role = account.pod_role()
     keys = account.sandbox.profile("operator")
@@ -48,7 +48,7 @@ def test_the_operator_may_do_what_the_collection_does_and_no_more(account: Accou
         account.sandbox.client("s3", **keys).list_buckets()
 
 
-def test_the_permissions_that_somebody_uses_are_told(account: Account) -> None:
+def test_sandbox_reports_used_permissions(account: Account) -> None:
     account.cluster("one")
     role = account.pod_role()
     keys = account.sandbox.profile("operator")
@@ -68,7 +68,7 @@ def test_the_permissions_that_somebody_uses_are_told(account: Account) -> None:
     assert account.sandbox.permissions("*") == {}
 
 
-def test_the_operator_may_pass_roles_to_nobody_but_eks(account: Account) -> None:
+def test_operator_may_pass_roles_only_to_eks(account: Account) -> None:
     simulated = account.iam.simulate_principal_policy(
         PolicySourceArn="arn:aws:iam::111122223333:user/operator",
         ActionNames=["iam:PassRole"],
@@ -83,14 +83,14 @@ def test_the_operator_may_pass_roles_to_nobody_but_eks(account: Account) -> None
     assert [one["EvalDecision"] for one in simulated["EvaluationResults"]] == ["implicitDeny"]
 
 
-def test_the_operator_and_its_keys_outlive_a_reset(account: Account) -> None:
+def test_operator_keys_survive_a_reset(account: Account) -> None:
     before = account.sandbox.profile("operator")
     account.sandbox.reset()
     assert account.sandbox.profile("operator") == before
     assert account.sandbox.client("sts", **before).get_caller_identity()["Account"] == "111122223333"
 
 
-def test_accounts_are_kept_apart(account: Account) -> None:
+def test_accounts_share_no_users(account: Account) -> None:
     profiles = account.sandbox.add_account(OTHER)
     assert profiles == account.sandbox.add_account(OTHER), "an account is made once"
     assert set(profiles) == {OTHER, f"{OTHER}-operator"}
@@ -128,12 +128,12 @@ def other_account(account: Account) -> Account:
 
 
 @pytest.mark.parametrize("name", ["", "12345", "1234567890123", "11112222333x", 111122223333, None])
-def test_an_account_has_twelve_digits(account: Account, name: t.Any) -> None:
+def test_account_id_has_twelve_digits(account: Account, name: t.Any) -> None:
     with pytest.raises(ValueError, match="An account id has 12 digits"):
         account.sandbox.add_account(name)
 
 
-def test_accounts_of_the_command_line_are_profiles_of_the_config_file(tmp_path: pathlib.Path) -> None:
+def test_command_line_accounts_become_config_profiles(tmp_path: pathlib.Path) -> None:
     sandbox = SandboxProcess("--account", OTHER, "--account", "777788889999")
     sandbox.start(tmp_path)
     try:
@@ -145,13 +145,13 @@ def test_accounts_of_the_command_line_are_profiles_of_the_config_file(tmp_path: 
             for profile, wanted in (("default", "111122223333"), (OTHER, OTHER), ("777788889999", "777788889999")):
                 client = boto3.session.Session(profile_name=profile).client("sts")
                 assert client.get_caller_identity()["Account"] == wanted
-            assert aws_cli("--profile", f"{OTHER}-operator") == f"arn:aws:iam::{OTHER}:user/operator"
+            assert aws_cli_identity("--profile", f"{OTHER}-operator") == f"arn:aws:iam::{OTHER}:user/operator"
         assert (tmp_path / "config").stat().st_mode & 0o077 == 0
     finally:
         sandbox.stop()
 
 
-def aws_cli(*arguments: str) -> str:
+def aws_cli_identity(*arguments: str) -> str:
     """Who the aws CLI is with these arguments."""
     program = pathlib.Path(sys.executable).with_name("aws")
     if not program.exists():

@@ -49,14 +49,14 @@ def test_times_are_numbers_and_errors_have_a_type(account: Account) -> None:
         ("GET", "/clusters?maxResults=many", b"", 400, "InvalidParameterException"),
     ],
 )
-def test_requests_that_no_client_should_send(
+def test_invalid_requests_get_typed_errors(
     account: Account, method: str, path: str, body: bytes, status: int, code: str
 ) -> None:
     answer = send(account.sandbox, method, path, body)
     assert (answer.status, answer.headers["x-amzn-errortype"]) == (status, code)
 
 
-def test_waiters_of_botocore_understand_the_states(account: Account) -> None:
+def test_botocore_waiters_understand_the_states(account: Account) -> None:
     account.cluster("one")
     account.eks.get_waiter("cluster_active").wait(name="one")
     account.sandbox.knobs(addon_outcomes={"vpc-cni": "CREATE_FAILED"})

@@ -72,7 +72,7 @@ def shell(sandbox: SandboxProcess, tmp_path_factory: pytest.TempPathFactory) -> 
     return Shell(sandbox, tmp_path_factory.mktemp("home"))
 
 
-def make_role(shell: Shell, name: str, service: str, actions: tuple[str, ...], *policies: str) -> None:
+def create_role(shell: Shell, name: str, service: str, actions: tuple[str, ...], *policies: str) -> None:
     """``aws iam create-role`` and ``attach-role-policy`` as every guide has them."""
     path = shell.home / f"{name}.json"
     path.write_text(trust_policy(service, actions), encoding="utf-8")
@@ -82,9 +82,9 @@ def make_role(shell: Shell, name: str, service: str, actions: tuple[str, ...], *
         shell.aws("iam", "attach-role-policy", "--role-name", name, "--policy-arn", arn)
 
 
-def make_cluster(shell: Shell) -> None:
+def create_cluster(shell: Shell) -> None:
     """A cluster with a node group, each waited for with the CLI's own waiters."""
-    make_role(shell, "myClusterRole", "eks.amazonaws.com", ("sts:AssumeRole",), "AmazonEKSClusterPolicy")
+    create_role(shell, "myClusterRole", "eks.amazonaws.com", ("sts:AssumeRole",), "AmazonEKSClusterPolicy")
     subnets = shell.aws("ec2", "describe-subnets", "--query", "Subnets[].SubnetId")
     access = ("--access-config", "authenticationMode=API")
     network = ("--resources-vpc-config", f"subnetIds={','.join(subnets)}")
@@ -93,22 +93,22 @@ def make_cluster(shell: Shell) -> None:
     assert created["cluster"]["status"] == "CREATING"
     shell.aws("eks", "wait", "cluster-active", "--name", "my-cluster")
     nodes = ("AmazonEKSWorkerNodePolicy", "AmazonEKS_CNI_Policy", "AmazonEC2ContainerRegistryPullOnly")
-    make_role(shell, "myNodeRole", "ec2.amazonaws.com", ("sts:AssumeRole",), *nodes)
+    create_role(shell, "myNodeRole", "ec2.amazonaws.com", ("sts:AssumeRole",), *nodes)
     group = ("--cluster-name", "my-cluster", "--nodegroup-name", "my-nodes")
     role = ("--node-role", f"{ROLE}/myNodeRole")
     shell.aws("eks", "create-nodegroup", *group, *role, "--subnets", *subnets, "--scaling-config", "desiredSize=1")
     shell.aws("eks", "wait", "nodegroup-active", *group)
 
 
-def test_a_guide_works_as_it_is_written(shell: Shell) -> None:
-    make_cluster(shell)
+def test_guide_commands_work_as_written(shell: Shell) -> None:
+    create_cluster(shell)
     shell.run("aws", "eks", "update-kubeconfig", "--name", "my-cluster")
     assert "Ready" in shell.run("kubectl", "get", "nodes")
     addon = ("--cluster-name", "my-cluster", "--addon-name", "eks-pod-identity-agent")
     shell.aws("eks", "create-addon", *addon)
     shell.aws("eks", "wait", "addon-active", *addon)
     assert "eks-pod-identity-agent-" in shell.run("kubectl", "get", "pods", "-n", "kube-system")
-    make_role(
+    create_role(
         shell, "my-role", "pods.eks.amazonaws.com", ("sts:AssumeRole", "sts:TagSession"), "AmazonS3ReadOnlyAccess"
     )
     shell.run("kubectl", "create", "serviceaccount", "my-service-account")
@@ -123,10 +123,10 @@ def test_a_guide_works_as_it_is_written(shell: Shell) -> None:
     assert shell.run("kubectl", "logs", "eks-pod-identity-example") == "started\n"
     who = shell.run("kubectl", "exec", "eks-pod-identity-example", "--", "python", "-c", WHO_AM_I)
     assert who.startswith("arn:aws:sts::111122223333:assumed-role/my-role/eks-my-cluster-eks-pod-id-")
-    undo(shell, made["associationId"])
+    delete_everything(shell, made["associationId"])
 
 
-def undo(shell: Shell, association: str) -> None:
+def delete_everything(shell: Shell, association: str) -> None:
     """The last chapter of the guide: what was made is deleted, in the order in which that is possible."""
     names = ("--cluster-name", "my-cluster")
     shell.aws("eks", "delete-pod-identity-association", *names, "--association-id", association)

@@ -18,7 +18,7 @@ from support.kubernetes_cluster import refused
 from support.kubernetes_cluster import send
 from support.principals import POLICY
 from support.principals import SESSION
-from support.principals import Person
+from support.principals import Principal
 from support.sandbox_process import CONTROL_PLANE
 
 pytestmark = pytest.mark.client("kubernetes client")
@@ -39,9 +39,9 @@ CLUSTER_WIDE = {
 
 
 @pytest.fixture
-def person(cluster: Cluster) -> Person:
+def principal(cluster: Cluster) -> Principal:
     """Somebody with an access entry and no policy."""
-    return Person(cluster)
+    return Principal(cluster)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -65,39 +65,41 @@ def is_refused(call: t.Callable[[], object]) -> bool:
     return False
 
 
-def test_without_a_policy_an_entry_lets_nobody_do_anything(person: Person, cluster: Cluster) -> None:
-    user = f"{SESSION}{person.role}/anna"
+def test_access_entry_without_policy_allows_nothing(principal: Principal, cluster: Cluster) -> None:
+    user = f"{SESSION}{principal.role}/anna"
     message = rf"pods is forbidden: User \"{user}\" cannot list resource \"pods\" in API group \"\" in the namespace"
     with refused(403, "Forbidden", rf"{message} \"{DEV}\""):
-        person.core.list_namespaced_pod(DEV)
+        principal.core.list_namespaced_pod(DEV)
     # Kinds that the embedded control plane lacks are no exception, nor is acting as somebody else.
     for path in (f"/apis/networking.k8s.io/v1/namespaces/{DEV}/ingresses", f"/api/v1/namespaces/{DEV}/pods/a/proxy"):
-        assert send(cluster, "GET", path, known=False, Authorization=f"Bearer {person.token}")[0] == 403
+        assert send(cluster, "GET", path, known=False, Authorization=f"Bearer {principal.token}")[0] == 403
     with refused(403, r"users \"bob\" is forbidden", r"cannot impersonate resource \"users\" in API group \"\""):
-        person.core.list_namespaced_pod(DEV, _headers={"Impersonate-User": "bob"})
-    assert not person.may("list", "pods", DEV)
-    assert not person.reviewed(nonResourceAttributes={"verb": "get", "path": "/metrics"}).allowed
-    assert person.reviewed(nonResourceAttributes={"verb": "get", "path": "/version"}).allowed
+        principal.core.list_namespaced_pod(DEV, _headers={"Impersonate-User": "bob"})
+    assert not principal.may("list", "pods", DEV)
+    assert not principal.reviewed(nonResourceAttributes={"verb": "get", "path": "/metrics"}).allowed
+    assert principal.reviewed(nonResourceAttributes={"verb": "get", "path": "/version"}).allowed
 
 
-def test_an_identity_carries_its_principal_and_no_group_of_administrators(person: Person) -> None:
-    person.associate("AmazonEKSClusterAdminPolicy")
-    user = kubernetes.client.AuthenticationV1Api(person.core.api_client).create_self_subject_review({}).status.user_info
+def test_identity_has_its_principal_and_no_admin_group(principal: Principal) -> None:
+    principal.associate("AmazonEKSClusterAdminPolicy")
+    user = (
+        kubernetes.client.AuthenticationV1Api(principal.core.api_client).create_self_subject_review({}).status.user_info
+    )
     unique_id = user.extra["principalId"][0]
-    assert (user.username, user.groups) == (f"{SESSION}{person.role}/anna", ["system:authenticated"])
+    assert (user.username, user.groups) == (f"{SESSION}{principal.role}/anna", ["system:authenticated"])
     assert (user.uid, unique_id[:4]) == (f"aws-iam-authenticator:111122223333:{unique_id}", "AROA")
     assert user.extra == {
-        "accessKeyId": [person.access_key],
-        "arn": [f"{SESSION}{person.role}/anna"],
-        "canonicalArn": [person.arn],
+        "accessKeyId": [principal.access_key],
+        "arn": [f"{SESSION}{principal.role}/anna"],
+        "canonicalArn": [principal.arn],
         "principalId": [unique_id],
         "sessionName": ["anna"],
         "sigs.k8s.io/aws-iam-authenticator/principalId": [unique_id],
     }
 
 
-def test_view_in_one_namespace(person: Person) -> None:
-    core = person.associate("AmazonEKSViewPolicy", DEV).core
+def test_view_policy_in_one_namespace(principal: Principal) -> None:
+    core = principal.associate("AmazonEKSViewPolicy", DEV).core
     assert core.list_namespaced_pod(DEV).items == []
     # A namespace counts as being in itself.
     assert core.read_namespace(DEV).metadata.name == DEV
@@ -110,48 +112,48 @@ def test_view_in_one_namespace(person: Person) -> None:
         "nodes": core.list_node,
     }
     assert [name for name, call in calls.items() if not is_refused(call)] == []
-    review = person.reviewed(resourceAttributes={"verb": "get", "resource": "pods", "namespace": DEV})
+    review = principal.reviewed(resourceAttributes={"verb": "get", "resource": "pods", "namespace": DEV})
     policy = f"{POLICY}AmazonEKSViewPolicy"
-    binding = f'RoleBinding "{person.arn}+{policy}/{DEV}" of ClusterRole "{policy}"'
+    binding = f'RoleBinding "{principal.arn}+{policy}/{DEV}" of ClusterRole "{policy}"'
     assert review.reason.startswith(f'EKS Access Policy: allowed by {binding} to User "AROA')
 
 
-def test_edit_in_one_namespace(person: Person) -> None:
-    core = person.associate("AmazonEKSEditPolicy", DEV).core
+def test_edit_policy_in_one_namespace(principal: Principal) -> None:
+    core = principal.associate("AmazonEKSEditPolicy", DEV).core
     core.create_namespaced_config_map(DEV, {"metadata": {"name": "mine"}, "data": {"a": "1"}})
     core.patch_namespaced_config_map("mine", DEV, {"data": {"a": "2"}})
     core.delete_namespaced_config_map("mine", DEV)
     assert [secret.metadata.name for secret in core.list_namespaced_secret(DEV).items] == ["hidden"]
-    assert person.may("create", "pods/exec", DEV) and person.may("create", "deployments", DEV, APPS)
-    assert not person.may("create", "roles", DEV, RBAC)
+    assert principal.may("create", "pods/exec", DEV) and principal.may("create", "deployments", DEV, APPS)
+    assert not principal.may("create", "roles", DEV, RBAC)
     assert is_refused(lambda: core.delete_namespace(DEV))
     assert is_refused(lambda: core.create_namespaced_config_map(LIVE, {"metadata": {"name": "mine"}}))
 
 
-def test_admin_in_one_namespace(person: Person) -> None:
-    person.associate("AmazonEKSAdminPolicy", DEV)
-    assert person.may("create", "rolebindings", DEV, RBAC) and person.may("delete", "secrets", DEV)
-    assert not person.may("create", "rolebindings", LIVE, RBAC)
-    assert not person.may("create", "clusterrolebindings", group=RBAC)
+def test_admin_policy_in_one_namespace(principal: Principal) -> None:
+    principal.associate("AmazonEKSAdminPolicy", DEV)
+    assert principal.may("create", "rolebindings", DEV, RBAC) and principal.may("delete", "secrets", DEV)
+    assert not principal.may("create", "rolebindings", LIVE, RBAC)
+    assert not principal.may("create", "clusterrolebindings", group=RBAC)
     # AWS's table has neither tokens nor quotas to write.
-    assert not person.may("create", "serviceaccounts/token", DEV)
-    assert not person.may("create", "resourcequotas", DEV)
+    assert not principal.may("create", "serviceaccounts/token", DEV)
+    assert not principal.may("create", "resourcequotas", DEV)
 
 
 @pytest.mark.parametrize("policy", ["View", "Edit", "Admin"])
-def test_a_wildcard_is_a_scope_of_many_namespaces(person: Person, policy: str) -> None:
-    person.associate(f"AmazonEKS{policy}Policy", "dev-*", "prod")
+def test_wildcard_scope_covers_matching_namespaces(principal: Principal, policy: str) -> None:
+    principal.associate(f"AmazonEKS{policy}Policy", "dev-*", "prod")
     asked = (DEV, OTHER_DEV, "prod", "dev", "my-dev-a", LIVE, "")
-    assert [name for name in asked if person.may("list", "pods", name)] == [DEV, OTHER_DEV, "prod"]
-    assert person.core.list_namespaced_pod(OTHER_DEV).items == []
-    assert is_refused(lambda: person.core.list_namespaced_pod(LIVE))
+    assert [name for name in asked if principal.may("list", "pods", name)] == [DEV, OTHER_DEV, "prod"]
+    assert principal.core.list_namespaced_pod(OTHER_DEV).items == []
+    assert is_refused(lambda: principal.core.list_namespaced_pod(LIVE))
 
 
-def test_every_namespace_is_not_the_cluster(person: Person) -> None:
-    core = person.associate("AmazonEKSClusterAdminPolicy", "*").core
+def test_scope_of_all_namespaces_excludes_the_cluster(principal: Principal) -> None:
+    core = principal.associate("AmazonEKSClusterAdminPolicy", "*").core
     assert core.list_namespaced_secret(LIVE).items
     assert is_refused(core.list_node) and is_refused(core.list_pod_for_all_namespaces)
-    assert not person.reviewed(nonResourceAttributes={"verb": "get", "path": "/metrics"}).allowed
+    assert not principal.reviewed(nonResourceAttributes={"verb": "get", "path": "/metrics"}).allowed
 
 
 @pytest.mark.parametrize(
@@ -166,9 +168,9 @@ def test_every_namespace_is_not_the_cluster(person: Person) -> None:
         ("ClusterAdmin", list(CLUSTER_WIDE)),
     ],
 )
-def test_a_policy_in_the_whole_cluster(person: Person, policy: str, expected: list[str]) -> None:
-    core = person.associate(f"AmazonEKS{policy}Policy").core
-    assert [name for name, asked in CLUSTER_WIDE.items() if person.reviewed(**asked).allowed] == expected
+def test_policy_applies_to_the_whole_cluster(principal: Principal, policy: str, expected: list[str]) -> None:
+    core = principal.associate(f"AmazonEKS{policy}Policy").core
+    assert [name for name, asked in CLUSTER_WIDE.items() if principal.reviewed(**asked).allowed] == expected
     calls = {"read namespaces": core.list_namespace, "read secrets": core.list_secret_for_all_namespaces}
     calls["read nodes"] = core.list_node
     assert [name for name, call in calls.items() if not is_refused(call)] == [
@@ -176,28 +178,28 @@ def test_a_policy_in_the_whole_cluster(person: Person, policy: str, expected: li
     ]
 
 
-def test_secrets_are_for_who_may_read_them(person: Person) -> None:
-    person.associate("AmazonEKSViewPolicy", DEV, LIVE)
-    assert is_refused(lambda: person.core.read_namespaced_secret("hidden", DEV))
-    person.associate("AmazonEKSSecretReaderPolicy", DEV)
-    eventually(lambda: not is_refused(lambda: person.core.read_namespaced_secret("hidden", DEV)))
-    assert is_refused(lambda: person.core.read_namespaced_secret("hidden", LIVE))
-    assert person.core.list_namespaced_pod(LIVE).items == []
+def test_secrets_need_a_policy_that_reads_them(principal: Principal) -> None:
+    principal.associate("AmazonEKSViewPolicy", DEV, LIVE)
+    assert is_refused(lambda: principal.core.read_namespaced_secret("hidden", DEV))
+    principal.associate("AmazonEKSSecretReaderPolicy", DEV)
+    eventually(lambda: not is_refused(lambda: principal.core.read_namespaced_secret("hidden", DEV)))
+    assert is_refused(lambda: principal.core.read_namespaced_secret("hidden", LIVE))
+    assert principal.core.list_namespaced_pod(LIVE).items == []
 
 
-def test_a_policy_moves_and_goes(person: Person) -> None:
-    core = person.associate("AmazonEKSViewPolicy", DEV).core
+def test_policy_scope_can_be_changed_and_removed(principal: Principal) -> None:
+    core = principal.associate("AmazonEKSViewPolicy", DEV).core
     assert core.list_namespaced_pod(DEV).items == []
     assert is_refused(lambda: core.list_namespaced_pod(LIVE))
-    person.associate("AmazonEKSViewPolicy", LIVE)
+    principal.associate("AmazonEKSViewPolicy", LIVE)
     eventually(lambda: is_refused(lambda: core.list_namespaced_pod(DEV)))
     eventually(lambda: not is_refused(lambda: core.list_namespaced_pod(LIVE)))
-    person.disassociate("AmazonEKSViewPolicy")
+    principal.disassociate("AmazonEKSViewPolicy")
     eventually(lambda: is_refused(lambda: core.list_namespaced_pod(LIVE)))
 
 
-def test_policies_belong_to_a_principal_and_not_to_a_name(cluster: Cluster) -> None:
-    one, other = (Person(cluster, username="team:anna") for _ in range(2))
+def test_policies_belong_to_principal_and_not_to_username(cluster: Cluster) -> None:
+    one, other = (Principal(cluster, username="team:anna") for _ in range(2))
     one.associate("AmazonEKSViewPolicy")
     assert one.may("list", "pods", DEV)
     assert not other.may("list", "pods", DEV)
@@ -208,17 +210,17 @@ def test_policies_belong_to_a_principal_and_not_to_a_name(cluster: Cluster) -> N
         assert review.status.allowed is allowed
 
 
-def test_who_acts_as_another_has_no_policies(person: Person) -> None:
+def test_impersonation_ignores_access_policies(principal: Principal) -> None:
     """https://docs.aws.amazon.com/eks/latest/userguide/access-policies.html: RBAC alone counts."""
-    person.associate("AmazonEKSClusterAdminPolicy")
-    assert person.core.list_node().items
+    principal.associate("AmazonEKSClusterAdminPolicy")
+    assert principal.core.list_node().items
     status = 403 if CONTROL_PLANE == "envtest" else 501
     with refused(status):
-        person.core.list_node(_headers={"Impersonate-User": "bob"})
+        principal.core.list_node(_headers={"Impersonate-User": "bob"})
 
 
-def test_a_node_of_auto_mode_has_its_policy(cluster: Cluster) -> None:
-    node = Person(cluster, type="EC2")
+def test_auto_mode_node_has_its_policy(cluster: Cluster) -> None:
+    node = Principal(cluster, type="EC2")
     slices = ("list", "endpointslices", "", "discovery.k8s.io")
     assert not node.may(*slices)
     node.associate("AmazonEKSAutoNodePolicy")
@@ -227,12 +229,12 @@ def test_a_node_of_auto_mode_has_its_policy(cluster: Cluster) -> None:
 
 @pytest.mark.client("kubectl")
 @pytest.mark.skipif(KUBECTL is None, reason="there is no kubectl on PATH")
-def test_kubectl_as_somebody_with_a_policy(person: Person, cluster: Cluster, tmp_path: pathlib.Path) -> None:
-    person.associate("AmazonEKSViewPolicy", DEV)
-    kubectl, token = Kubectl(cluster, DEV, tmp_path), ("--token", person.token)
+def test_kubectl_respects_access_policy(principal: Principal, cluster: Cluster, tmp_path: pathlib.Path) -> None:
+    principal.associate("AmazonEKSViewPolicy", DEV)
+    kubectl, token = Kubectl(cluster, DEV, tmp_path), ("--token", principal.token)
     assert kubectl.run(*token, "auth", "can-i", "list", "deployments.apps") == "yes\n"
     assert kubectl.run(*token, "auth", "can-i", "create", "deployments.apps", status=1).startswith("no")
     assert "configmap/kube-root-ca.crt" in kubectl.run(*token, "get", "configmaps", "-o", "name")
-    assert person.arn in kubectl.run(*token, "auth", "whoami")
+    assert principal.arn in kubectl.run(*token, "auth", "whoami")
     assert "secrets is forbidden" in kubectl.run(*token, "get", "secrets", status=1)
     assert "pods is forbidden" in kubectl.run(*token, "get", "pods", "-n", LIVE, status=1)

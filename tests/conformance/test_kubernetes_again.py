@@ -19,7 +19,7 @@ def core(sandbox: SandboxProcess) -> kubernetes.client.CoreV1Api:
     return kubernetes.client.CoreV1Api(kubernetes.config.new_client_from_config(str(sandbox.kubeconfig)))
 
 
-def test_a_cluster_that_is_made_again_knows_nothing_of_the_one_before(sandbox: SandboxProcess) -> None:
+def test_recreated_cluster_starts_empty(sandbox: SandboxProcess) -> None:
     sandbox.reset()
     sandbox.knobs(**QUICK)
     account = Account(sandbox)

@@ -36,7 +36,7 @@ REFUSALS = {
     "internal": (500, "InternalServerException", "internal"),
     "param": (400, "InvalidParameterException", "bad"),
 }
-GOOD = {
+GOOD_ANSWER = {
     "subject": {"namespace": "default", "serviceAccount": "app"},
     "assumedRoleUser": {"arn": "arn:aws:sts::111122223333:assumed-role/r/eks-c-p-1", "assumeRoleId": "A:b"},
     "credentials": {"accessKeyId": "ASIA1", "secretAccessKey": "s", "sessionToken": "t"},
@@ -59,8 +59,8 @@ class Service(http.server.BaseHTTPRequestHandler):
             status, code, message = REFUSALS[name]
             self.answer(status, {"message": message}, {"x-amzn-ErrorType": code})
             return
-        credentials = {**GOOD["credentials"], "expiration": int(time.time()) + 6 * 3600}
-        self.answer(200, {**GOOD, "credentials": credentials}, {})
+        credentials = {**GOOD_ANSWER["credentials"], "expiration": int(time.time()) + 6 * 3600}
+        self.answer(200, {**GOOD_ANSWER, "credentials": credentials}, {})
 
     def answer(self, status: int, document: dict[str, t.Any], headers: dict[str, str]) -> None:
         body = json.dumps(document).encode()
@@ -131,13 +131,15 @@ def wait_until_ready(url: str) -> None:
             time.sleep(0.05)
 
 
-def ask(agent: str, authorization: str | None, path: str = "/v1/credentials", host: str = "169.254.170.23") -> t.Any:
+def request_credentials(
+    agent: str, authorization: str | None, path: str = "/v1/credentials", host: str = "169.254.170.23"
+) -> t.Any:
     headers = {"Host": host, **({"Authorization": authorization} if authorization is not None else {})}
     return urllib3.request("GET", agent + path, headers=headers, retries=False)
 
 
 #: Case -> what is asked; by default with a token of the case's name.
-ASKED: dict[str, dict[str, t.Any]] = {
+REQUESTS: dict[str, dict[str, t.Any]] = {
     "ok": {"authorization": token("good")},
     "ok_again_cached": {"authorization": token("cached")},
     "no_authorization": {"authorization": None},
@@ -149,13 +151,13 @@ ASKED: dict[str, dict[str, t.Any]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_agent_answers_as_the_real_one(agent: str, name: str) -> None:
+def test_agent_answers_like_the_real_one(agent: str, name: str) -> None:
     expected = CASES[name]
-    asked = ASKED.get(name, {"authorization": token(name)})
+    asked = REQUESTS.get(name, {"authorization": token(name)})
     if name == "ok_again_cached":
-        assert ask(agent, **asked).status == 200
+        assert request_credentials(agent, **asked).status == 200
     Service.calls.clear()
-    answer = ask(agent, **asked)
+    answer = request_credentials(agent, **asked)
     assert (answer.status, answer.headers["Content-Type"]) == (expected["status"], expected["content_type"])
     assert sum(Service.calls.values()) == expected["upstream_calls"]
     if isinstance(expected["body"], str):
@@ -166,27 +168,29 @@ def test_the_agent_answers_as_the_real_one(agent: str, name: str) -> None:
     assert body == {key: value for key, value in expected["body"].items() if key != "Expiration"}
 
 
-def test_eks_auth_is_asked_for_the_cluster_with_the_node_s_signature(agent: str) -> None:
+def test_agent_signs_eks_auth_requests_as_the_node(agent: str) -> None:
     Service.requests.clear()
-    assert ask(agent, token("signed")).status == 200
+    assert request_credentials(agent, token("signed")).status == 200
     [(path, authorization)] = Service.requests
     assert path == "/clusters/one/assume-role-for-pod-identity"
     assert authorization.startswith("AWS4-HMAC-SHA256 Credential=NODEKEY/")
     assert "/us-west-2/eks-auth/aws4_request" in authorization
 
 
-def test_a_refusal_is_asked_again_the_next_time(agent: str) -> None:
+def test_agent_does_not_cache_refusals(agent: str) -> None:
     Service.calls.clear()
     same = token("denied")
-    assert [ask(agent, same).status for _ in range(2)] == [400, 400]
+    assert [request_credentials(agent, same).status for _ in range(2)] == [400, 400]
     assert Service.calls["denied"] == 2
 
 
-def test_many_pods_at_once_get_their_answers(agent: str) -> None:
+def test_concurrent_requests_share_one_eks_auth_call(agent: str) -> None:
     Service.calls.clear()
     same = token("crowd")
     results: list[int] = []
-    threads = [threading.Thread(target=lambda: results.append(ask(agent, same).status)) for _ in range(20)]
+    threads = [
+        threading.Thread(target=lambda: results.append(request_credentials(agent, same).status)) for _ in range(20)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -195,14 +199,14 @@ def test_many_pods_at_once_get_their_answers(agent: str) -> None:
     assert Service.calls["crowd"] == 1, "the same token is traded once, however many ask"
 
 
-def test_broken_requests_get_a_plain_refusal(agent: str) -> None:
+def test_agent_refuses_malformed_tokens(agent: str) -> None:
     for authorization in ("a.b", "a.b.c", "..", "é.é.é".encode().decode("latin-1"), "x" * 20_000, "{}.{}.{}"):
-        answer = ask(agent, authorization)
+        answer = request_credentials(agent, authorization)
         assert answer.status == 400, authorization
         assert answer.data.decode().startswith("Service account token cannot be parsed: token is malformed")
 
 
-def test_the_agent_says_what_it_lacks() -> None:
+def test_agent_reports_missing_arguments() -> None:
     command = [str(PYTHON), "-m", "eks_sandbox.node.agent"]
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "sandbox")}
     ended = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
@@ -210,5 +214,5 @@ def test_the_agent_says_what_it_lacks() -> None:
     assert 'required flag(s) "cluster-name" not set' in ended.stderr
 
 
-def test_every_case_is_asked_for() -> None:
-    assert set(CASES) == {*ASKED, *REFUSALS}
+def test_every_recorded_case_has_a_request() -> None:
+    assert set(CASES) == {*REQUESTS, *REFUSALS}

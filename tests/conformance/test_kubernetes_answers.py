@@ -23,7 +23,7 @@ pytestmark = pytest.mark.client("http")
 CASES = json.loads((DATA / "kubernetes-answers.json").read_text(encoding="utf-8"))
 NAMESPACE = "answers"
 #: What is different each time.
-_OWN = ("uid", "resourceVersion", "creationTimestamp", "namespace", "managedFields")
+_VARYING = ("uid", "resourceVersion", "creationTimestamp", "namespace", "managedFields")
 _UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -66,7 +66,7 @@ def summary(case: dict[str, t.Any], status: int, body: bytes) -> dict[str, t.Any
         found = sorted({(cause.get("field", ""), cause["reason"]) for cause in causes})
         return {"status": status, "reason": document.get("reason", ""), "causes": [list(cause) for cause in found]}
     if status in (200, 201) and "dryRun=All" in case["path"]:
-        for field in _OWN:
+        for field in _VARYING:
             document["metadata"].pop(field, None)
         text = re.sub(r"kube-api-access-\w{5}", "kube-api-access-", json.dumps(document))
         return {"status": status, "object": json.loads(_UID.sub("<uid>", text))}
@@ -76,7 +76,7 @@ def summary(case: dict[str, t.Any], status: int, body: bytes) -> dict[str, t.Any
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
-def test_the_answer_is_kube_apiserver_s(cluster: Cluster, case: dict[str, t.Any]) -> None:
+def test_answer_equals_that_of_kube_apiserver(cluster: Cluster, case: dict[str, t.Any]) -> None:
     headers = {name.replace("-", "_"): value for name, value in case.get("headers", {}).items()}
     body = case.get("body")
     sent = body.encode() if isinstance(body, str) else body

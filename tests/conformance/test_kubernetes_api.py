@@ -31,7 +31,7 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> t.Iterator[st
     cluster.core.delete_namespace(name)
 
 
-def raw(
+def send_json(
     cluster: Cluster, method: str, path: str, body: t.Any = None, *, known: bool = True, **headers: str
 ) -> tuple[int, dict[str, t.Any], t.Any]:
     """The same with an answer in JSON."""
@@ -52,7 +52,7 @@ def apply(cluster: Cluster, namespace: str, body: dict[str, t.Any], manager: str
     ).to_dict()
 
 
-def test_a_stale_update_conflicts(cluster: Cluster, namespace: str) -> None:
+def test_stale_update_conflicts(cluster: Cluster, namespace: str) -> None:
     first = cluster.core.create_namespaced_config_map(namespace, config_map("one", a="1"))
     first.data["a"] = "2"
     second = cluster.core.replace_namespaced_config_map("one", namespace, first)
@@ -61,7 +61,7 @@ def test_a_stale_update_conflicts(cluster: Cluster, namespace: str) -> None:
         cluster.core.replace_namespaced_config_map("one", namespace, first)
 
 
-def test_names_are_taken_once_or_generated(cluster: Cluster, namespace: str) -> None:
+def test_names_are_unique_or_generated(cluster: Cluster, namespace: str) -> None:
     cluster.core.create_namespaced_config_map(namespace, config_map("one"))
     with refused(409, "AlreadyExists", 'configmaps \\"one\\" already exists'):
         cluster.core.create_namespaced_config_map(namespace, config_map("one"))
@@ -71,7 +71,7 @@ def test_names_are_taken_once_or_generated(cluster: Cluster, namespace: str) -> 
     assert all(len(name) == 7 and name.startswith("x-") for name in names)
 
 
-def test_the_three_patches(cluster: Cluster, namespace: str) -> None:
+def test_all_three_patch_types_work(cluster: Cluster, namespace: str) -> None:
     cluster.core.create_namespaced_config_map(namespace, config_map("one", a="1", b="2"))
 
     def patched(content_type: str, patch: t.Any) -> t.Any:
@@ -84,11 +84,11 @@ def test_the_three_patches(cluster: Cluster, namespace: str) -> None:
     with refused(422, "Invalid"):
         patched("application/json-patch+json", operations)
     path = f"/api/v1/namespaces/{namespace}/configmaps/one"
-    status, refusal, _ = raw(cluster, "PATCH", path, {"data": {}}, Content_Type="text/plain")
+    status, refusal, _ = send_json(cluster, "PATCH", path, {"data": {}}, Content_Type="text/plain")
     assert (status, refusal["reason"]) == (415, "UnsupportedMediaType")
 
 
-def test_a_strategic_patch_merges_lists_by_their_keys(cluster: Cluster, namespace: str) -> None:
+def test_strategic_patch_merges_lists_by_key(cluster: Cluster, namespace: str) -> None:
     spec = deployment("web", replicas=0)
     cluster.apps.create_namespaced_deployment(namespace, spec)
     change = {"spec": {"template": {"spec": {"containers": [{"name": "main", "env": [{"name": "A", "value": "1"}]}]}}}}
@@ -126,14 +126,14 @@ def test_apply_owns_what_it_declares(cluster: Cluster, namespace: str) -> None:
     assert apply(cluster, namespace, config_map("one"), "first")["data"] == {"a": "2"}
 
 
-def test_apply_knows_who_updated_a_field(cluster: Cluster, namespace: str) -> None:
+def test_apply_conflicts_with_an_earlier_update(cluster: Cluster, namespace: str) -> None:
     apply(cluster, namespace, config_map("one", a="1"), "first")
     cluster.core.patch_namespaced_config_map("one", namespace, {"data": {"a": "2"}}, field_manager="hand")
     with refused(409, 'conflict with \\"hand\\" using v1'):
         apply(cluster, namespace, config_map("one", a="1"), "first")
 
 
-def test_apply_again_is_no_change(cluster: Cluster, namespace: str) -> None:
+def test_repeated_apply_changes_nothing(cluster: Cluster, namespace: str) -> None:
     body = {"apiVersion": "apps/v1", "kind": "Deployment", **deployment("web", replicas=0)}
     first = apply(cluster, namespace, body, "first")
     eventually(lambda: cluster.apps.read_namespaced_deployment("web", namespace).status.observed_generation)
@@ -155,7 +155,7 @@ def test_dry_run_changes_nothing_but_is_admitted(cluster: Cluster, namespace: st
         cluster.core.create_namespaced_pod(namespace, pod("x", "true", serviceAccountName="nobody"), dry_run="All")
 
 
-def test_selectors(cluster: Cluster, namespace: str) -> None:
+def test_label_and_field_selectors_filter_lists(cluster: Cluster, namespace: str) -> None:
     for name, labels in (("a", {"tier": "web"}), ("b", {"tier": "db", "old": "yes"}), ("c", {})):
         cluster.core.create_namespaced_config_map(namespace, {"metadata": {"name": name, "labels": labels}})
 
@@ -190,7 +190,7 @@ def test_lists_come_in_pages(cluster: Cluster, namespace: str) -> None:
     assert names == ["s0", "s1", "s2", "s3", "s4"]
 
 
-def test_a_watch_sees_what_happens_from_a_version_on(cluster: Cluster, namespace: str) -> None:
+def test_watch_reports_changes_since_a_version(cluster: Cluster, namespace: str) -> None:
     cluster.core.create_namespaced_config_map(namespace, {"metadata": {"name": "old", "labels": {"seen": "no"}}})
     version = cluster.core.list_namespaced_config_map(namespace).metadata.resource_version
     seen = {"metadata": {"name": "new", "labels": {"seen": "yes"}}}
@@ -210,13 +210,13 @@ def test_a_watch_sees_what_happens_from_a_version_on(cluster: Cluster, namespace
     assert told == [("ADDED", "new"), ("ADDED", "old"), ("DELETED", "old"), ("DELETED", "new")]
 
 
-def names(cluster: Cluster, namespace: str) -> set[str]:
+def config_map_names(cluster: Cluster, namespace: str) -> set[str]:
     """The ConfigMaps of a namespace, without the one that every namespace has."""
     found = {entry.metadata.name for entry in cluster.core.list_namespaced_config_map(namespace).items}
     return found - {"kube-root-ca.crt"}
 
 
-def test_owners_take_what_they_own_with_them(cluster: Cluster, namespace: str) -> None:
+def test_deleted_owner_takes_its_dependents_along(cluster: Cluster, namespace: str) -> None:
     owner = cluster.core.create_namespaced_config_map(namespace, config_map("owner"))
     reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner.metadata.uid}
     for name in ("owned", "kept"):
@@ -224,25 +224,25 @@ def test_owners_take_what_they_own_with_them(cluster: Cluster, namespace: str) -
         cluster.core.create_namespaced_config_map(namespace, body)
     cluster.core.patch_namespaced_config_map("kept", namespace, {"metadata": {"finalizers": ["example.com/wait"]}})
     cluster.core.delete_namespaced_config_map("owner", namespace)
-    eventually(lambda: names(cluster, namespace) == {"kept"})
+    eventually(lambda: config_map_names(cluster, namespace) == {"kept"})
     assert cluster.core.read_namespaced_config_map("kept", namespace).metadata.deletion_timestamp
     cluster.core.patch_namespaced_config_map("kept", namespace, {"metadata": {"finalizers": None}})
     with refused(404):
         cluster.core.read_namespaced_config_map("kept", namespace)
 
 
-def test_orphans_stay(cluster: Cluster, namespace: str) -> None:
+def test_orphan_deletion_keeps_dependents(cluster: Cluster, namespace: str) -> None:
     owner = cluster.core.create_namespaced_config_map(namespace, config_map("owner"))
     reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner.metadata.uid}
     cluster.core.create_namespaced_config_map(
         namespace, {"metadata": {"name": "owned", "ownerReferences": [reference]}}
     )
     cluster.core.delete_namespaced_config_map("owner", namespace, propagation_policy="Orphan")
-    eventually(lambda: names(cluster, namespace) == {"owned"})
+    eventually(lambda: config_map_names(cluster, namespace) == {"owned"})
     assert not cluster.core.read_namespaced_config_map("owned", namespace).metadata.owner_references
 
 
-def test_a_foreground_deletion_waits_for_what_is_owned(cluster: Cluster, namespace: str) -> None:
+def test_foreground_deletion_waits_for_dependents(cluster: Cluster, namespace: str) -> None:
     owner = cluster.core.create_namespaced_config_map(namespace, config_map("owner"))
     reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner.metadata.uid}
     held = {"name": "owned", "ownerReferences": [{**reference, "blockOwnerDeletion": True}], "finalizers": ["a.com/b"]}
@@ -252,16 +252,16 @@ def test_a_foreground_deletion_waits_for_what_is_owned(cluster: Cluster, namespa
     eventually(lambda: read("owned", namespace).metadata.deletion_timestamp)
     assert read("owner", namespace).metadata.finalizers == ["foregroundDeletion"]
     cluster.core.patch_namespaced_config_map("owned", namespace, {"metadata": {"finalizers": None}})
-    eventually(lambda: names(cluster, namespace) == set())
+    eventually(lambda: config_map_names(cluster, namespace) == set())
 
 
-def test_what_names_an_owner_that_is_gone_is_collected(cluster: Cluster, namespace: str) -> None:
+def test_object_with_missing_owner_is_deleted(cluster: Cluster, namespace: str) -> None:
     gone = {"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "11111111-2222-3333-4444-555555555555"}
     cluster.core.create_namespaced_config_map(namespace, {"metadata": {"name": "late", "ownerReferences": [gone]}})
-    eventually(lambda: names(cluster, namespace) == set())
+    eventually(lambda: config_map_names(cluster, namespace) == set())
 
 
-def test_a_namespace_that_ends_takes_nothing_new(cluster: Cluster) -> None:
+def test_terminating_namespace_refuses_new_objects(cluster: Cluster) -> None:
     cluster.core.create_namespace({"metadata": {"name": "ending"}})
     stay = {"metadata": {"name": "stays", "finalizers": ["example.com/wait"]}}
     cluster.core.create_namespaced_config_map("ending", stay)
@@ -288,7 +288,7 @@ def test_a_namespace_that_ends_takes_nothing_new(cluster: Cluster) -> None:
         ),
     ],
 )
-def test_an_invalid_pod_is_refused_with_its_causes(
+def test_refusal_of_invalid_pod_lists_its_causes(
     cluster: Cluster, change: dict[str, t.Any], field: str, words: str
 ) -> None:
     body = pod("bad", "true")
@@ -300,19 +300,19 @@ def test_an_invalid_pod_is_refused_with_its_causes(
     assert any(cause["field"] == field and words in cause["message"] for cause in status["details"]["causes"])
 
 
-def test_wrong_types_and_unknown_fields(cluster: Cluster) -> None:
+def test_wrong_types_and_unknown_fields_are_reported(cluster: Cluster) -> None:
     pods = "/api/v1/namespaces/default/pods"
     body = pod("bad", "true")
     body["spec"]["terminationGracePeriodSeconds"] = "soon"
-    status, refusal, _ = raw(cluster, "POST", pods, body)
+    status, refusal, _ = send_json(cluster, "POST", pods, body)
     assert (status, refusal["reason"]) == (400, "BadRequest")
     assert "cannot unmarshal string" in refusal["message"] and "terminationGracePeriodSeconds" in refusal["message"]
     typo = pod("typo", "true")
     typo["spec"]["containers"][0]["comand"] = ["x"]
-    status, refusal, _ = raw(cluster, "POST", f"{pods}?fieldValidation=Strict", typo)
+    status, refusal, _ = send_json(cluster, "POST", f"{pods}?fieldValidation=Strict", typo)
     assert status == 400
     assert 'strict decoding error: unknown field "spec.containers[0].comand"' in refusal["message"]
-    status, stored, headers = raw(cluster, "POST", f"{pods}?dryRun=All", typo)
+    status, stored, headers = send_json(cluster, "POST", f"{pods}?dryRun=All", typo)
     assert status == 201
     assert "comand" not in stored["spec"]["containers"][0]
     assert headers["Warning"] == '299 - "unknown field \\"spec.containers[0].comand\\""'
@@ -322,19 +322,19 @@ def test_wrong_types_and_unknown_fields(cluster: Cluster) -> None:
     "body",
     [b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b"[" * 50_000, b'{"metadata": 7}', b'{"spec": []}', b'{"a": NaN}'],
 )
-def test_a_broken_body_is_a_plain_refusal(cluster: Cluster, body: bytes) -> None:
-    status, refusal, _ = raw(cluster, "POST", "/api/v1/namespaces/default/pods", body)
+def test_broken_body_is_refused_with_a_status(cluster: Cluster, body: bytes) -> None:
+    status, refusal, _ = send_json(cluster, "POST", "/api/v1/namespaces/default/pods", body)
     assert status in (400, 422), refusal
     assert refusal["kind"] == "Status"
 
 
-def test_a_huge_body_is_refused(cluster: Cluster) -> None:
+def test_huge_body_is_refused(cluster: Cluster) -> None:
     huge = json.dumps(config_map("huge", a="x" * 3 * 1024 * 1024)).encode()
-    assert raw(cluster, "POST", "/api/v1/namespaces/default/configmaps", huge)[0] == 413
+    assert send_json(cluster, "POST", "/api/v1/namespaces/default/configmaps", huge)[0] == 413
 
 
 @pytest.mark.parametrize("name", ["Upper", "under_score", "-dash", "dot.", "x" * 254, "a/b"])
-def test_a_name_that_cannot_be_is_refused(cluster: Cluster, name: str) -> None:
+def test_invalid_name_is_refused(cluster: Cluster, name: str) -> None:
     with refused(422, "metadata.name"):
         cluster.core.create_namespaced_service_account("default", {"metadata": {"name": name}})
 
@@ -368,7 +368,7 @@ def test_service_account_tokens_are_bound_and_reviewed(cluster: Cluster, namespa
         cluster.core.create_namespaced_service_account_token("app", namespace, short)
 
 
-def test_who_may_do_what(cluster: Cluster, namespace: str) -> None:
+def test_tokens_without_permission_are_refused(cluster: Cluster, namespace: str) -> None:
     spec: dict[str, t.Any] = {"spec": {"audiences": []}}
     token = cluster.core.create_namespaced_service_account_token("default", namespace, spec).status.token
     words = f'pods is forbidden: User \\"system:serviceaccount:{namespace}:default\\" cannot list resource \\"pods\\"'
@@ -380,25 +380,25 @@ def test_who_may_do_what(cluster: Cluster, namespace: str) -> None:
         cluster.client("k8s-aws-v1.bm9uc2Vuc2U").list_namespaced_pod(namespace)
 
 
-def test_strangers_learn_the_version_and_nothing_else(cluster: Cluster) -> None:
-    version = raw(cluster, "GET", "/version", known=False)[1]
+def test_anonymous_user_may_read_only_the_version(cluster: Cluster) -> None:
+    version = send_json(cluster, "GET", "/version", known=False)[1]
     assert version["major"] == "1"
     if CONTROL_PLANE == "embedded":
         assert version["minor"] == "34", "the version of the EKS cluster; envtest says what its binary is"
-    status, body, _ = raw(cluster, "GET", "/api/v1/pods", known=False)
+    status, body, _ = send_json(cluster, "GET", "/api/v1/pods", known=False)
     assert (status, body["reason"]) == (403, "Forbidden")
     assert body["message"].startswith('pods is forbidden: User "system:anonymous" cannot list resource "pods"')
-    assert raw(cluster, "GET", "/apis", known=False)[0] == 403
+    assert send_json(cluster, "GET", "/apis", known=False)[0] == 403
 
 
-def test_an_api_that_nobody_serves_is_a_plain_404(cluster: Cluster) -> None:
+def test_unknown_api_is_a_plain_404(cluster: Cluster) -> None:
     status, text, headers = send(cluster, "GET", "/apis/example.com/v1/things")
     assert (status, text) == (404, b"404 page not found\n")
     assert headers["Content-Type"] == "text/plain; charset=utf-8"
-    status, body, _ = raw(cluster, "GET", "/api/v1/things")
+    status, body, _ = send_json(cluster, "GET", "/api/v1/things")
     assert (status, body["message"]) == (404, "the server could not find the requested resource")
 
 
-def test_the_keys_of_tokens_are_published(cluster: Cluster) -> None:
-    [key] = raw(cluster, "GET", "/openid/v1/jwks")[1]["keys"]
+def test_token_keys_are_published(cluster: Cluster) -> None:
+    [key] = send_json(cluster, "GET", "/openid/v1/jwks")[1]["keys"]
     assert (key["alg"], key["kty"], key["use"]) == ("RS256", "RSA", "sig")

@@ -20,11 +20,11 @@ from support.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.client("boto3", "kubernetes")
 
-WHO = "import boto3; print(boto3.client('sts').get_caller_identity()['Arn'])"
+WHO_AM_I = "import boto3; print(boto3.client('sts').get_caller_identity()['Arn'])"
 TOLERATION = {"key": "CriticalAddonsOnly", "operator": "Exists"}
 
 
-def switches(on: bool, **compute: t.Any) -> dict[str, t.Any]:
+def auto_mode_settings(on: bool, **compute: t.Any) -> dict[str, t.Any]:
     """The three settings of Auto Mode."""
     return {
         "computeConfig": {"enabled": on, **compute},
@@ -47,7 +47,7 @@ class AutoCluster:
             resourcesVpcConfig={"subnetIds": account.subnets()},
             accessConfig={"authenticationMode": "API"},
             bootstrapSelfManagedAddons=False,
-            **switches(True, **self.compute),
+            **auto_mode_settings(True, **self.compute),
         )
         self.settled()
         api = kubernetes.config.new_client_from_config(str(sandbox.kubeconfig))
@@ -88,7 +88,7 @@ def auto(tmp_path_factory: pytest.TempPathFactory) -> collections.abc.Iterator[A
     sandbox.stop()
 
 
-def test_the_node_role_gets_an_access_entry(auto: AutoCluster) -> None:
+def test_node_role_gets_an_access_entry(auto: AutoCluster) -> None:
     where = {"clusterName": "auto", "principalArn": auto.node_role}
     assert auto.eks.describe_access_entry(**where)["accessEntry"]["type"] == "EC2"
     [policy] = auto.eks.list_associated_access_policies(**where)["associatedAccessPolicies"]
@@ -96,11 +96,11 @@ def test_the_node_role_gets_an_access_entry(auto: AutoCluster) -> None:
     assert policy["accessScope"] == {"type": "cluster", "namespaces": []}
 
 
-def test_a_pod_brings_a_node_and_gets_its_identity_without_the_add_on(auto: AutoCluster) -> None:
+def test_pod_starts_a_node_and_needs_no_agent_addon(auto: AutoCluster) -> None:
     assert auto.nodes() == {}
     auto.account.associate(auto.account.pod_role(), clusterName="auto")
     auto.core.create_namespaced_service_account("default", {"metadata": {"name": "app"}})
-    done = auto.run("who", "python3", "-c", WHO, serviceAccountName="app")
+    done = auto.run("who", "python3", "-c", WHO_AM_I, serviceAccountName="app")
     said = auto.core.read_namespaced_pod_log("who", "default")
     assert done.status.phase == "Succeeded", said
     assert said.startswith("arn:aws:sts::111122223333:assumed-role/workload/eks-auto-who-")
@@ -122,13 +122,13 @@ def test_a_pod_brings_a_node_and_gets_its_identity_without_the_add_on(auto: Auto
     assert "eks.amazonaws.com/nodegroup" not in labels
 
 
-def test_a_node_that_has_room_is_used_again(auto: AutoCluster) -> None:
+def test_node_with_room_is_reused(auto: AutoCluster) -> None:
     before = list(auto.nodes())
     assert auto.run("again", "python3", "-c", "pass").status.phase == "Succeeded"
     assert list(auto.nodes()) == before
 
 
-def test_the_system_pool_is_for_pods_that_tolerate_its_taint(auto: AutoCluster) -> None:
+def test_system_pool_runs_only_pods_that_tolerate_its_taint(auto: AutoCluster) -> None:
     only = {"karpenter.sh/nodepool": "system"}
     auto.core.create_namespaced_pod("default", pod("refused", "true", nodeSelector=only))
     assert auto.run("system", "true", nodeSelector=only, tolerations=[TOLERATION]).status.phase == "Succeeded"
@@ -138,7 +138,7 @@ def test_the_system_pool_is_for_pods_that_tolerate_its_taint(auto: AutoCluster) 
     auto.core.delete_namespaced_pod("refused", "default", grace_period_seconds=0)
 
 
-def test_a_large_pod_brings_a_large_node_and_one_too_large_brings_none(auto: AutoCluster) -> None:
+def test_large_pod_starts_a_large_node(auto: AutoCluster) -> None:
     containers = [{"name": "main", "image": "busybox", "command": ["true"]}]
     larger = {"karpenter.sh/nodepool": "general-purpose", "eks.amazonaws.com/instance-size": "xlarge"}
     containers[0]["resources"] = {"requests": {"cpu": "3", "memory": "10Gi"}}  # type: ignore[assignment]
@@ -147,7 +147,7 @@ def test_a_large_pod_brings_a_large_node_and_one_too_large_brings_none(auto: Aut
     assert sizes == ["c6a.large", "c6a.large", "m6a.xlarge"]
 
 
-def test_the_daemon_set_of_the_agent_stays_away_from_such_nodes(auto: AutoCluster) -> None:
+def test_agent_daemon_set_avoids_auto_mode_nodes(auto: AutoCluster) -> None:
     auto.eks.create_addon(clusterName="auto", addonName="eks-pod-identity-agent")
     addon = wait_for(lambda: auto.account.describe_addon(cluster="auto"), "DEGRADED", "ACTIVE")
     assert addon["status"] == "DEGRADED"
@@ -159,30 +159,30 @@ def test_the_daemon_set_of_the_agent_stays_away_from_such_nodes(auto: AutoCluste
     assert daemon_set.status.number_ready == 2
 
 
-def test_nodes_go_with_their_pool_and_with_auto_mode(auto: AutoCluster) -> None:
+def test_nodes_end_with_their_pool_or_with_auto_mode(auto: AutoCluster) -> None:
     def pools() -> set[str]:
         found = (node.metadata.labels.get("karpenter.sh/nodepool") for node in auto.nodes().values())
         return {pool for pool in found if pool}
 
-    auto.update(**switches(True, **{**auto.compute, "nodePools": ["system"]}))
+    auto.update(**auto_mode_settings(True, **{**auto.compute, "nodePools": ["system"]}))
     eventually(lambda: pools() == {"system"})
-    auto.update(**switches(False))
+    auto.update(**auto_mode_settings(False))
     eventually(lambda: not pools())
     assert auto.settled()["computeConfig"] == {"enabled": False}
     assert len(auto.nodes()) == 2, "those of the node group stay"
-    auto.update(**switches(True, **auto.compute))
+    auto.update(**auto_mode_settings(True, **auto.compute))
     auto.core.create_namespaced_pod(
         "default", pod("back", "true", nodeSelector={"karpenter.sh/nodepool": "system"}, tolerations=[TOLERATION])
     )
     assert auto.ended("back").status.phase == "Succeeded"
     assert pools() == {"system"}
-    auto.update(**switches(True, nodePools=[]))
+    auto.update(**auto_mode_settings(True, nodePools=[]))
     assert auto.settled()["computeConfig"] == {"enabled": True, "nodePools": []}
     eventually(lambda: not pools())
 
 
-def test_a_cluster_goes_with_its_nodes(auto: AutoCluster) -> None:
-    auto.update(**switches(True, **auto.compute))
+def test_cluster_with_auto_mode_nodes_can_be_deleted(auto: AutoCluster) -> None:
+    auto.update(**auto_mode_settings(True, **auto.compute))
     auto.core.create_namespaced_pod(
         "default", pod("last", "sleep", "60", image="busybox", nodeSelector={"eks.amazonaws.com/compute-type": "auto"})
     )

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.client("kubernetes.core")
 PLAY = pathlib.Path(__file__).with_name("kubernetes_core.yml")
 
 
-def test_kubernetes_core_finds_a_cluster(cluster: Cluster, tmp_path: pathlib.Path) -> None:
+def test_kubernetes_core_play_succeeds(cluster: Cluster, tmp_path: pathlib.Path) -> None:
     env = {**clean_environment(tmp_path), "K8S_AUTH_KUBECONFIG": str(cluster.kubeconfig)}
     command = ["ansible-playbook", "-i", "objects,pods,", str(PLAY)]
     ended = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=600)

@@ -94,7 +94,7 @@ def _part(damage: Damage, part: str) -> str:
     return urllib.parse.quote(damage.odd_text(), safe="", errors="surrogatepass")
 
 
-class Wire:
+class Connection:
     """A connection that is made again when the server has closed it."""
 
     def __init__(self, configuration: t.Any) -> None:
@@ -126,26 +126,26 @@ class Wire:
         self._connection.close()
 
 
-def _work(configuration: t.Any, seed: int, count: int) -> list[str]:
+def _send_damaged(configuration: t.Any, seed: int, count: int) -> list[str]:
     """Send damaged requests; returns what is wrong with the answers."""
-    damage, samples, wire = Damage(seed), _samples(), Wire(configuration)
+    damage, samples, connection = Damage(seed), _samples(), Connection(configuration)
     wrong = []
     for _ in range(count):
         sample = damage.random.choice(samples)
         method, path, body, headers = _damaged(damage, sample)
         if method == "DELETE" and path.partition("?")[0].strip("/").count("/") < 5 and "dryRun=All" not in path:
             continue
-        status, answer = wire.send(method, path, body, headers)
+        status, answer = connection.send(method, path, body, headers)
         if status >= 500 and status not in (501, 504):
             wrong.append(f"{status} {method} {path} {headers} {(body or b'')[:400]!r}: {answer[:300]!r}")
         elif status >= 400 and method != "HEAD" and not answer.startswith((b'{"kind": "Status"', b"404 page", b"kind")):
             wrong.append(f"{status} {method} {path}: no Status: {answer[:300]!r}")
-    wire.close()
+    connection.close()
     return wrong
 
 
 @pytest.fixture(scope="module")
-def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[tuple[SandboxProcess, t.Any]]:
+def fuzzed_cluster(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[tuple[SandboxProcess, t.Any]]:
     """A sandbox of its own, with a cluster without nodes."""
     sandbox = SandboxProcess()
     sandbox.start(tmp_path_factory.mktemp("fuzz"))
@@ -161,13 +161,13 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[tuple[Sandbox
     sandbox.stop()
 
 
-def test_damaged_requests(fuzzed: tuple[SandboxProcess, t.Any]) -> None:
-    sandbox, api = fuzzed
-    _work(api.configuration, SEED - 1, 500)
+def test_server_answers_damaged_requests(fuzzed_cluster: tuple[SandboxProcess, t.Any]) -> None:
+    sandbox, api = fuzzed_cluster
+    _send_damaged(api.configuration, SEED - 1, 500)
     before = Footprint.of(sandbox.pid)
     share = REQUESTS // WORKERS
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as workers:
-        running = [workers.submit(_work, api.configuration, SEED + number, share) for number in range(WORKERS)]
+        running = [workers.submit(_send_damaged, api.configuration, SEED + number, share) for number in range(WORKERS)]
         wrong = [entry for work in running for entry in work.result()]
     assert not wrong, f"{len(wrong)} answers:\n" + "\n".join(wrong[:5])
     # Connections that nobody uses are closed after a while.
@@ -180,8 +180,8 @@ def test_damaged_requests(fuzzed: tuple[SandboxProcess, t.Any]) -> None:
     assert after.memory_mebibytes <= before.memory_mebibytes + 120, (before, after)
 
 
-def test_the_server_is_well_afterwards(fuzzed: tuple[SandboxProcess, t.Any]) -> None:
-    _, api = fuzzed
+def test_server_works_after_damaged_requests(fuzzed_cluster: tuple[SandboxProcess, t.Any]) -> None:
+    _, api = fuzzed_cluster
     core = kubernetes.client.CoreV1Api(api)
     version = core.list_namespaced_config_map("kube-public").metadata.resource_version
     core.create_namespaced_config_map("kube-public", {"metadata": {"name": "after"}})
@@ -190,4 +190,4 @@ def test_the_server_is_well_afterwards(fuzzed: tuple[SandboxProcess, t.Any]) -> 
     )
     assert [(event["type"], event["object"].metadata.name) for event in events] == [("ADDED", "after")]
     core.create_namespace({"metadata": {"name": "after"}})
-    assert pathlib.Path(f"/proc/{fuzzed[0].pid}").exists()
+    assert pathlib.Path(f"/proc/{fuzzed_cluster[0].pid}").exists()

@@ -13,8 +13,8 @@ from support.environment import ROOT
 from support.kubernetes_cluster import Cluster
 from support.kubernetes_cluster import eventually
 from support.kubernetes_cluster import pod
-from support.pods import ended
 from support.pods import execute
+from support.pods import run_pod
 from support.sandbox_process import POD_MODE
 from support.sandbox_process import PYTHON
 
@@ -34,7 +34,7 @@ RESTRICTED = {
 
 
 @pytest.fixture(autouse=True)
-def _namespaces(cluster: Cluster) -> None:
+def _require_namespaces(cluster: Cluster) -> None:
     """Where a machine has no namespaces the sandbox runs pods without, and says so."""
     runtime = cluster.core.list_node().items[0].status.node_info.container_runtime_version
     if not runtime.startswith("namespaces://"):
@@ -42,17 +42,17 @@ def _namespaces(cluster: Cluster) -> None:
         pytest.skip("this machine has no namespaces for ordinary users")
 
 
-def answer(cluster: Cluster, namespace: str, program: str, **container: t.Any) -> t.Any:
+def program_output(cluster: Cluster, namespace: str, program: str, **container: t.Any) -> t.Any:
     """What a Python program in a pod finds out: it prints one JSON document."""
     body = pod("asks", "python3", "-c", program, **container.pop("spec", {}))
     body["spec"]["containers"][0] |= container
-    found = ended(cluster, namespace, body)
+    found = run_pod(cluster, namespace, body)
     log = cluster.log("asks", namespace)
     assert found.status.phase == "Succeeded", log
     return json.loads(log)
 
 
-def test_a_container_has_files_of_its_own_and_nothing_of_the_machine_s(cluster: Cluster, namespace: str) -> None:
+def test_container_sees_only_its_own_files(cluster: Cluster, namespace: str) -> None:
     hidden = [
         str(ROOT),
         str(PYTHON),
@@ -81,7 +81,7 @@ print(json.dumps({{
     'removed': os.system('umount /usr 2>/dev/null') != 0,
 }}))
 """
-    found = answer(cluster, namespace, program)
+    found = program_output(cluster, namespace, program)
     assert found["seen"] == []
     assert found["temporary"] == []
     assert (found["tmp"], found["root"]) == ("written", "written")
@@ -92,16 +92,16 @@ print(json.dumps({{
     assert found["removed"]
 
 
-def test_a_container_has_processes_of_its_own(cluster: Cluster, namespace: str) -> None:
+def test_container_sees_only_its_own_processes(cluster: Cluster, namespace: str) -> None:
     program = (
         "import json, os, socket\n"
         "seen = [int(name) for name in os.listdir('/proc') if name.isdigit()]\n"
         "print(json.dumps([os.getpid(), seen, socket.gethostname(), os.umask(0)]))"
     )
-    assert answer(cluster, namespace, program) == [1, [1], "asks", 0o022]
+    assert program_output(cluster, namespace, program) == [1, [1], "asks", 0o022]
 
 
-def test_volumes_tokens_and_last_words_are_at_their_real_paths(cluster: Cluster, namespace: str) -> None:
+def test_volumes_tokens_and_messages_have_their_real_paths(cluster: Cluster, namespace: str) -> None:
     program = """
 import json, os
 token = '/var/run/secrets/kubernetes.io/serviceaccount/token'
@@ -122,7 +122,7 @@ print(json.dumps([len(open(token).read().split('.')), refusal(token), refusal('/
         {"name": "scratch", "mountPath": "/fixed", "readOnly": True},
         {"name": "map", "mountPath": "/map"},
     ]
-    found = answer(
+    found = program_output(
         cluster,
         namespace,
         program,
@@ -135,7 +135,7 @@ print(json.dumps([len(open(token).read().split('.')), refusal(token), refusal('/
     assert status.state.terminated.message == "bye"
 
 
-def test_a_pod_reaches_what_the_sandbox_lets_it_reach(cluster: Cluster, namespace: str) -> None:
+def test_pod_reaches_only_allowed_addresses(cluster: Cluster, namespace: str) -> None:
     program = """
 import errno, json, os, socket, ssl, urllib.request
 def attempt(host, port):
@@ -154,10 +154,10 @@ print(json.dumps([endpoint, version, [attempt(*place) for place in places]]))
 """
     # Nobody has installed the agent: its address answers nothing. The metadata service is a network away.
     expected = ["ECONNRESET", "ENETUNREACH", "ENETUNREACH", "ECONNREFUSED"]
-    assert answer(cluster, namespace, program) == [200, "1", expected]
+    assert program_output(cluster, namespace, program) == [200, "1", expected]
 
 
-def test_containers_of_a_pod_share_their_network_and_nothing_else(cluster: Cluster, namespace: str) -> None:
+def test_containers_of_a_pod_share_only_their_network(cluster: Cluster, namespace: str) -> None:
     serve = "import http.server as h; h.HTTPServer(('', 8080), h.SimpleHTTPRequestHandler).serve_forever()"
     ask = (
         "import os, time, urllib.request\n"
@@ -187,7 +187,7 @@ def test_containers_of_a_pod_share_their_network_and_nothing_else(cluster: Clust
     )
 
 
-def test_a_security_context_holds(cluster: Cluster, namespace: str) -> None:
+def test_security_context_is_enforced(cluster: Cluster, namespace: str) -> None:
     program = """
 import json, os
 def refusal(path):
@@ -201,24 +201,24 @@ print(json.dumps([os.getuid(), os.getgid(), refusal('/tmp/x'), refusal('/work/x'
 """
     spec = {"volumes": [{"name": "work", "emptyDir": {}}]}
     mounts = [{"name": "work", "mountPath": "/work"}]
-    found = answer(cluster, namespace, program, securityContext=RESTRICTED, volumeMounts=mounts, spec=spec)
+    found = program_output(cluster, namespace, program, securityContext=RESTRICTED, volumeMounts=mounts, spec=spec)
     assert found == [65532, 65531, "Read-only file system", None, "1", "0" * 16, "/"]
 
 
-def test_root_in_a_container_may_do_what_a_runtime_lets_it(cluster: Cluster, namespace: str) -> None:
+def test_root_has_the_capabilities_of_a_container_runtime(cluster: Cluster, namespace: str) -> None:
     program = (
         "import json; print(json.dumps([line.split()[1] for line in open('/proc/self/status') if 'CapEff' in line]))"
     )
     # containerd's default set, without what is dropped and with what is added.
-    assert answer(cluster, namespace, program) == ["00000000a80425fb"]
+    assert program_output(cluster, namespace, program) == ["00000000a80425fb"]
     body = pod("changed", "grep", "CapEff", "/proc/self/status")
     changes = {"capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}}
     body["spec"]["containers"][0]["securityContext"] = changes
-    ended(cluster, namespace, body)
+    run_pod(cluster, namespace, body)
     assert cluster.log("changed", namespace).split()[1] == "0000000000000400"
 
 
-def test_a_command_in_a_pod_is_where_its_container_is(cluster: Cluster, namespace: str) -> None:
+def test_exec_runs_inside_its_container(cluster: Cluster, namespace: str) -> None:
     body = pod("open", "sleep", "600", volumes=[{"name": "work", "emptyDir": {}}])
     body["spec"]["containers"][0] |= {
         "volumeMounts": [{"name": "work", "mountPath": "/work"}],
@@ -235,7 +235,7 @@ def test_a_command_in_a_pod_is_where_its_container_is(cluster: Cluster, namespac
     assert int(count) > 0
 
 
-def test_a_container_cannot_make_processes_without_end(cluster: Cluster, namespace: str) -> None:
+def test_container_has_a_process_limit(cluster: Cluster, namespace: str) -> None:
     program = """
 import json, os, time
 children = []
@@ -249,5 +249,5 @@ except OSError as error:
     print(json.dumps([error.strerror, len(children)]), flush=True)
 os._exit(0)
 """
-    why, count = answer(cluster, namespace, program)
+    why, count = program_output(cluster, namespace, program)
     assert (why, 500 < count < 1100) == ("Resource temporarily unavailable", True), count

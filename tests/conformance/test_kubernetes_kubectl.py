@@ -50,7 +50,7 @@ def kubectl(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> t.Ite
     cluster.core.delete_namespace("kubectl")
 
 
-def test_a_manifest_is_applied_twice_waited_for_and_deleted(kubectl: Kubectl) -> None:
+def test_manifest_can_be_applied_changed_and_scaled(kubectl: Kubectl) -> None:
     assert "deployment.apps/web created" in kubectl.run("apply", "-f", "-", text=MANIFEST)
     assert "deployment.apps/web unchanged" in kubectl.run("apply", "-f", "-", text=MANIFEST)
     assert "condition met" in kubectl.run("wait", "--for=condition=Available", "deployment/web", "--timeout=40s")
@@ -66,7 +66,7 @@ def test_a_manifest_is_applied_twice_waited_for_and_deleted(kubectl: Kubectl) ->
     eventually(lambda: kubectl.run("get", "pods", "-l", "app=web", "--no-headers").count("\n") == 1)
 
 
-def test_tables_say_what_people_look_for(kubectl: Kubectl) -> None:
+def test_get_prints_useful_tables(kubectl: Kubectl) -> None:
     nodes = kubectl.run("get", "nodes")
     assert nodes.split()[:5] == ["NAME", "STATUS", "ROLES", "AGE", "VERSION"]
     assert nodes.count(" Ready ") == 2
@@ -78,7 +78,7 @@ def test_tables_say_what_people_look_for(kubectl: Kubectl) -> None:
     assert "pod/web-" in kubectl.run("get", "po", "-o", "name")
 
 
-def test_watching_following_and_running(kubectl: Kubectl) -> None:
+def test_watch_logs_and_exec_work(kubectl: Kubectl) -> None:
     watching = kubectl.start("get", "pods", "-w", "-o", "name")
     following = kubectl.start("logs", "-f", "deployment/web")
     try:
@@ -94,7 +94,7 @@ def test_watching_following_and_running(kubectl: Kubectl) -> None:
     kubectl.run("exec", "deployment/web", "--", "sh", "-c", "exit 9", status=9)
 
 
-def test_describe_tells_the_story_of_a_pod(kubectl: Kubectl) -> None:
+def test_describe_pod_lists_its_events(kubectl: Kubectl) -> None:
     manifest = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -109,7 +109,7 @@ def test_describe_tells_the_story_of_a_pod(kubectl: Kubectl) -> None:
     kubectl.run("delete", "pod", "strange", "--timeout=60s")
 
 
-def test_server_side_apply_conflicts_like_a_real_cluster(kubectl: Kubectl) -> None:
+def test_server_side_apply_reports_conflicts(kubectl: Kubectl) -> None:
     manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "shared"}, "data": {"a": "1"}}
     kubectl.run("apply", "--server-side", "--field-manager=one", "-f", "-", text=json.dumps(manifest))
     manifest["data"] = {"a": "2"}
@@ -118,7 +118,7 @@ def test_server_side_apply_conflicts_like_a_real_cluster(kubectl: Kubectl) -> No
     assert "serverside-applied" in kubectl.run(*other, "--force-conflicts", text=json.dumps(manifest))
 
 
-def test_mistakes_are_told_in_the_api_s_words(kubectl: Kubectl) -> None:
+def test_mistakes_are_reported_in_words_of_the_api(kubectl: Kubectl) -> None:
     typo = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "typo"}, "dta": {"a": "1"}}
     assert 'unknown field "dta"' in kubectl.run("apply", "-f", "-", text=json.dumps(typo), status=1)
     missing = kubectl.run("get", "pod", "nowhere", status=1)
@@ -127,7 +127,7 @@ def test_mistakes_are_told_in_the_api_s_words(kubectl: Kubectl) -> None:
     assert kubectl.run("auth", "can-i", "create", "pods") == "yes\n"
 
 
-def test_kubectl_s_own_commands_create_things(kubectl: Kubectl) -> None:
+def test_create_commands_work(kubectl: Kubectl) -> None:
     assert kubectl.run("create", "serviceaccount", "made") == "serviceaccount/made created\n"
     assert kubectl.run("create", "token", "made").count(".") == 2
     kubectl.run("create", "configmap", "settings", "--from-literal=a=b")
@@ -148,7 +148,7 @@ def script(code: str) -> list[str]:
     return ["python3", "-c", f"import signal, time; signal.signal(15, lambda *_: exit()); {code}; time.sleep(600)"]
 
 
-def sleeper(kind: str, name: str, **spec: t.Any) -> str:
+def sleeping_workload(kind: str, name: str, **spec: t.Any) -> str:
     """A manifest of a workload whose pods sleep."""
     labels = {"app": name}
     container = {"name": "main", "image": "python:3.12", "command": script("print('first', flush=True)")}
@@ -161,34 +161,34 @@ def sleeper(kind: str, name: str, **spec: t.Any) -> str:
     ("kind", "spec"),
     [("Deployment", {"replicas": 1}), ("StatefulSet", {"replicas": 1, "serviceName": "x"}), ("DaemonSet", {})],
 )
-def test_rollouts(kubectl: Kubectl, kind: str, spec: dict[str, t.Any]) -> None:
+def test_rollout_restarts_and_rolls_back(kubectl: Kubectl, kind: str, spec: dict[str, t.Any]) -> None:
     name = f"rolls-{kind.lower()}"
     target = f"{kind.lower()}/{name}"
 
     def variables() -> str:
         return kubectl.run("get", target, "-o", "jsonpath={.spec.template.spec.containers[0].env}")
 
-    def finished() -> None:
+    def wait_for_rollout() -> None:
         assert kubectl.run("rollout", "status", target, "--timeout=60s")
 
-    kubectl.run("apply", "-f", "-", text=sleeper(kind, name, **spec))
-    finished()
+    kubectl.run("apply", "-f", "-", text=sleeping_workload(kind, name, **spec))
+    wait_for_rollout()
     assert "env updated" in kubectl.run("set", "env", target, "A=1")
-    finished()
+    wait_for_rollout()
     assert "restarted" in kubectl.run("rollout", "restart", target)
-    finished()
+    wait_for_rollout()
     annotations = kubectl.run("get", target, "-o", "jsonpath={.spec.template.metadata.annotations}")
     assert "kubectl.kubernetes.io/restartedAt" in annotations
     history = kubectl.run("rollout", "history", target)
     assert [line.split()[0] for line in history.splitlines()[2:] if line] == ["1", "2", "3"]
     assert "rolled back" in kubectl.run("rollout", "undo", target, "--to-revision=1")
-    finished()
+    wait_for_rollout()
     assert variables() == ""
     kubectl.run("delete", target, "--timeout=60s")
 
 
-def test_paused_and_resumed(kubectl: Kubectl) -> None:
-    kubectl.run("apply", "-f", "-", text=sleeper("Deployment", "pauses", replicas=1))
+def test_rollout_can_be_paused_and_resumed(kubectl: Kubectl) -> None:
+    kubectl.run("apply", "-f", "-", text=sleeping_workload("Deployment", "pauses", replicas=1))
     assert "paused" in kubectl.run("rollout", "pause", "deployment/pauses")
     assert "image updated" in kubectl.run("set", "image", "deployment/pauses", "main=python:3.13")
     assert "resumed" in kubectl.run("rollout", "resume", "deployment/pauses")
@@ -198,14 +198,14 @@ def test_paused_and_resumed(kubectl: Kubectl) -> None:
     kubectl.run("delete", "deployment/pauses", "--timeout=60s")
 
 
-def test_labels_annotations_and_resources(kubectl: Kubectl) -> None:
+def test_labels_annotations_and_resources_can_be_set(kubectl: Kubectl) -> None:
     kubectl.run("create", "configmap", "marked")
     assert "labeled" in kubectl.run("label", "configmap/marked", "tier=web")
     assert "annotated" in kubectl.run("annotate", "configmap/marked", "note=x")
     assert kubectl.run("get", "configmap", "-l", "tier=web", "-o", "name") == "configmap/marked\n"
     assert "--overwrite" in kubectl.run("label", "configmap/marked", "tier=db", status=1)
     assert "unlabeled" in kubectl.run("label", "configmap/marked", "tier-")
-    kubectl.run("apply", "-f", "-", text=sleeper("Deployment", "sized", replicas=0))
+    kubectl.run("apply", "-f", "-", text=sleeping_workload("Deployment", "sized", replicas=0))
     kubectl.run("set", "resources", "deployment/sized", "--limits=cpu=1500m,memory=1024Mi")
     limits = kubectl.run(
         "get", "deployment/sized", "-o", "jsonpath={.spec.template.spec.containers[0].resources.limits}"
@@ -220,7 +220,7 @@ def test_labels_annotations_and_resources(kubectl: Kubectl) -> None:
     assert "replaced" in kubectl.run("replace", "-f", "-", text=json.dumps(replaced))
 
 
-def test_a_difference_is_shown_and_not_made(kubectl: Kubectl) -> None:
+def test_diff_and_dry_run_change_nothing(kubectl: Kubectl) -> None:
     manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "compared"}, "data": {"a": "1"}}
     kubectl.run("apply", "-f", "-", text=json.dumps(manifest))
     assert kubectl.run("diff", "-f", "-", text=json.dumps(manifest)) == ""
@@ -233,7 +233,7 @@ def test_a_difference_is_shown_and_not_made(kubectl: Kubectl) -> None:
     assert kubectl.run("get", "configmap", "compared", "-o", "jsonpath={.data.a}") == "1"
 
 
-def test_server_side_apply_takes_fields_away(kubectl: Kubectl) -> None:
+def test_server_side_apply_removes_fields(kubectl: Kubectl) -> None:
     manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "owned"}, "data": {"a": "1", "b": "2"}}
     apply = ("apply", "--server-side", "-f", "-")
     assert "serverside-applied" in kubectl.run(*apply, text=json.dumps(manifest))
@@ -246,8 +246,8 @@ def test_server_side_apply_takes_fields_away(kubectl: Kubectl) -> None:
     assert entry["fieldsV1"] == {"f:data": {"f:a": {}}}
 
 
-def test_nodes_are_cordoned_tainted_and_drained(kubectl: Kubectl) -> None:
-    kubectl.run("apply", "-f", "-", text=sleeper("Deployment", "moves", replicas=1))
+def test_nodes_can_be_cordoned_tainted_and_drained(kubectl: Kubectl) -> None:
+    kubectl.run("apply", "-f", "-", text=sleeping_workload("Deployment", "moves", replicas=1))
     kubectl.run("rollout", "status", "deployment/moves", "--timeout=60s")
     budget = ("create", "poddisruptionbudget", "moves", "--selector=app=moves", "--max-unavailable=1")
     assert "created" in kubectl.run(*budget)
@@ -273,7 +273,7 @@ def test_nodes_are_cordoned_tainted_and_drained(kubectl: Kubectl) -> None:
     kubectl.run("delete", "deployment/moves", "pdb/moves", "--timeout=60s")
 
 
-def test_logs_of_all_containers_follow_to_the_end(kubectl: Kubectl) -> None:
+def test_logs_follow_all_containers_to_the_end(kubectl: Kubectl) -> None:
     containers = [
         {
             "name": name,
@@ -298,7 +298,7 @@ def test_logs_of_all_containers_follow_to_the_end(kubectl: Kubectl) -> None:
     assert "deleted" in kubectl.run("delete", "pod", "speaks", "--wait=true", "--timeout=60s")
 
 
-def test_who_may_do_what(kubectl: Kubectl) -> None:
+def test_auth_can_i_reports_permissions(kubectl: Kubectl) -> None:
     assert kubectl.run("auth", "can-i", "delete", "nodes") == "yes\n"
     kubectl.run("create", "serviceaccount", "powerless")
     token = kubectl.run("create", "token", "powerless", "--duration=20m", "--audience=https://kubernetes.default.svc")
@@ -310,8 +310,8 @@ def test_who_may_do_what(kubectl: Kubectl) -> None:
     assert f'pods is forbidden: User "{user}" cannot list resource "pods" in API group ""' in refusal
 
 
-def test_everything_can_be_described(kubectl: Kubectl) -> None:
-    kubectl.run("apply", "-f", "-", text=sleeper("Deployment", "told", replicas=1))
+def test_describe_works_for_every_kind(kubectl: Kubectl) -> None:
+    kubectl.run("apply", "-f", "-", text=sleeping_workload("Deployment", "told", replicas=1))
     kubectl.run("rollout", "status", "deployment/told", "--timeout=60s")
     assert "NewReplicaSet:" in kubectl.run("describe", "deployment", "told")
     assert "Controlled By:  Deployment/told" in kubectl.run("describe", "rs", "-l", "app=told")

@@ -32,13 +32,11 @@ def group(cluster: Cluster) -> t.Iterator[t.Callable[[], list[t.Any]]]:
     account.eks.get_waiter("nodegroup_deleted").wait(**NAMES, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
 
 
-def settled(cluster: Cluster) -> None:
+def wait_until_active(cluster: Cluster) -> None:
     wait_for(lambda: cluster.account.describe_nodegroup(CLUSTER, "changing"), "ACTIVE")
 
 
-def test_labels_and_taints_come_to_the_nodes_that_are_there(
-    cluster: Cluster, group: t.Callable[[], list[t.Any]]
-) -> None:
+def test_label_and_taint_updates_reach_existing_nodes(cluster: Cluster, group: t.Callable[[], list[t.Any]]) -> None:
     [node] = group()
     mine = {"key": "mine", "effect": "NoSchedule"}
     cluster.core.patch_node(node.metadata.name, {"spec": {"taints": [mine, {"key": "closed", "effect": "NoSchedule"}]}})
@@ -50,16 +48,16 @@ def test_labels_and_taints_come_to_the_nodes_that_are_there(
             "removeTaints": [{"key": "closed", "effect": "NO_SCHEDULE"}],
         },
     )
-    settled(cluster)
+    wait_until_active(cluster)
     [changed] = group()
     assert changed.metadata.uid == node.metadata.uid
     assert (changed.metadata.labels.get("a"), changed.metadata.labels["b"]) == (None, "3")
     assert {taint.key for taint in changed.spec.taints} == {"mine", "leaving"}, "what others have set stays"
 
 
-def test_an_update_of_the_version_makes_new_nodes(cluster: Cluster, group: t.Callable[[], list[t.Any]]) -> None:
+def test_version_update_replaces_nodes(cluster: Cluster, group: t.Callable[[], list[t.Any]]) -> None:
     [before] = group()
     cluster.account.eks.update_nodegroup_version(**NAMES)
-    settled(cluster)
+    wait_until_active(cluster)
     [after] = eventually(lambda: found if len(found := group()) == 1 else None)
     assert after.metadata.uid != before.metadata.uid

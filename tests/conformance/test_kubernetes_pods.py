@@ -16,28 +16,28 @@ from support.kubernetes_cluster import Cluster
 from support.kubernetes_cluster import eventually
 from support.kubernetes_cluster import pod
 from support.kubernetes_cluster import refused
-from support.pods import ended
 from support.pods import execute
-from support.pods import running
+from support.pods import run_pod
+from support.pods import running_processes
 from support.sandbox_process import PYTHON
 
 pytestmark = pytest.mark.client("kubernetes client")
 
 
-def test_a_pod_runs_and_tells_how_it_ended(cluster: Cluster, namespace: str) -> None:
-    found = ended(cluster, namespace, pod("good", "sh", "-c", "echo out; echo err >&2"))
+def test_pod_reports_how_it_ended(cluster: Cluster, namespace: str) -> None:
+    found = run_pod(cluster, namespace, pod("good", "sh", "-c", "echo out; echo err >&2"))
     assert found.status.phase == "Succeeded"
     [status] = found.status.container_statuses
     assert (status.state.terminated.exit_code, status.state.terminated.reason) == (0, "Completed")
     assert sorted(cluster.log("good", namespace).split()) == ["err", "out"]
-    bad = ended(cluster, namespace, pod("bad", "sh", "-c", "exit 7"))
+    bad = run_pod(cluster, namespace, pod("bad", "sh", "-c", "exit 7"))
     assert bad.status.phase == "Failed"
     assert bad.status.container_statuses[0].state.terminated.exit_code == 7
 
 
-def test_a_pod_sees_nothing_of_the_machine_s_user(cluster: Cluster, namespace: str) -> None:
+def test_pod_sees_no_environment_of_the_host_user(cluster: Cluster, namespace: str) -> None:
     program = "import json, os, boto3; print(json.dumps(dict(os.environ)))"
-    assert ended(cluster, namespace, pod("env", "python3", "-c", program)).status.phase == "Succeeded"
+    assert run_pod(cluster, namespace, pod("env", "python3", "-c", program)).status.phase == "Succeeded"
     environment = json.loads(cluster.log("env", namespace))
     assert environment["AWS_ENDPOINT_URL"] == cluster.sandbox.endpoint
     assert environment["HOSTNAME"] == "env"
@@ -46,12 +46,15 @@ def test_a_pod_sees_nothing_of_the_machine_s_user(cluster: Cluster, namespace: s
     assert environment["HOME"] == "/root" or environment["HOME"].startswith(str(cluster.sandbox.directory))
 
 
-def test_a_plain_amazon_linux_has_a_python_without_boto3(cluster: Cluster, namespace: str) -> None:
+def test_amazon_linux_image_has_python_without_boto3(cluster: Cluster, namespace: str) -> None:
     image = "public.ecr.aws/amazonlinux/amazonlinux:2023"
     assert (
-        ended(cluster, namespace, pod("plain", "python3", "-c", "import json", image=image)).status.phase == "Succeeded"
+        run_pod(cluster, namespace, pod("plain", "python3", "-c", "import json", image=image)).status.phase
+        == "Succeeded"
     )
-    assert ended(cluster, namespace, pod("none", "python3", "-c", "import boto3", image=image)).status.phase == "Failed"
+    assert (
+        run_pod(cluster, namespace, pod("none", "python3", "-c", "import boto3", image=image)).status.phase == "Failed"
+    )
     assert "No module named 'boto3'" in cluster.log("none", namespace)
 
 
@@ -74,7 +77,7 @@ def events(cluster: Cluster, namespace: str, name: str) -> dict[str, list[str]]:
     return found
 
 
-def test_an_unknown_image_is_not_pulled(cluster: Cluster, namespace: str) -> None:
+def test_unknown_image_is_not_pulled(cluster: Cluster, namespace: str) -> None:
     cluster.core.create_namespaced_pod(namespace, pod("nginx", "true", image="nginx:1.27"))
     assert "docker.io/library/nginx:1.27: not found" in waiting(cluster, namespace, "nginx", "ImagePullBackOff")
     with refused(400, 'in pod \\"nginx\\" is waiting to start: trying and failing to pull image'):
@@ -87,7 +90,7 @@ def test_an_unknown_image_is_not_pulled(cluster: Cluster, namespace: str) -> Non
     cluster.core.delete_namespaced_pod("nginx", namespace)
 
 
-def test_an_image_must_have_a_name_and_be_there(cluster: Cluster, namespace: str) -> None:
+def test_image_needs_valid_name_and_must_be_present(cluster: Cluster, namespace: str) -> None:
     cluster.core.create_namespaced_pod(namespace, pod("odd", "true", image="Python:3.12"))
     assert "invalid reference format" in waiting(cluster, namespace, "odd", "InvalidImageName")
     body = pod("never", "true", image="public.ecr.aws/docker/library/python:never-used")
@@ -98,23 +101,23 @@ def test_an_image_must_have_a_name_and_be_there(cluster: Cluster, namespace: str
         cluster.core.delete_namespaced_pod(name, namespace)
 
 
-def test_a_busybox_has_a_shell(cluster: Cluster, namespace: str) -> None:
-    found = ended(cluster, namespace, pod("shell", "sh", "-c", "echo ok | wc -l", image="busybox"))
+def test_busybox_has_a_shell(cluster: Cluster, namespace: str) -> None:
+    found = run_pod(cluster, namespace, pod("shell", "sh", "-c", "echo ok | wc -l", image="busybox"))
     assert found.status.phase == "Succeeded"
 
 
 @pytest.mark.skipif(not list(PYTHON.parents[1].glob("lib/*/site-packages/awscli")), reason="runs without the aws CLI")
-def test_the_aws_cli_s_image_has_it_as_entry_point_and_as_command(cluster: Cluster, namespace: str) -> None:
+def test_aws_cli_image_has_entry_point_and_command(cluster: Cluster, namespace: str) -> None:
     body = pod("cli", image="amazon/aws-cli:2.31.0")
     body["spec"]["containers"][0] |= {"command": None, "args": ["--version"]}
-    assert ended(cluster, namespace, body).status.phase == "Succeeded", cluster.log("cli", namespace)
+    assert run_pod(cluster, namespace, body).status.phase == "Succeeded", cluster.log("cli", namespace)
     assert cluster.log("cli", namespace).startswith("aws-cli/")
     named = pod("named", "aws", "s3", "ls", image="public.ecr.aws/aws-cli/aws-cli")
-    assert ended(cluster, namespace, named).status.phase == "Failed"
+    assert run_pod(cluster, namespace, named).status.phase == "Failed"
     assert "Unable to locate credentials" in cluster.log("named", namespace)
 
 
-def test_a_container_must_not_be_root_if_it_says_so(cluster: Cluster, namespace: str) -> None:
+def test_run_as_non_root_refuses_image_with_root_user(cluster: Cluster, namespace: str) -> None:
     body = pod("root", "true", securityContext={"runAsNonRoot": True})
     cluster.core.create_namespaced_pod(namespace, body)
     why = waiting(cluster, namespace, "root", "CreateContainerConfigError")
@@ -122,21 +125,21 @@ def test_a_container_must_not_be_root_if_it_says_so(cluster: Cluster, namespace:
     cluster.core.delete_namespaced_pod("root", namespace)
 
 
-def test_a_container_that_takes_too_much_memory_is_killed(cluster: Cluster, namespace: str) -> None:
+def test_container_above_its_memory_limit_is_killed(cluster: Cluster, namespace: str) -> None:
     body = pod("hungry", "python3", "-c", "import time; x = bytearray(b'x') * 300_000_000; time.sleep(60)")
     body["spec"]["containers"][0]["resources"] = {"limits": {"memory": "128Mi"}}
-    ended_so = ended(cluster, namespace, body).status.container_statuses[0].state.terminated
+    ended_so = run_pod(cluster, namespace, body).status.container_statuses[0].state.terminated
     assert (ended_so.reason, ended_so.exit_code) == ("OOMKilled", 137)
 
 
-def test_a_program_that_is_not_there_says_so(cluster: Cluster, namespace: str) -> None:
-    found = ended(cluster, namespace, pod("lost", "no-such-program"))
+def test_missing_program_is_a_start_error(cluster: Cluster, namespace: str) -> None:
+    found = run_pod(cluster, namespace, pod("lost", "no-such-program"))
     terminated = found.status.container_statuses[0].state.terminated
     assert (terminated.reason, terminated.exit_code) == ("StartError", 128)
     assert "no-such-program" in terminated.message
 
 
-def test_volumes_and_variables(cluster: Cluster, namespace: str) -> None:
+def test_volumes_and_variables_reach_the_container(cluster: Cluster, namespace: str) -> None:
     cluster.core.create_namespaced_config_map(namespace, {"metadata": {"name": "cm"}, "data": {"k": "from-map"}})
     cluster.core.create_namespaced_secret(namespace, {"metadata": {"name": "sec"}, "stringData": {"s": "secret"}})
     volumes = [
@@ -161,16 +164,16 @@ def test_volumes_and_variables(cluster: Cluster, namespace: str) -> None:
             {"name": "BOTH", "value": "$(K)-$(S)-$$(K)"},
         ],
     }
-    assert ended(cluster, namespace, body).status.phase == "Succeeded", cluster.log("all", namespace)
+    assert run_pod(cluster, namespace, body).status.phase == "Succeeded", cluster.log("all", namespace)
     expected = ["from-map", "secret", "all", "x", f"from-map secret {namespace} from-map-secret-$(K)"]
     assert cluster.log("all", namespace).splitlines() == expected
 
 
-def test_a_container_leaves_a_last_message(cluster: Cluster, namespace: str) -> None:
+def test_container_leaves_a_termination_message(cluster: Cluster, namespace: str) -> None:
     def last(name: str, script: str, **settings: t.Any) -> t.Any:
         body = pod(name, "sh", "-c", script)
         body["spec"]["containers"][0] |= settings
-        return ended(cluster, namespace, body).status.container_statuses[0].state.terminated
+        return run_pod(cluster, namespace, body).status.container_statuses[0].state.terminated
 
     fallback = {"terminationMessagePolicy": "FallbackToLogsOnError"}
     assert last("words", "echo logged; printf done > /dev/termination-log").message == "done"
@@ -186,15 +189,15 @@ def test_a_container_leaves_a_last_message(cluster: Cluster, namespace: str) -> 
     assert (written.exit_code, written.message) == (1, "written")
 
 
-def test_a_message_is_of_one_run_only(cluster: Cluster, namespace: str) -> None:
+def test_termination_message_belongs_to_one_run(cluster: Cluster, namespace: str) -> None:
     script = "test -e /shared/again && exit 0; touch /shared/again; printf first > /dev/termination-log; exit 1"
     body = pod("again", "sh", "-c", script, restartPolicy="OnFailure", volumes=[{"name": "shared", "emptyDir": {}}])
     body["spec"]["containers"][0]["volumeMounts"] = [{"name": "shared", "mountPath": "/shared"}]
-    [status] = ended(cluster, namespace, body).status.container_statuses
+    [status] = run_pod(cluster, namespace, body).status.container_statuses
     assert (status.last_state.terminated.message, status.state.terminated.message) == ("first", None)
 
 
-def test_a_container_waits_for_its_configuration(cluster: Cluster, namespace: str) -> None:
+def test_container_waits_for_its_config_map(cluster: Cluster, namespace: str) -> None:
     body = pod("waits", "sh", "-c", "echo $K")
     reference = {"configMapKeyRef": {"name": "late", "key": "k"}}
     body["spec"]["containers"][0]["env"] = [{"name": "K", "valueFrom": reference}]
@@ -223,11 +226,11 @@ def test_init_containers_run_first_and_in_order(cluster: Cluster, namespace: str
         }
         for number in (1, 2)
     ]
-    ended(cluster, namespace, body)
+    run_pod(cluster, namespace, body)
     assert cluster.log("order", namespace) == "1\n2\n"
 
 
-def test_logs_are_followed_cut_and_dated(cluster: Cluster, namespace: str) -> None:
+def test_logs_can_be_followed_cut_and_dated(cluster: Cluster, namespace: str) -> None:
     script = "for i in 1 2 3 4; do echo line $i; sleep 0.2; done"
     cluster.core.create_namespaced_pod(namespace, pod("talks", "sh", "-c", script))
     cluster.phase("talks", "Running", "Succeeded", namespace=namespace)
@@ -241,7 +244,7 @@ def test_logs_are_followed_cut_and_dated(cluster: Cluster, namespace: str) -> No
     assert cluster.core.read_namespaced_pod_log("talks", namespace, limit_bytes=6) == "line 1"
 
 
-def test_a_log_is_what_was_written_line_by_line(cluster: Cluster, namespace: str) -> None:
+def test_log_keeps_every_written_line(cluster: Cluster, namespace: str) -> None:
     # In pieces of lines, by both streams at once, with a line that the runtime splits, and without a last line end.
     program = (
         "import sys, time\n"
@@ -261,16 +264,16 @@ def test_a_log_is_what_was_written_line_by_line(cluster: Cluster, namespace: str
     assert len(lines) == 123
 
 
-def test_a_log_without_end_stays_small(cluster: Cluster, namespace: str) -> None:
+def test_endless_log_stays_small(cluster: Cluster, namespace: str) -> None:
     # 25 MB, which kubelet's containerLogMaxSize cuts to what came last.
     program = "import sys\nfor i in range(250_000): sys.stdout.write(f'{i:098d}\\n')"
-    assert ended(cluster, namespace, pod("talks", "python3", "-c", program)).status.phase == "Succeeded"
+    assert run_pod(cluster, namespace, pod("talks", "python3", "-c", program)).status.phase == "Succeeded"
     log = cluster.log("talks", namespace)
     assert len(log) < 11 * 2**20
     assert log.splitlines()[-1] == f"{249_999:098d}"
 
 
-def test_a_command_in_a_pod_has_a_terminal_if_it_wants_one(cluster: Cluster, namespace: str) -> None:
+def test_exec_has_a_terminal_on_request(cluster: Cluster, namespace: str) -> None:
     cluster.core.create_namespaced_pod(namespace, pod("open", "sleep", "60"))
     cluster.phase("open", "Running", namespace=namespace)
     script = "test -t 0 && echo terminal; read size; stty size; exit 4"
@@ -283,7 +286,7 @@ def test_a_command_in_a_pod_has_a_terminal_if_it_wants_one(cluster: Cluster, nam
     assert session.returncode == 4
 
 
-def test_commands_run_in_a_pod_over_a_websocket(cluster: Cluster, namespace: str) -> None:
+def test_exec_runs_commands_over_a_websocket(cluster: Cluster, namespace: str) -> None:
     cluster.core.create_namespaced_pod(namespace, pod("open", "sleep", "60"))
     cluster.phase("open", "Running", namespace=namespace)
     session = execute(cluster, "open", namespace, "sh", "-c", "echo out; echo err >&2; exit 5")
@@ -299,7 +302,7 @@ def test_commands_run_in_a_pod_over_a_websocket(cluster: Cluster, namespace: str
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_a_client_attaches_to_a_container(cluster: Cluster, namespace: str, terminal: bool) -> None:
+def test_client_attaches_to_a_container(cluster: Cluster, namespace: str, terminal: bool) -> None:
     script = "test -t 0 && echo terminal; read name; echo hello $name"
     body = pod("shell", "sh", "-c", script)
     body["spec"]["containers"][0] |= {"stdin": True, "tty": terminal}
@@ -316,20 +319,20 @@ def test_a_client_attaches_to_a_container(cluster: Cluster, namespace: str, term
     assert ("terminal" in log, "hello you" in log) == (terminal, True)
 
 
-def test_a_pod_that_is_deleted_ends_with_everything_it_started(cluster: Cluster, namespace: str) -> None:
+def test_deleted_pod_ends_all_its_processes(cluster: Cluster, namespace: str) -> None:
     script = "(setsid sleep 4711.5 &) ; trap 'echo bye; exit 0' TERM; while true; do sleep 0.05; done"
     cluster.core.create_namespaced_pod(namespace, pod("ends", "sh", "-c", script, terminationGracePeriodSeconds=10))
     cluster.phase("ends", "Running", namespace=namespace)
-    eventually(lambda: running("4711.5"))
+    eventually(lambda: running_processes("4711.5"))
     cluster.core.delete_namespaced_pod("ends", namespace)
     eventually(
         lambda: "ends" not in [entry.metadata.name for entry in cluster.core.list_namespaced_pod(namespace).items]
     )
-    assert not running("4711.5")
+    assert not running_processes("4711.5")
 
 
-def test_a_deadline_ends_a_pod(cluster: Cluster, namespace: str) -> None:
-    found = ended(cluster, namespace, pod("late", "sleep", "60", activeDeadlineSeconds=1))
+def test_pod_fails_after_its_deadline(cluster: Cluster, namespace: str) -> None:
+    found = run_pod(cluster, namespace, pod("late", "sleep", "60", activeDeadlineSeconds=1))
     assert (found.status.phase, found.status.reason) == ("Failed", "DeadlineExceeded")
 
 
@@ -348,7 +351,7 @@ def finished(cluster: Cluster, namespace: str, name: str) -> t.Any:
     return eventually(read)
 
 
-def test_jobs_succeed_fail_and_run_out_of_time(cluster: Cluster, namespace: str) -> None:
+def test_jobs_succeed_fail_and_time_out(cluster: Cluster, namespace: str) -> None:
     cluster.batch.create_namespaced_job(namespace, job("good", "true", completions=3, parallelism=2))
     cluster.batch.create_namespaced_job(namespace, job("bad", "false", backoffLimit=1))
     cluster.batch.create_namespaced_job(namespace, job("slow", "sleep", "60", activeDeadlineSeconds=1))
@@ -359,26 +362,26 @@ def test_jobs_succeed_fail_and_run_out_of_time(cluster: Cluster, namespace: str)
     assert finished(cluster, namespace, "slow").reason == "DeadlineExceeded"
 
 
-def test_a_finished_job_goes_after_its_time(cluster: Cluster, namespace: str) -> None:
+def test_finished_job_is_deleted_after_its_ttl(cluster: Cluster, namespace: str) -> None:
     cluster.batch.create_namespaced_job(namespace, job("brief", "true", ttlSecondsAfterFinished=1))
     finished(cluster, namespace, "brief")
     eventually(lambda: not cluster.batch.list_namespaced_job(namespace).items)
     eventually(lambda: not cluster.core.list_namespaced_pod(namespace).items)
 
 
-def test_a_job_that_may_not_create_pods_says_so(cluster: Cluster, namespace: str) -> None:
+def test_job_reports_that_it_cannot_create_pods(cluster: Cluster, namespace: str) -> None:
     body = job("nobody", "true")
     body["spec"]["template"]["spec"]["serviceAccountName"] = "nobody"
     cluster.batch.create_namespaced_job(namespace, body)
 
-    def told() -> t.Any:
+    def failed_creations() -> t.Any:
         events = cluster.core.list_namespaced_event(namespace, field_selector="involvedObject.name=nobody").items
         return [event for event in events if event.reason == "FailedCreate" and "not found" in event.message]
 
-    eventually(told)
+    eventually(failed_creations)
 
 
-def test_a_deployment_rolls_without_losing_its_pods(cluster: Cluster, namespace: str) -> None:
+def test_deployment_rolls_out_and_scales(cluster: Cluster, namespace: str) -> None:
     labels = {"app": "web"}
     template = {"metadata": {"labels": labels}, "spec": {**pod("x", "sleep", "600")["spec"], "restartPolicy": "Always"}}
     spec = {"replicas": 2, "selector": {"matchLabels": labels}, "template": template}
@@ -402,7 +405,7 @@ def test_a_deployment_rolls_without_losing_its_pods(cluster: Cluster, namespace:
     eventually(lambda: len(cluster.core.list_namespaced_pod(namespace).items) == 1)
 
 
-def test_a_node_is_what_eks_makes_of_its_instance(cluster: Cluster) -> None:
+def test_node_describes_its_instance_like_eks(cluster: Cluster) -> None:
     for node in cluster.core.list_node().items:
         labels = node.metadata.labels
         assert labels["eks.amazonaws.com/nodegroup"] == "nodes"
@@ -418,7 +421,7 @@ def test_a_node_is_what_eks_makes_of_its_instance(cluster: Cluster) -> None:
         assert lease.spec.holder_identity == node.metadata.name
 
 
-def test_a_daemon_runs_on_every_node_that_fits(cluster: Cluster, namespace: str) -> None:
+def test_daemon_set_runs_on_every_node_that_fits(cluster: Cluster, namespace: str) -> None:
     nodes = [node.metadata.name for node in cluster.core.list_node().items]
     assert len(nodes) == 2
     cluster.core.patch_node(nodes[0], {"spec": {"taints": [{"key": "kept", "value": "x", "effect": "NoSchedule"}]}})
@@ -445,7 +448,7 @@ def daemon_counts(cluster: Cluster, namespace: str, name: str) -> tuple[int, int
     return status.desired_number_scheduled or 0, status.number_ready or 0
 
 
-def test_a_pod_that_fits_nowhere_stays_pending(cluster: Cluster, namespace: str) -> None:
+def test_unschedulable_pod_stays_pending(cluster: Cluster, namespace: str) -> None:
     cluster.core.create_namespaced_pod(namespace, pod("picky", "true", nodeSelector={"disk": "fast"}))
 
     def reason() -> t.Any:
@@ -460,7 +463,7 @@ def test_a_pod_that_fits_nowhere_stays_pending(cluster: Cluster, namespace: str)
     cluster.core.patch_node(node.metadata.name, {"metadata": {"labels": {"disk": None}}})
 
 
-def test_the_whole_chain_gives_a_pod_its_role(cluster: Cluster) -> None:
+def test_pod_gets_its_role_only_with_the_agent(cluster: Cluster) -> None:
     addon = {"clusterName": CLUSTER, "addonName": "eks-pod-identity-agent"}
     program = "import boto3; print(boto3.client('sts').get_caller_identity()['Arn'])"
     cluster.service_account("s3-access-sa")
@@ -468,7 +471,7 @@ def test_the_whole_chain_gives_a_pod_its_role(cluster: Cluster) -> None:
     wait_for(lambda: cluster.account.describe_addon(cluster=CLUSTER), "ACTIVE")
     try:
         body = pod("chain", "python3", "-c", program, serviceAccountName="s3-access-sa")
-        assert ended(cluster, "default", body).status.phase == "Succeeded", cluster.log("chain")
+        assert run_pod(cluster, "default", body).status.phase == "Succeeded", cluster.log("chain")
         assert cluster.log("chain").startswith("arn:aws:sts::111122223333:assumed-role/workload/eks-")
     finally:
         cluster.account.eks.delete_addon(**addon)
@@ -476,5 +479,5 @@ def test_the_whole_chain_gives_a_pod_its_role(cluster: Cluster) -> None:
     eventually(lambda: not cluster.core.list_namespaced_pod("kube-system", **gone).items)
     # Without the agent the injected address refuses connections.
     lonely = pod("lonely", "python3", "-c", program, serviceAccountName="s3-access-sa")
-    assert ended(cluster, "default", lonely).status.phase == "Failed"
+    assert run_pod(cluster, "default", lonely).status.phase == "Failed"
     assert "CredentialRetrievalError" in cluster.log("lonely")

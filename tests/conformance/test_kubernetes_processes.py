@@ -19,9 +19,9 @@ from support.kubernetes_cluster import CLUSTER
 from support.kubernetes_cluster import Cluster
 from support.kubernetes_cluster import eventually
 from support.kubernetes_cluster import pod
-from support.pods import ended
 from support.pods import execute
-from support.pods import running
+from support.pods import run_pod
+from support.pods import running_processes
 from support.sandbox_process import POD_MODE
 from support.sandbox_process import SandboxProcess
 
@@ -44,12 +44,12 @@ def cluster() -> t.Iterator[Cluster]:
             sandbox.stop()
 
 
-def test_the_node_says_how_its_pods_run(cluster: Cluster) -> None:
+def test_node_reports_process_runtime(cluster: Cluster) -> None:
     for node in cluster.core.list_node().items:
         assert node.status.node_info.container_runtime_version.startswith("processes://")
 
 
-def test_a_volume_at_tmp_leaves_other_paths_alone(cluster: Cluster, namespace: str) -> None:
+def test_volume_at_tmp_leaves_other_paths_unchanged(cluster: Cluster, namespace: str) -> None:
     # The sandbox's own folder is below /tmp: its paths must not be taken for the pod's.
     assert cluster.sandbox.directory.is_relative_to("/tmp")
     script = "echo $A > /tmp/a; cat /tmp/a; echo /tmpfoo /var/tmp /tmp-x /tmp; pwd; test -d /tmp/../tmp; echo $(B)"
@@ -58,7 +58,7 @@ def test_a_volume_at_tmp_leaves_other_paths_alone(cluster: Cluster, namespace: s
     mounts = [{"name": "tmp", "mountPath": "/tmp"}, {"name": "deep", "mountPath": "/tmp/deep/"}]
     variables = [{"name": "A", "value": "/tmp/x:/var/tmp:/tmp/deep/y"}, {"name": "B", "value": "--to=/tmp/deep"}]
     body["spec"]["containers"][0] |= {"volumeMounts": mounts, "env": variables, "workingDir": "/tmp"}
-    assert ended(cluster, namespace, body).status.phase == "Succeeded"
+    assert run_pod(cluster, namespace, body).status.phase == "Succeeded"
     listed, plain, folder, expanded = cluster.log("tmp", namespace).splitlines()
     _, _, _, real = plain.split()
     deep = str(pathlib.Path(real).with_name("deep"))
@@ -69,20 +69,20 @@ def test_a_volume_at_tmp_leaves_other_paths_alone(cluster: Cluster, namespace: s
     assert expanded == f"--to={deep}"
 
 
-def test_each_container_has_mounts_of_its_own(cluster: Cluster, namespace: str) -> None:
+def test_each_container_has_its_own_mounts(cluster: Cluster, namespace: str) -> None:
     volumes: list[dict[str, t.Any]] = [{"name": name, "emptyDir": {}} for name in ("one", "two")]
     body = pod("mounts", "sh", "-c", "echo /data", volumes=volumes)
     [first] = body["spec"]["containers"]
     body["spec"]["containers"] = [
         {**first, "name": name, "volumeMounts": [{"name": name, "mountPath": "/data"}]} for name in ("one", "two")
     ]
-    assert ended(cluster, namespace, body).status.phase == "Succeeded"
+    assert run_pod(cluster, namespace, body).status.phase == "Succeeded"
     for name in ("one", "two"):
         log = cluster.core.read_namespaced_pod_log("mounts", namespace, container=name)
         assert log.endswith(f"/volumes/{name}\n")
 
 
-def test_a_command_runs_beside_its_container(cluster: Cluster, namespace: str) -> None:
+def test_exec_runs_beside_its_container(cluster: Cluster, namespace: str) -> None:
     cluster.core.create_namespaced_pod(namespace, pod("open", "sleep", "60"))
     cluster.phase("open", "Running", namespace=namespace)
     session = execute(cluster, "open", namespace, "sh", "-c", "echo $HOSTNAME; exit 3")
@@ -90,13 +90,13 @@ def test_a_command_runs_beside_its_container(cluster: Cluster, namespace: str) -
     assert (session.read_stdout(), session.returncode) == ("open\n", 3)
 
 
-def test_a_pod_gets_its_role_from_an_agent_on_loopback(cluster: Cluster) -> None:
+def test_pod_gets_its_role_from_agent_on_loopback(cluster: Cluster) -> None:
     program = "import boto3, os; print(boto3.client('sts').get_caller_identity()['Arn'])"
     cluster.service_account("s3-access-sa")
     cluster.account.eks.create_addon(clusterName=CLUSTER, addonName="eks-pod-identity-agent")
     wait_for(lambda: cluster.account.describe_addon(cluster=CLUSTER), "ACTIVE")
     body = pod("chain", "python3", "-c", program, serviceAccountName="s3-access-sa")
-    assert ended(cluster, "default", body).status.phase == "Succeeded", cluster.log("chain")
+    assert run_pod(cluster, "default", body).status.phase == "Succeeded", cluster.log("chain")
     assert cluster.log("chain").startswith("arn:aws:sts::111122223333:assumed-role/workload/eks-")
 
 
@@ -128,16 +128,16 @@ def test_no_pod_outlives_its_sandbox(tmp_path: pathlib.Path, mode: str, end: str
         account.nodegroup("doomed")
         core = kubernetes.client.CoreV1Api(kubernetes.config.new_client_from_config(str(sandbox.kubeconfig)))
         core.create_namespaced_pod("default", pod("doomed", "python3", "-c", STUBBORN, *numbers))
-        eventually(lambda: all(running(f"sleep {number}") for number in numbers))
+        eventually(lambda: all(running_processes(f"sleep {number}") for number in numbers))
     finally:
         getattr(sandbox, end)()
     if end == "stop":
-        assert not any(running(f"sleep {number}") for number in numbers)
-    eventually(lambda: not any(running(f"sleep {number}") for number in numbers), seconds=10)
+        assert not any(running_processes(f"sleep {number}") for number in numbers)
+    eventually(lambda: not any(running_processes(f"sleep {number}") for number in numbers), seconds=10)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux has them")
-def test_a_sandbox_killed_while_pods_start_leaves_none(tmp_path: pathlib.Path) -> None:
+def test_sandbox_killed_while_pods_start_leaves_none(tmp_path: pathlib.Path) -> None:
     sandbox = SandboxProcess()
     sandbox.start(tmp_path)
     try:
@@ -149,12 +149,12 @@ def test_a_sandbox_killed_while_pods_start_leaves_none(tmp_path: pathlib.Path) -
         for number in range(8):
             core.create_namespaced_pod("default", pod(f"pod-{number}", "sleep", "4719.5"))
         # Some run by now, some are being started.
-        eventually(lambda: running("4719.5"))
+        eventually(lambda: running_processes("4719.5"))
         started = children_of(sandbox.pid)
         assert started
     finally:
         sandbox.kill()
-    eventually(lambda: not running("4719.5"), seconds=10)
+    eventually(lambda: not running_processes("4719.5"), seconds=10)
     eventually(lambda: not any(pathlib.Path(f"/proc/{process}").exists() for process in started), seconds=10)
 
 

@@ -23,7 +23,7 @@ DEFAULT, APPS, BATCH = "namespaces/default", "/apis/apps/v1/namespaces/default",
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 
 
-def refused_as_not_rebuilt(
+def refused_as_not_implemented(
     cluster: Cluster, method: str, path: str, body: t.Any = None, **headers: t.Any
 ) -> dict[str, t.Any]:
     status, text, _ = send(cluster, method, path, body, **headers)
@@ -50,18 +50,18 @@ def refused_as_not_rebuilt(
         "/apis/scheduling.k8s.io/v1/priorityclasses",
     ],
 )
-def test_kinds(cluster: Cluster, path: str) -> None:
+def test_unsupported_kinds_are_refused(cluster: Cluster, path: str) -> None:
     body = {"metadata": {"name": "x"}}
-    assert path.rpartition("/")[2] in refused_as_not_rebuilt(cluster, "POST", path, body)["message"]
-    refused_as_not_rebuilt(cluster, "GET", path)
+    assert path.rpartition("/")[2] in refused_as_not_implemented(cluster, "POST", path, body)["message"]
+    refused_as_not_implemented(cluster, "GET", path)
 
 
 @pytest.mark.parametrize("plural", ["resourcequotas", "limitranges"])
-def test_kinds_that_kubectl_looks_for_are_empty(cluster: Cluster, plural: str) -> None:
+def test_kinds_that_kubectl_reads_are_empty(cluster: Cluster, plural: str) -> None:
     path = f"/api/v1/{DEFAULT}/{plural}"
     status, text, _ = send(cluster, "GET", path)
     assert (status, json.loads(text)["items"]) == (200, [])
-    refused_as_not_rebuilt(cluster, "POST", path, {"metadata": {"name": "x"}, "spec": {"limits": []}})
+    refused_as_not_implemented(cluster, "POST", path, {"metadata": {"name": "x"}, "spec": {"limits": []}})
 
 
 def workload(**spec: t.Any) -> dict[str, t.Any]:
@@ -88,27 +88,27 @@ def workload(**spec: t.Any) -> dict[str, t.Any]:
         (f"{BATCH}/jobs", workload(podFailurePolicy={"rules": []}), "podFailurePolicy"),
     ],
 )
-def test_what_an_object_asks_for(cluster: Cluster, path: str, body: dict[str, t.Any], words: str) -> None:
-    assert words in refused_as_not_rebuilt(cluster, "POST", path, body)["message"]
+def test_unsupported_fields_are_refused(cluster: Cluster, path: str, body: dict[str, t.Any], words: str) -> None:
+    assert words in refused_as_not_implemented(cluster, "POST", path, body)["message"]
 
 
-def test_a_label_that_comes_later(cluster: Cluster) -> None:
+def test_pod_security_label_in_a_patch_is_refused(cluster: Cluster) -> None:
     label = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "baseline"}}}
     merge = "application/merge-patch+json"
-    refused_as_not_rebuilt(cluster, "PATCH", "/api/v1/namespaces/default", label, Content_Type=merge)
+    refused_as_not_implemented(cluster, "PATCH", "/api/v1/namespaces/default", label, Content_Type=merge)
 
 
-def test_impersonation(cluster: Cluster) -> None:
-    refused_as_not_rebuilt(cluster, "GET", "/api/v1/pods", Impersonate_User="somebody")
+def test_impersonation_is_refused(cluster: Cluster) -> None:
+    refused_as_not_implemented(cluster, "GET", "/api/v1/pods", Impersonate_User="somebody")
 
 
-def test_subresources_of_pods(cluster: Cluster) -> None:
+def test_unsupported_pod_subresources_are_refused(cluster: Cluster) -> None:
     cluster.core.create_namespaced_pod("default", pod("plain", "true", schedulerName="nobody"))
     for name in ("portforward", "proxy", "ephemeralcontainers", "resize"):
-        refused_as_not_rebuilt(cluster, "GET", f"/api/v1/{DEFAULT}/pods/plain/{name}")
+        refused_as_not_implemented(cluster, "GET", f"/api/v1/{DEFAULT}/pods/plain/{name}")
 
 
-def test_discovery_does_not_offer_what_is_not_there(cluster: Cluster) -> None:
+def test_discovery_omits_unsupported_kinds(cluster: Cluster) -> None:
     groups = json.loads(send(cluster, "GET", "/apis")[1])["groups"]
     assert "rbac.authorization.k8s.io" not in {group["name"] for group in groups}
     batch = json.loads(send(cluster, "GET", "/apis/batch/v1")[1])["resources"]

@@ -34,7 +34,7 @@ def namespace(cluster: Cluster) -> t.Iterator[None]:
     cluster.core.delete_namespace(NAMESPACE)
 
 
-def watched(cluster: Cluster, query: str) -> list[dict[str, t.Any]]:
+def watch_events(cluster: Cluster, query: str) -> list[dict[str, t.Any]]:
     """The events of a watch of ConfigMaps that lasts a second."""
     path = f"/api/v1/namespaces/{NAMESPACE}/configmaps?watch=true&timeoutSeconds=1&{query}"
     status, text, _ = send(cluster, "GET", path)
@@ -43,11 +43,11 @@ def watched(cluster: Cluster, query: str) -> list[dict[str, t.Any]]:
 
 
 @pytest.mark.client("http")
-def test_a_watch_can_begin_with_what_is_there(cluster: Cluster) -> None:
+def test_watch_can_start_with_existing_objects(cluster: Cluster) -> None:
     body = {"metadata": {"name": "one", "labels": {"watched": "yes"}}}
     cluster.core.create_namespaced_config_map(NAMESPACE, body)
     query = "labelSelector=watched&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
-    events = watched(cluster, query)
+    events = watch_events(cluster, query)
     assert [event["type"] for event in events[:2]] == ["ADDED", "BOOKMARK"]
     bookmark = events[1]["object"]
     assert (bookmark["kind"], bookmark["apiVersion"]) == ("ConfigMap", "v1")
@@ -56,17 +56,17 @@ def test_a_watch_can_begin_with_what_is_there(cluster: Cluster) -> None:
 
 
 @pytest.mark.client("http")
-def test_a_watch_from_nowhere_begins_with_the_present(cluster: Cluster) -> None:
+def test_watch_without_version_starts_with_current_objects(cluster: Cluster) -> None:
     cluster.core.create_namespaced_config_map(NAMESPACE, {"metadata": {"name": "now", "labels": {"present": "yes"}}})
-    [event] = watched(cluster, "labelSelector=present")
+    [event] = watch_events(cluster, "labelSelector=present")
     assert (event["type"], event["object"]["metadata"]["name"]) == ("ADDED", "now")
-    [event] = watched(cluster, "labelSelector=present&resourceVersion=0")
+    [event] = watch_events(cluster, "labelSelector=present&resourceVersion=0")
     assert event["type"] == "ADDED"
 
 
 @pytest.mark.client("http")
 @pytest.mark.skipif(CONTROL_PLANE != "embedded", reason="etcd compacts its history every five minutes only")
-def test_a_version_that_is_too_old_is_gone(cluster: Cluster) -> None:
+def test_watch_reports_expired_version(cluster: Cluster) -> None:
     name = {"metadata": {"name": "busy"}}
     cluster.core.create_namespaced_secret(NAMESPACE, name)
     for number in range(2_001):
@@ -78,7 +78,7 @@ def test_a_version_that_is_too_old_is_gone(cluster: Cluster) -> None:
     assert (event["object"]["code"], event["object"]["reason"]) == (410, "Expired")
 
 
-def test_a_watch_follows_until_it_is_told_to_stop(cluster: Cluster) -> None:
+def test_watch_runs_until_it_is_stopped(cluster: Cluster) -> None:
     watch = kubernetes.watch.Watch()
     version = cluster.core.list_namespaced_config_map(NAMESPACE).metadata.resource_version
     seen: list[tuple[str, str]] = []
@@ -99,7 +99,7 @@ def test_a_watch_follows_until_it_is_told_to_stop(cluster: Cluster) -> None:
     assert seen == [("ADDED", "seen"), ("MODIFIED", "seen"), ("DELETED", "seen")]
 
 
-def test_commands_run_in_a_pod(cluster: Cluster) -> None:
+def test_exec_runs_commands_in_a_pod(cluster: Cluster) -> None:
     cluster.core.create_namespaced_pod(NAMESPACE, pod("shell", "sh", "-c", "sleep 600"))
     cluster.phase("shell", "Running", namespace=NAMESPACE)
     execute, read = kubernetes.stream.stream, cluster.core.connect_get_namespaced_pod_exec
@@ -116,7 +116,7 @@ def test_commands_run_in_a_pod(cluster: Cluster) -> None:
     assert "404" in str(caught.value)
 
 
-def test_the_dynamic_client_finds_its_way(cluster: Cluster) -> None:
+def test_dynamic_client_works(cluster: Cluster) -> None:
     dynamic = kubernetes.dynamic.DynamicClient(cluster.api)
     maps = dynamic.resources.get(api_version="v1", kind="ConfigMap")
     deployments = dynamic.resources.get(api_version="apps/v1", kind="Deployment")
@@ -141,7 +141,7 @@ def test_the_dynamic_client_finds_its_way(cluster: Cluster) -> None:
 
 
 @pytest.mark.client("http")
-def test_a_client_that_does_not_say_goodbye_is_no_error(cluster: Cluster) -> None:
+def test_unclosed_tls_connection_is_no_error(cluster: Cluster) -> None:
     configuration = cluster.api.configuration
     address = urllib.parse.urlsplit(configuration.host)
     context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.client("kubernetes client")
 CASES = json.loads((DATA / "webhook-cases.json").read_text(encoding="utf-8"))
 ROLE_ARN = "arn:aws:iam::111122223333:role/irsa"
 #: The admission of service accounts adds these to every pod, real cluster or not.
-OWN_VOLUME = "kube-api-access-"
+API_TOKEN_VOLUME = "kube-api-access-"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -46,7 +46,7 @@ def admitted(cluster: Cluster, body: dict[str, t.Any]) -> dict[str, t.Any]:
 def summary(stored: dict[str, t.Any]) -> dict[str, t.Any]:
     """The parts of a pod that the cases record."""
     spec = stored["spec"]
-    volumes = [volume for volume in spec.get("volumes", []) if not volume["name"].startswith(OWN_VOLUME)]
+    volumes = [volume for volume in spec.get("volumes", []) if not volume["name"].startswith(API_TOKEN_VOLUME)]
     for volume in volumes:
         for source in volume.get("projected", {}).get("sources", []):
             token = source["serviceAccountToken"]
@@ -54,13 +54,15 @@ def summary(stored: dict[str, t.Any]) -> dict[str, t.Any]:
                 token["expirationSeconds"] = "default (79200..86400)"
     containers = {}
     for container in [*spec.get("initContainers", []), *spec["containers"]]:
-        mounts = [mount for mount in container.get("volumeMounts", []) if not mount["name"].startswith(OWN_VOLUME)]
+        mounts = [
+            mount for mount in container.get("volumeMounts", []) if not mount["name"].startswith(API_TOKEN_VOLUME)
+        ]
         containers[container["name"]] = {"env": container.get("env", []), "mounts": mounts}
     return {"labels": stored["metadata"].get("labels", {}), "containers": containers, "volumes": volumes}
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
-def test_a_pod_becomes_what_the_real_webhook_makes_of_it(cluster: Cluster, case: dict[str, t.Any]) -> None:
+def test_webhook_changes_pods_like_the_real_one(cluster: Cluster, case: dict[str, t.Any]) -> None:
     if "error" in case["result"]:
         # kubectl prints the API's message behind a preamble of its own.
         message = case["result"]["error"].partition('"STDIN": ')[2]
@@ -70,14 +72,14 @@ def test_a_pod_becomes_what_the_real_webhook_makes_of_it(cluster: Cluster, case:
     assert summary(admitted(cluster, case["pod"])) == case["result"]
 
 
-def test_a_dry_run_stores_nothing(cluster: Cluster) -> None:
+def test_dry_run_stores_nothing(cluster: Cluster) -> None:
     body = pod("dry", "true", serviceAccountName="s3-access-sa")
     assert admitted(cluster, body)["metadata"]["labels"] == {"eks.amazonaws.com/pod-identity": "enabled"}
     with refused(404, "not found"):
         cluster.core.read_namespaced_pod("dry", "default")
 
 
-def test_the_webhook_is_registered_as_eks_does_it(cluster: Cluster) -> None:
+def test_webhook_is_registered_as_in_eks(cluster: Cluster) -> None:
     admission = kubernetes.client.AdmissionregistrationV1Api(cluster.api)
     [webhook] = admission.read_mutating_webhook_configuration("pod-identity-webhook").webhooks
     assert webhook.name == "iam-for-pods.amazonaws.com"
@@ -87,7 +89,7 @@ def test_the_webhook_is_registered_as_eks_does_it(cluster: Cluster) -> None:
     assert (expression.key, expression.operator) == ("eks.amazonaws.com/skip-pod-identity-webhook", "DoesNotExist")
 
 
-def test_a_pod_is_admitted_without_identity_when_the_webhook_does_not_answer(cluster: Cluster) -> None:
+def test_unreachable_webhook_admits_pods_without_identity(cluster: Cluster) -> None:
     admission = kubernetes.client.AdmissionregistrationV1Api(cluster.api)
     name = "pod-identity-webhook"
     original = admission.read_mutating_webhook_configuration(name)
@@ -142,7 +144,7 @@ def expiration(result: dict[str, t.Any]) -> t.Any:
     return token["expirationSeconds"]
 
 
-def test_every_container_gets_the_identity_unless_it_is_named(cluster: Cluster) -> None:
+def test_every_container_gets_identity_unless_skipped(cluster: Cluster) -> None:
     several = [container("a"), container("b"), container("c")]
     named = {"eks.amazonaws.com/skip-containers": "a,i"}
     result = stored(cluster, annotations=named, containers=several, initContainers=[container("i"), container("j")])
@@ -155,7 +157,7 @@ def test_every_container_gets_the_identity_unless_it_is_named(cluster: Cluster) 
 
 
 @pytest.mark.parametrize("name", CREDENTIALS)
-def test_either_variable_of_its_own_keeps_a_container_as_it_is(cluster: Cluster, name: str) -> None:
+def test_container_keeps_its_own_credential_variable(cluster: Cluster, name: str) -> None:
     result = stored(cluster, containers=[container(env=[{"name": name, "value": "own"}])])
     found = variables(result)
     assert {key: found.get(key) for key in CREDENTIALS} == {**dict.fromkeys(CREDENTIALS), name: "own"}
@@ -163,19 +165,19 @@ def test_either_variable_of_its_own_keeps_a_container_as_it_is(cluster: Cluster,
     assert [mount["name"] for mount in result["containers"]["c"]["mounts"]] == [POD_VOLUME]
 
 
-def test_a_container_that_says_everything_itself_is_not_touched(cluster: Cluster) -> None:
+def test_fully_configured_container_is_unchanged(cluster: Cluster) -> None:
     own = [CREDENTIALS[0], "AWS_REGION", "AWS_STS_REGIONAL_ENDPOINTS"]
     result = stored(cluster, containers=[container(env=[{"name": name, "value": "own"} for name in own])])
     assert variables(result) == dict.fromkeys(own, "own")
     assert result["containers"]["c"]["mounts"] == []
 
 
-def test_variables_from_elsewhere_are_not_looked_at(cluster: Cluster) -> None:
+def test_webhook_ignores_env_from_sources(cluster: Cluster) -> None:
     source = {"configMapRef": {"name": "settings", "optional": True}}
     assert CREDENTIALS[0] in variables(stored(cluster, containers=[container(envFrom=[source])]))
 
 
-def test_a_token_of_the_pod_s_own_stays_beside_the_injected_one(cluster: Cluster) -> None:
+def test_own_token_volume_stays_beside_injected_one(cluster: Cluster) -> None:
     token = {"audience": "pods.eks.amazonaws.com", "path": "own", "expirationSeconds": 3600}
     own = {"name": "own", "projected": {"sources": [{"serviceAccountToken": token}]}}
     mount = {"name": "own", "mountPath": "/own"}
@@ -186,7 +188,7 @@ def test_a_token_of_the_pod_s_own_stays_beside_the_injected_one(cluster: Cluster
     assert CREDENTIALS[1] in variables(result)
 
 
-def test_a_mount_path_that_is_taken_makes_the_pod_invalid(cluster: Cluster) -> None:
+def test_occupied_mount_path_makes_pod_invalid(cluster: Cluster) -> None:
     path = "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount"
     taken = container(volumeMounts=[{"name": "own", "mountPath": path}])
     with refused(422, "must be unique"):
@@ -206,17 +208,17 @@ def test_a_mount_path_that_is_taken_makes_the_pod_invalid(cluster: Cluster) -> N
         ("86400", "default (79200..86400)"),
     ],
 )
-def test_how_long_a_token_lives(cluster: Cluster, asked: str, seconds: int | str) -> None:
+def test_annotation_sets_token_expiration(cluster: Cluster, asked: str, seconds: int | str) -> None:
     annotation = {"eks.amazonaws.com/token-expiration": asked}
     assert expiration(stored(cluster, annotations=annotation)) == seconds
 
 
-def test_the_pod_s_word_on_expiration_comes_before_the_service_account_s(cluster: Cluster) -> None:
+def test_pod_expiration_overrides_that_of_service_account(cluster: Cluster) -> None:
     annotation = "eks.amazonaws.com/token-expiration"
     cluster.core.patch_namespaced_service_account(
         "exp-sa", "default", {"metadata": {"annotations": {annotation: "1800"}}}
     )
-    assert expiration(eventually(lambda: _if(stored(cluster, "exp-sa"), 1800))) == 1800
+    assert expiration(eventually(lambda: _with_expiration(stored(cluster, "exp-sa"), 1800))) == 1800
     assert expiration(stored(cluster, "exp-sa", {annotation: "900"})) == 900
     assert expiration(stored(cluster, "exp-sa", {annotation: "soon"})) == 1800
     cluster.core.patch_namespaced_service_account(
@@ -224,17 +226,17 @@ def test_the_pod_s_word_on_expiration_comes_before_the_service_account_s(cluster
     )
 
 
-def _if(result: dict[str, t.Any], seconds: int) -> dict[str, t.Any] | None:
+def _with_expiration(result: dict[str, t.Any], seconds: int) -> dict[str, t.Any] | None:
     return result if expiration(result) == seconds else None
 
 
-def test_a_service_account_may_ask_for_the_global_endpoint_of_sts(cluster: Cluster) -> None:
+def test_service_account_may_choose_global_sts_endpoint(cluster: Cluster) -> None:
     annotations = {"eks.amazonaws.com/sts-regional-endpoints": "false", "eks.amazonaws.com/role-arn": ROLE_ARN}
     cluster.service_account("global-sa", **annotations)
     assert "AWS_STS_REGIONAL_ENDPOINTS" not in variables(stored(cluster, "global-sa"))
 
 
-def test_pod_identity_wins_over_a_role_annotation(cluster: Cluster) -> None:
+def test_pod_identity_overrides_role_annotation(cluster: Cluster) -> None:
     result = stored(cluster, "both-sa")
     assert [volume["name"] for volume in result["volumes"]] == [POD_VOLUME]
     assert "AWS_ROLE_ARN" not in variables(result)
@@ -246,23 +248,23 @@ def test_pod_identity_wins_over_a_role_annotation(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("label", ["kubernetes.io/os", "beta.kubernetes.io/os"])
-def test_windows_has_paths_of_its_own(cluster: Cluster, label: str) -> None:
+def test_windows_pods_get_windows_paths(cluster: Cluster, label: str) -> None:
     result = stored(cluster, nodeSelector={label: "windows"})
     assert variables(result)[CREDENTIALS[1]].startswith("C:\\var\\run\\secrets\\pods.eks.amazonaws.com")
 
 
-def test_the_host_s_network_makes_no_difference(cluster: Cluster) -> None:
+def test_host_network_pod_gets_identity(cluster: Cluster) -> None:
     assert CREDENTIALS[0] in variables(stored(cluster, hostNetwork=True))
 
 
 @pytest.mark.parametrize("value", ["", "true", "false"])
-def test_the_skip_label_counts_whatever_it_says(cluster: Cluster, value: str) -> None:
+def test_skip_label_applies_with_any_value(cluster: Cluster, value: str) -> None:
     body = pod("p", "true", serviceAccountName="s3-access-sa")
     body["metadata"]["labels"] = {"eks.amazonaws.com/skip-pod-identity-webhook": value}
     assert summary(admitted(cluster, body))["volumes"] == []
 
 
-def test_pods_of_workloads_are_injected_and_later_changes_are_not(cluster: Cluster) -> None:
+def test_workload_pods_are_injected_only_at_creation(cluster: Cluster) -> None:
     spec = {"serviceAccountName": "s3-access-sa", "schedulerName": "nobody", "containers": [container()]}
     labels = {"app": "injected"}
     template = {"metadata": {"labels": labels}, "spec": spec}

@@ -56,7 +56,7 @@ def version_of(entry: t.Any) -> str:
 def ready(cluster: Cluster, namespace: str, count: int, version: str = "1") -> t.Any:
     """The pods, once this many of the version, and none of another, are ready."""
 
-    def look() -> t.Any:
+    def read() -> t.Any:
         found = pods(cluster, namespace)
         good = [
             entry
@@ -66,14 +66,14 @@ def ready(cluster: Cluster, namespace: str, count: int, version: str = "1") -> t
         ]
         return found if len(good) == len(found) == count else None
 
-    return eventually(look)
+    return eventually(read)
 
 
 def conditions(obj: t.Any) -> dict[str, tuple[str, str]]:
     return {entry.type: (entry.status, entry.reason) for entry in obj.status.conditions or []}
 
 
-def test_a_deployment_rolls_and_keeps_enough_available(cluster: Cluster, namespace: str) -> None:
+def test_rollout_keeps_enough_pods_available(cluster: Cluster, namespace: str) -> None:
     strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
     cluster.apps.create_namespaced_deployment(namespace, workload("web", 2, strategy=strategy))
     ready(cluster, namespace, 2)
@@ -98,7 +98,7 @@ def test_a_deployment_rolls_and_keeps_enough_available(cluster: Cluster, namespa
     assert sorted(entry.spec.replicas for entry in sets) == [0, 2]
 
 
-def test_recreate_ends_the_old_before_the_new_begins(cluster: Cluster, namespace: str) -> None:
+def test_recreate_ends_old_pods_before_new_ones_start(cluster: Cluster, namespace: str) -> None:
     strategy = {"type": "Recreate"}
     cluster.apps.create_namespaced_deployment(namespace, workload("web", 2, strategy=strategy))
     ready(cluster, namespace, 2)
@@ -119,7 +119,7 @@ def test_recreate_ends_the_old_before_the_new_begins(cluster: Cluster, namespace
     assert len(ended) == 2
 
 
-def test_a_paused_deployment_waits_and_still_scales(cluster: Cluster, namespace: str) -> None:
+def test_paused_deployment_scales_without_rollout(cluster: Cluster, namespace: str) -> None:
     cluster.apps.create_namespaced_deployment(namespace, workload("web"))
     ready(cluster, namespace, 1)
     cluster.apps.patch_namespaced_deployment("web", namespace, workload("web", 2, "2", paused=True))
@@ -134,7 +134,7 @@ def test_a_paused_deployment_waits_and_still_scales(cluster: Cluster, namespace:
     ready(cluster, namespace, 2, "2")
 
 
-def test_a_deployment_that_does_not_progress_says_so(cluster: Cluster, namespace: str) -> None:
+def test_stuck_deployment_reports_exceeded_deadline(cluster: Cluster, namespace: str) -> None:
     body = workload("web", progressDeadlineSeconds=1)
     body["spec"]["template"]["spec"]["nodeSelector"] = {"no": "such-node"}
     cluster.apps.create_namespaced_deployment(namespace, body)
@@ -147,16 +147,16 @@ def test_a_deployment_that_does_not_progress_says_so(cluster: Cluster, namespace
     # It stays so, also when something else than its progress makes the controller look at it again.
     cluster.apps.patch_namespaced_deployment("web", namespace, {"spec": {"revisionHistoryLimit": 3}})
 
-    def looked_again() -> bool:
+    def observed_again() -> bool:
         found = cluster.apps.read_namespaced_deployment("web", namespace)
         assert conditions(found).get("Progressing") == ("False", "ProgressDeadlineExceeded")
         return bool(found.status.observed_generation == 2)
 
-    eventually(looked_again)
+    eventually(observed_again)
     assert timed_out()
 
 
-def test_a_replica_set_heals_and_says_what_it_cannot_make(cluster: Cluster, namespace: str) -> None:
+def test_replica_set_replaces_pods_and_reports_failures(cluster: Cluster, namespace: str) -> None:
     cluster.apps.create_namespaced_replica_set(namespace, workload("set", 2))
     first = ready(cluster, namespace, 2)
     cluster.core.delete_namespaced_pod(first[0].metadata.name, namespace)
@@ -173,7 +173,7 @@ def test_a_replica_set_heals_and_says_what_it_cannot_make(cluster: Cluster, name
     eventually(failed)
 
 
-def test_a_stateful_set_starts_in_order_and_ends_in_reverse(cluster: Cluster, namespace: str) -> None:
+def test_stateful_set_starts_in_order_and_ends_in_reverse(cluster: Cluster, namespace: str) -> None:
     version = cluster.core.list_namespaced_pod(namespace).metadata.resource_version
     cluster.apps.create_namespaced_stateful_set(namespace, workload("db", 3, serviceName="db"))
     found = ready(cluster, namespace, 3)
@@ -192,7 +192,7 @@ def test_a_stateful_set_starts_in_order_and_ends_in_reverse(cluster: Cluster, na
     assert (made, gone) == (["db-0", "db-1", "db-2"], ["db-2", "db-1"])
 
 
-def test_a_stateful_set_rolls_from_the_end_to_its_partition(cluster: Cluster, namespace: str) -> None:
+def test_stateful_set_rollout_stops_at_its_partition(cluster: Cluster, namespace: str) -> None:
     partition = {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}
     body = workload("db", 2, serviceName="db", updateStrategy=partition)
     cluster.apps.create_namespaced_stateful_set(namespace, body)
@@ -217,7 +217,7 @@ def test_a_stateful_set_rolls_from_the_end_to_its_partition(cluster: Cluster, na
         cluster.apps.patch_namespaced_stateful_set("db", namespace, {"spec": {"serviceName": "other"}})
 
 
-def test_a_daemon_set_covers_the_nodes_and_rolls(cluster: Cluster, namespace: str) -> None:
+def test_daemon_set_covers_nodes_and_rolls_out(cluster: Cluster, namespace: str) -> None:
     nodes = {entry.metadata.name for entry in cluster.core.list_node().items}
     cluster.apps.create_namespaced_daemon_set(namespace, workload("daemon", None))
     found = ready(cluster, namespace, len(nodes))
@@ -244,14 +244,14 @@ def job(name: str, code: str, **spec: t.Any) -> dict[str, t.Any]:
 
 
 def ended(cluster: Cluster, namespace: str, name: str, kind: str) -> t.Any:
-    def look() -> t.Any:
+    def read() -> t.Any:
         found = cluster.batch.read_namespaced_job(name, namespace)
         return found if conditions(found).get(kind, ("", ""))[0] == "True" else None
 
-    return eventually(look)
+    return eventually(read)
 
 
-def test_a_job_completes_as_often_as_it_says(cluster: Cluster, namespace: str) -> None:
+def test_job_reaches_its_completions(cluster: Cluster, namespace: str) -> None:
     cluster.batch.create_namespaced_job(namespace, job("many", "pass", completions=3, parallelism=2))
     found = ended(cluster, namespace, "many", "Complete")
     assert found.status.succeeded == 3
@@ -259,7 +259,7 @@ def test_a_job_completes_as_often_as_it_says(cluster: Cluster, namespace: str) -
     assert [entry.type for entry in found.status.conditions] == ["SuccessCriteriaMet", "Complete"]
 
 
-def test_a_job_fails_at_its_limit_and_waits_longer_each_time(cluster: Cluster, namespace: str) -> None:
+def test_job_backs_off_and_fails_at_its_limit(cluster: Cluster, namespace: str) -> None:
     cluster.batch.create_namespaced_job(namespace, job("bad", "exit(1)", backoffLimit=0))
     assert conditions(ended(cluster, namespace, "bad", "Failed"))["Failed"] == ("True", "BackoffLimitExceeded")
     cluster.batch.create_namespaced_job(namespace, job("again", "exit(1)", backoffLimit=1))
@@ -269,20 +269,20 @@ def test_a_job_fails_at_its_limit_and_waits_longer_each_time(cluster: Cluster, n
     assert (second - first).total_seconds() >= 10
 
 
-def test_a_job_ends_at_its_deadline(cluster: Cluster, namespace: str) -> None:
+def test_job_fails_after_its_deadline(cluster: Cluster, namespace: str) -> None:
     slow = job("slow", "import time; time.sleep(600)", activeDeadlineSeconds=1)
     cluster.batch.create_namespaced_job(namespace, slow)
     assert conditions(ended(cluster, namespace, "slow", "Failed"))["Failed"] == ("True", "DeadlineExceeded")
     eventually(lambda: not pods(cluster, namespace))
 
 
-def test_a_job_is_forgotten_when_its_time_is_over(cluster: Cluster, namespace: str) -> None:
+def test_job_is_deleted_after_its_ttl(cluster: Cluster, namespace: str) -> None:
     cluster.batch.create_namespaced_job(namespace, job("brief", "pass", ttlSecondsAfterFinished=1))
     eventually(lambda: not cluster.batch.list_namespaced_job(namespace).items)
     eventually(lambda: not cluster.core.list_namespaced_pod(namespace).items)
 
 
-def test_a_suspended_job_has_no_pods(cluster: Cluster, namespace: str) -> None:
+def test_suspended_job_has_no_pods(cluster: Cluster, namespace: str) -> None:
     cluster.batch.create_namespaced_job(namespace, job("later", "pass", suspend=True))
 
     def suspended() -> bool:
@@ -298,7 +298,7 @@ def test_a_suspended_job_has_no_pods(cluster: Cluster, namespace: str) -> None:
     assert conditions(found)["Suspended"] == ("False", "JobResumed")
 
 
-def test_deleting_a_job_leaves_its_pods_unless_somebody_says_otherwise(cluster: Cluster, namespace: str) -> None:
+def test_delete_job_keeps_its_pods_by_default(cluster: Cluster, namespace: str) -> None:
     for name in ("kept", "taken"):
         cluster.batch.create_namespaced_job(namespace, job(name, "pass"))
         ended(cluster, namespace, name, "Complete")
@@ -306,13 +306,13 @@ def test_deleting_a_job_leaves_its_pods_unless_somebody_says_otherwise(cluster: 
     cluster.batch.delete_namespaced_job("taken", namespace, **BACKGROUND)
     eventually(lambda: not cluster.batch.list_namespaced_job(namespace).items)
 
-    def left() -> set[str]:
+    def remaining() -> set[str]:
         return {entry.metadata.labels["job-name"] for entry in cluster.core.list_namespaced_pod(namespace).items}
 
-    eventually(lambda: left() == {"kept"})
+    eventually(lambda: remaining() == {"kept"})
 
 
-def test_a_disruption_budget_stops_evictions(cluster: Cluster, namespace: str) -> None:
+def test_disruption_budget_blocks_evictions(cluster: Cluster, namespace: str) -> None:
     policy = kubernetes.client.PolicyV1Api(cluster.api)
     cluster.apps.create_namespaced_deployment(namespace, workload("web", 2))
     found = ready(cluster, namespace, 2)
@@ -338,7 +338,7 @@ def test_a_disruption_budget_stops_evictions(cluster: Cluster, namespace: str) -
     eventually(lambda: name not in {entry.metadata.name for entry in pods(cluster, namespace)})
 
 
-def test_a_no_execute_taint_sends_pods_away(cluster: Cluster, namespace: str) -> None:
+def test_no_execute_taint_evicts_pods(cluster: Cluster, namespace: str) -> None:
     stays = [{"key": "test", "operator": "Exists"}]
     body = ("python3", "-c", "import time; time.sleep(600)")
     cluster.core.create_namespaced_pod(namespace, pod("stays", *body, tolerations=stays))

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.client("boto3")
 README = (ROOT / "sandbox" / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_example_works_as_it_stands(tmp_path: pathlib.Path) -> None:
+def test_example_works_as_written(tmp_path: pathlib.Path) -> None:
     [example] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     sandbox = SandboxProcess()
     (tmp_path / "sandbox").mkdir()
@@ -40,7 +40,7 @@ def test_the_example_works_as_it_stands(tmp_path: pathlib.Path) -> None:
         sandbox.stop()
 
 
-def test_every_knob_is_there_with_its_default(aws_sandbox: SandboxProcess) -> None:
+def test_every_knob_is_listed_with_its_default(aws_sandbox: SandboxProcess) -> None:
     rows = re.findall(r"^\| `(\w+)` \| ([\d.]+|\{\}|\[\]) \|", README, re.MULTILINE)
     aws_sandbox.reset()
     assert {name: json.loads(default) for name, default in rows} == aws_sandbox.knobs()

@@ -14,10 +14,10 @@ import pytest
 from ansible_collections.podidentity.eks.plugins.module_utils._eks import common
 from ansible_collections.podidentity.eks.plugins.module_utils._eks import limiter
 from ansible_collections.podidentity.eks.plugins.module_utils._eks import traffic
-from support.associations import OURS
+from support.associations import MANAGED_TAG
 from support.associations import ROLE
 from support.associations import Run
-from support.associations import others_create
+from support.associations import create_unmanaged_association
 from support.associations import stored
 from support.associations import stored_names
 from support.aws_proxy import AwsProxy
@@ -45,10 +45,10 @@ DECLARED: list[dict[str, t.Any]] = [
 
 
 @pytest.fixture(autouse=True)
-def scene(example: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def managed_associations(example: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     """Associations of ours, so that one run makes every call; and no patience with a sandbox that is at hand."""
     for name in ("old", "gone"):
-        others_create(example, f"team-a/{name}", tags={OURS: "example", "old": "tag"})
+        create_unmanaged_association(example, f"team-a/{name}", tags={MANAGED_TAG: "example", "old": "tag"})
     monkeypatch.setattr(traffic, "FIRST_BACKOFF", 0.05)
     monkeypatch.setattr(limiter, "FIRST_LEAST", 20.0)
 
@@ -57,63 +57,65 @@ def reconcile(run: Run, **settings: t.Any) -> Result:
     return run(MODULE, cluster_name="example", associations=DECLARED, mode="fast", **settings)
 
 
-def as_declared(account: Account) -> bool:
+def matches_declaration(account: Account) -> bool:
     """Whether everything is there as declared, and nothing twice."""
     old = stored(account, "team-a/old")
     tags = {name: value for name, value in old["tags"].items() if name != "podidentity.eks/spec"}
     return (
         stored_names(account) == ["team-a/new", "team-a/old"]
-        and (old["roleArn"], tags) == (f"{ROLE}app-v2", {OURS: "example", "new": "tag"})
+        and (old["roleArn"], tags) == (f"{ROLE}app-v2", {MANAGED_TAG: "example", "new": "tag"})
         and stored(account, "team-a/new")["roleArn"] == f"{ROLE}app"
     )
 
 
-def ended_well(result: Result) -> bool:
+def reports_all_changes(result: Result) -> bool:
     made = {kind: [one["service_account"] for one in result[kind]] for kind in ("created", "updated", "deleted")}
     return not result["failed"] and made == {"created": ["new"], "updated": ["old"], "deleted": ["gone"]}
 
 
-def test_without_a_fault_every_operation_is_called_once(run: Run, example: Account) -> None:
+def test_reconcile_without_faults_makes_minimal_calls(run: Run, example: Account) -> None:
     result = reconcile(run)
     assert result["api_calls"] == {**dict.fromkeys(OPERATIONS, 1), "DescribePodIdentityAssociation": 2}
-    assert ended_well(result)
-    assert as_declared(example)
+    assert reports_all_changes(result)
+    assert matches_declaration(example)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize(("code", "status"), [("ThrottlingException", 429), ("ServerException", 500)])
-def test_a_busy_service_is_asked_again(run: Run, example: Account, operation: str, code: str, status: int) -> None:
+def test_reconcile_retries_throttling_and_server_errors(
+    run: Run, example: Account, operation: str, code: str, status: int
+) -> None:
     example.sandbox.knobs(faults=[{"operation": operation, "code": code, "status": status, "calls": [1, 2]}])
     result = reconcile(run)
-    assert ended_well(result)
-    assert as_declared(example)
+    assert reports_all_changes(result)
+    assert matches_declaration(example)
     assert result["api_calls"][operation] >= 3
     throttled = result["throttled"]
     assert (throttled["calls"] == 2, throttled["seconds"] > 0) == ((True,) * 2 if status == 429 else (False,) * 2)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_connection_that_breaks_is_made_again(
+def test_reconcile_retries_after_broken_connection(
     run: Run, example: Account, aws_proxy: AwsProxy, operation: str
 ) -> None:
     aws_proxy.cut(*OPERATIONS[operation])
     result = reconcile(run, endpoint_url=aws_proxy.endpoint)
-    assert ended_well(result)
-    assert as_declared(example)
+    assert reports_all_changes(result)
+    assert matches_declaration(example)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_an_answer_that_is_lost_leaves_nothing_done_twice(
+def test_lost_response_causes_no_duplicate_changes(
     run: Run, example: Account, aws_proxy: AwsProxy, operation: str
 ) -> None:
     aws_proxy.lose_answer(*OPERATIONS[operation])
     result = reconcile(run, endpoint_url=aws_proxy.endpoint)
-    assert ended_well(result)
-    assert as_declared(example)
+    assert reports_all_changes(result)
+    assert matches_declaration(example)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_an_answer_that_does_not_come_in_time_is_not_waited_for(
+def test_reconcile_retries_after_read_timeout(
     run: Run, example: Account, aws_proxy: AwsProxy, monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
     monkeypatch.setattr(common, "READ_TIMEOUT", 0.5)
@@ -121,12 +123,12 @@ def test_an_answer_that_does_not_come_in_time_is_not_waited_for(
     aws_proxy.stall(*OPERATIONS[operation], seconds=0.8)
     result = reconcile(run, endpoint_url=aws_proxy.endpoint)
     assert not result["failed"]
-    assert as_declared(example)
+    assert matches_declaration(example)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("code", ["ThrottlingException", "ServerException", "AccessDeniedException"])
-def test_what_lasts_is_named_and_the_next_run_finishes_the_rest(
+def test_lasting_fault_is_reported_and_next_run_finishes(
     run: Run, example: Account, monkeypatch: pytest.MonkeyPatch, operation: str, code: str
 ) -> None:
     monkeypatch.setattr(limiter, "PATIENCE", 0.5)
@@ -144,10 +146,10 @@ def test_what_lasts_is_named_and_the_next_run_finishes_the_rest(
         assert result["calls"].count(f"eks:{operation}") < 30
     example.sandbox.knobs(faults=[])
     assert not reconcile(run)["failed"]
-    assert as_declared(example)
+    assert matches_declaration(example)
 
 
-def test_calls_that_are_too_many_are_refused_once_for_all_threads(run: Run, example: Account) -> None:
+def test_all_threads_back_off_after_one_throttled_call(run: Run, example: Account) -> None:
     """No storm: after a refusal every thread waits for its turn."""
     many = [{"namespace": "many", "service_account": f"app-{number}", "role_arn": f"{ROLE}app"} for number in range(60)]
     fault = {"operation": "CreatePodIdentityAssociation", "code": "ThrottlingException", "calls": [10]}
@@ -161,49 +163,52 @@ def test_calls_that_are_too_many_are_refused_once_for_all_threads(run: Run, exam
 # --- others act meanwhile ---------------------------------------------------------------------------------------------
 
 
-def delete(account: Account, name: str) -> None:
+def delete_association(account: Account, name: str) -> None:
     """Somebody else deletes an association."""
     identity = {"clusterName": "example", "associationId": stored(account, name)["associationId"]}
     account.eks.delete_pod_identity_association(**identity)
 
 
 @pytest.mark.parametrize("operation", ["DescribePodIdentityAssociation", "UpdatePodIdentityAssociation"])
-def test_what_vanishes_meanwhile_is_made_anew(run: Run, example: Account, aws_proxy: AwsProxy, operation: str) -> None:
-    aws_proxy.before(*OPERATIONS[operation], functools.partial(delete, example, "team-a/old"))
+def test_association_deleted_during_run_is_recreated(
+    run: Run, example: Account, aws_proxy: AwsProxy, operation: str
+) -> None:
+    aws_proxy.before(*OPERATIONS[operation], functools.partial(delete_association, example, "team-a/old"))
     result = reconcile(run, endpoint_url=aws_proxy.endpoint)
     assert not result["failed"]
     assert "old" in [one["service_account"] for one in result["created"]]
-    assert as_declared(example)
+    assert matches_declaration(example)
 
 
-def test_what_vanishes_before_it_is_deleted_is_no_error(run: Run, example: Account, aws_proxy: AwsProxy) -> None:
-    aws_proxy.before(*OPERATIONS["DeletePodIdentityAssociation"], functools.partial(delete, example, "team-a/gone"))
+def test_delete_accepts_association_already_deleted(run: Run, example: Account, aws_proxy: AwsProxy) -> None:
+    aws_proxy.before(
+        *OPERATIONS["DeletePodIdentityAssociation"], functools.partial(delete_association, example, "team-a/gone")
+    )
     assert not reconcile(run, endpoint_url=aws_proxy.endpoint)["failed"]
-    assert as_declared(example)
+    assert matches_declaration(example)
 
 
-def test_what_vanishes_between_its_update_and_its_tags_is_made_anew(
-    run: Run, example: Account, aws_proxy: AwsProxy
-) -> None:
-    aws_proxy.before(*OPERATIONS["TagResource"], functools.partial(delete, example, "team-a/old"))
+def test_association_deleted_before_tagging_is_recreated(run: Run, example: Account, aws_proxy: AwsProxy) -> None:
+    aws_proxy.before(*OPERATIONS["TagResource"], functools.partial(delete_association, example, "team-a/old"))
     result = reconcile(run, endpoint_url=aws_proxy.endpoint)
     assert not result["failed"]
-    assert as_declared(example)
+    assert matches_declaration(example)
 
 
 @pytest.mark.parametrize(
     ("fields", "outcome"),
     [
-        ({"roleArn": f"{ROLE}app", "tags": {OURS: "example"}}, "created"),
-        ({"roleArn": f"{ROLE}app-v2", "tags": {OURS: "example"}}, "updated"),
+        ({"roleArn": f"{ROLE}app", "tags": {MANAGED_TAG: "example"}}, "created"),
+        ({"roleArn": f"{ROLE}app-v2", "tags": {MANAGED_TAG: "example"}}, "updated"),
         ({"roleArn": f"{ROLE}app-v2"}, "skipped_associations"),
     ],
 )
-def test_what_others_make_meanwhile_is_compared_by_the_id_in_the_conflict(
+def test_create_conflict_is_resolved_by_association_id(
     run: Run, example: Account, aws_proxy: AwsProxy, fields: dict[str, t.Any], outcome: str
 ) -> None:
     aws_proxy.before(
-        *OPERATIONS["CreatePodIdentityAssociation"], functools.partial(others_create, example, "team-a/new", **fields)
+        *OPERATIONS["CreatePodIdentityAssociation"],
+        functools.partial(create_unmanaged_association, example, "team-a/new", **fields),
     )
     [declared] = DECLARED[:1]
     result = run(MODULE, cluster_name="example", associations=[declared], endpoint_url=aws_proxy.endpoint)
@@ -211,11 +216,11 @@ def test_what_others_make_meanwhile_is_compared_by_the_id_in_the_conflict(
     assert result["api_calls"]["ListPodIdentityAssociations"] == 1
 
 
-def test_a_deletion_that_eks_has_not_spread_yet_is_waited_for(run: Run, example: Account) -> None:
+def test_create_retries_conflict_with_deleted_association(run: Run, example: Account) -> None:
     """The API answers 409 with the ID of what it has deleted a moment ago."""
     message = "Association already exists: a-abcdefghijklmnopq"
     fault = {"operation": "CreatePodIdentityAssociation", "code": "ResourceInUseException", "message": message}
     example.sandbox.knobs(faults=[{**fault, "calls": [1, 2, 3]}])
     result = reconcile(run)
-    assert ended_well(result)
-    assert as_declared(example)
+    assert reports_all_changes(result)
+    assert matches_declaration(example)

@@ -13,10 +13,10 @@ import time
 import typing as t
 
 import pytest
-from support.associations import OURS
+from support.associations import MANAGED_TAG
 from support.associations import ROLE
 from support.associations import Run
-from support.associations import others_create
+from support.associations import create_unmanaged_association
 from support.associations import stored
 from support.associations import stored_names
 from support.environment import ROOT
@@ -58,9 +58,7 @@ def declared(role: str) -> list[dict[str, t.Any]]:
 
 
 @pytest.mark.parametrize("calls", [1, COUNT // 2, COUNT - 10])
-def test_creations_that_are_killed_are_finished_by_the_next_run(
-    run: Run, example: Account, tmp_path: pathlib.Path, calls: int
-) -> None:
+def test_next_run_finishes_killed_creates(run: Run, example: Account, tmp_path: pathlib.Path, calls: int) -> None:
     settings: dict[str, t.Any] = {"cluster_name": "example", "associations": declared("app"), "concurrency": 2}
     example.sandbox.knobs(latency_seconds=0.05)
     kill_after(start(tmp_path, **settings), example, "eks:CreatePodIdentityAssociation", calls)
@@ -76,7 +74,7 @@ def test_creations_that_are_killed_are_finished_by_the_next_run(
 
 @pytest.mark.parametrize("operation", ["UntagResource", "UpdatePodIdentityAssociation", "TagResource"])
 @pytest.mark.parametrize("next_role", ["app", "app-v2"])
-def test_changes_in_fast_mode_that_are_killed_leave_no_hash_that_lies(
+def test_killed_fast_mode_update_leaves_no_wrong_spec_hash(
     run: Run, example: Account, tmp_path: pathlib.Path, operation: str, next_role: str
 ) -> None:
     settings: dict[str, t.Any] = {"cluster_name": "example", "mode": "fast", "concurrency": 2}
@@ -92,15 +90,15 @@ def test_changes_in_fast_mode_that_are_killed_leave_no_hash_that_lies(
     assert run(MODULE, **settings, associations=declared(next_role))["changed"] is False
 
 
-def test_a_purge_that_is_killed_is_finished_by_the_next_run(run: Run, example: Account, tmp_path: pathlib.Path) -> None:
+def test_next_run_finishes_killed_purge(run: Run, example: Account, tmp_path: pathlib.Path) -> None:
     run(MODULE, cluster_name="example", associations=declared("app"))
-    others_create(example, "team-b/theirs")
+    create_unmanaged_association(example, "team-b/theirs")
     settings: dict[str, t.Any] = {"cluster_name": "example", "associations": [], "purge": "cluster", "concurrency": 2}
     example.sandbox.clear_calls()
     example.sandbox.knobs(latency_seconds=0.05)
     kill_after(start(tmp_path, **settings), example, "eks:DeletePodIdentityAssociation", 5)
     example.sandbox.knobs(latency_seconds=0)
-    left = [name for name in stored_names(example) if stored(example, name)["tags"].get(OURS)]
+    left = [name for name in stored_names(example) if stored(example, name)["tags"].get(MANAGED_TAG)]
     assert 0 < len(left) < COUNT
     assert len(left) - settings["concurrency"] <= len(run(MODULE, **settings)["deleted"]) <= len(left)
     assert stored_names(example) == ["team-b/theirs"]

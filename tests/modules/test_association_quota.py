@@ -26,7 +26,7 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> collections.abc.Iterator[Endpoi
         yield endpoint
 
 
-def test_five_thousand_associations_are_made_and_looked_over(endpoint: Endpoint, run_module: RunModule) -> None:
+def test_fast_mode_handles_five_thousand_associations(endpoint: Endpoint, run_module: RunModule) -> None:
     items = associations(QUOTA)
     settings: dict[str, t.Any] = {"cluster_name": "example", "associations": items, "mode": "fast"}
     made = run_module(MODULE, **settings)

@@ -18,34 +18,34 @@ from support.module_runs import Result
 
 MODULE = "eks_access_entry"
 CLUSTER = "example"
-PEOPLE = f"arn:aws:iam::{ACCOUNT}:role/people"
+PRINCIPAL_ARN = f"arn:aws:iam::{ACCOUNT}:role/people"
 POLICY = "arn:aws:eks::aws:cluster-access-policy/"
-KEY = {"cluster_name": CLUSTER, "principal_arn": PEOPLE}
-NAMES = {"clusterName": CLUSTER, "principalArn": PEOPLE}
+KEY = {"cluster_name": CLUSTER, "principal_arn": PRINCIPAL_ARN}
+NAMES = {"clusterName": CLUSTER, "principalArn": PRINCIPAL_ARN}
 
 DESCRIBE = "eks:DescribeAccessEntry"
-LIST = "eks:ListAssociatedAccessPolicies"
-LOOK = "iam:GetRole"
+LIST_ASSOCIATED = "eks:ListAssociatedAccessPolicies"
+GET_ROLE = "iam:GetRole"
 CREATE = "eks:CreateAccessEntry"
 UPDATE = "eks:UpdateAccessEntry"
 DELETE = "eks:DeleteAccessEntry"
 ASSOCIATE = "eks:AssociateAccessPolicy"
 DISASSOCIATE = "eks:DisassociateAccessPolicy"
 #: What a new entry takes before it is made: its cluster, and where there are policies, those of EKS.
-BEFORE_CREATION = [DESCRIBE, "eks:DescribeCluster", LOOK]
-KNOWN = "eks:ListAccessPolicies"
+BEFORE_CREATION = [DESCRIBE, "eks:DescribeCluster", GET_ROLE]
+LIST_POLICIES = "eks:ListAccessPolicies"
 #: Where a call on the entry, and on its policies, goes.
 ENTRIES = "/access-entries"
 POLICIES = "/access-policies"
 #: What is not the same before and after a change.
-STAMPS = {"modified_at"}
+TIMESTAMPS = {"modified_at"}
 
 Run = t.Callable[..., Result]
 Clients = dict[str, t.Any]
 
 
 @pytest.fixture
-def people(example: Account, clients: Clients) -> Account:
+def access_account(example: Account, clients: Clients) -> Account:
     """An account with the cluster ``example``, which has access entries, and the role ``people`` without one."""
     access = {"authenticationMode": "API_AND_CONFIG_MAP"}
     example.eks.update_cluster_config(name=CLUSTER, accessConfig=access)
@@ -70,7 +70,9 @@ def declaration() -> dict[str, t.Any]:
     }
 
 
-def others_create(account: Account, policies: t.Mapping[str, t.Sequence[str]] | None = None, **entry: t.Any) -> None:
+def create_unmanaged_entry(
+    account: Account, policies: t.Mapping[str, t.Sequence[str]] | None = None, **entry: t.Any
+) -> None:
     """The entry of ``people``, made without our module; policy name -> namespaces."""
     account.eks.create_access_entry(**NAMES, **entry)
     for name, namespaces in (policies or {}).items():
@@ -93,7 +95,7 @@ def policies(account: Account) -> dict[str, list[str]]:
     return {policy["policyArn"].removeprefix(POLICY): policy["accessScope"]["namespaces"] for policy in found}
 
 
-def make_anew(iam: t.Any, name: str = "people") -> None:
+def recreate_role(iam: t.Any, name: str = "people") -> None:
     """Delete a role and make it again, in a later second, since IAM keeps no fractions."""
     iam.delete_role(RoleName=name)
     time.sleep(1.1 - time.time() % 1)
@@ -108,13 +110,13 @@ def warnings(result: Result) -> list[str]:
 # --- what is declared -------------------------------------------------------------------------------------------------
 
 
-def test_names_are_required(run: Run) -> None:
+def test_cluster_name_and_principal_arn_are_required(run: Run) -> None:
     result = run(MODULE)
     assert "cluster_name, principal_arn" in result["msg"]
     assert result["calls"] == []
 
 
-def test_everything_that_cannot_be_right_is_told_at_once_before_any_call(run: Run) -> None:
+def test_all_invalid_options_are_reported_before_any_call(run: Run) -> None:
     wrong = {
         "cluster_name": "my cluster",
         "principal_arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/people/anna",
@@ -132,7 +134,7 @@ def test_everything_that_cannot_be_right_is_told_at_once_before_any_call(run: Ru
         assert result["calls"] == []
 
 
-def test_a_cluster_that_does_not_exist_is_one_sentence(run: Run, people: Account) -> None:
+def test_missing_cluster_fails_with_one_sentence(run: Run, access_account: Account) -> None:
     for check in (True, False):
         result = run(MODULE, check=check, **{**KEY, "cluster_name": "none"})
         assert result["msg"] == (
@@ -142,8 +144,8 @@ def test_a_cluster_that_does_not_exist_is_one_sentence(run: Run, people: Account
         assert result["calls"] == [DESCRIBE, "eks:DescribeCluster"]
 
 
-def test_a_cluster_with_the_config_map_alone_says_what_to_do(run: Run, people: Account) -> None:
-    people.create_cluster("old", accessConfig={"authenticationMode": "CONFIG_MAP"})
+def test_config_map_cluster_fails_with_advice(run: Run, access_account: Account) -> None:
+    access_account.create_cluster("old", accessConfig={"authenticationMode": "CONFIG_MAP"})
     for check in (True, False):
         result = run(MODULE, check=check, **{**KEY, "cluster_name": "old"})
         assert "Cluster old has no access entries, since its authentication mode is CONFIG_MAP" in result["msg"]
@@ -153,42 +155,46 @@ def test_a_cluster_with_the_config_map_alone_says_what_to_do(run: Run, people: A
     assert (absent["failed"], absent["changed"]) == (False, False)
 
 
-def test_an_access_policy_that_eks_does_not_have_is_named_before_anything_is_made(run: Run, people: Account) -> None:
+def test_unknown_access_policy_fails_before_any_write(run: Run, access_account: Account) -> None:
     for check in (True, False):
         result = run(MODULE, check=check, **KEY, policies=[{"policy": "AmazonEKSViewerPolicy"}])
         assert 'hold "AmazonEKSViewerPolicy", which EKS does not have: it has AmazonEKSAdminPolicy, ' in result["msg"]
-        assert result["calls"] == [*BEFORE_CREATION, KNOWN]
-    assert stored(people) == {}
+        assert result["calls"] == [*BEFORE_CREATION, LIST_POLICIES]
+    assert stored(access_account) == {}
 
 
-def test_who_may_not_list_the_access_policies_can_still_associate_them(run: Run, people: Account) -> None:
-    wanted = {**KEY, "policies": [{"policy": "AmazonEKSViewPolicy"}], **limited_caller(people, deny=KNOWN)}
+def test_associate_works_without_list_policies_permission(run: Run, access_account: Account) -> None:
+    wanted = {
+        **KEY,
+        "policies": [{"policy": "AmazonEKSViewPolicy"}],
+        **limited_caller(access_account, deny=LIST_POLICIES),
+    }
     for check in (True, False):
         result = run(MODULE, check=check, **wanted)
         assert result["changed"]
         warning = warnings(result)[-1]
         assert warning.startswith("Whether EKS has the policies of access entry")
-        assert KNOWN in warning
-    assert policies(people) == {"AmazonEKSViewPolicy": []}
+        assert LIST_POLICIES in warning
+    assert policies(access_account) == {"AmazonEKSViewPolicy": []}
 
 
 # --- create, idempotence, update, delete ------------------------------------------------------------------------------
 
 
-def test_check_mode_predicts_a_new_entry_and_makes_none(run: Run, people: Account) -> None:
+def test_check_mode_predicts_create_and_writes_nothing(run: Run, access_account: Account) -> None:
     result = run(MODULE, check=True, **declaration())
     assert result["changed"]
     assert result["actions"] == ["create_access_entry", "associate_access_policy", "associate_access_policy"]
     assert result["diff"] == {"before": {}, "after": result["access_entry"]}
-    assert result["calls"] == [*BEFORE_CREATION, KNOWN]
-    assert stored(people) == {}
+    assert result["calls"] == [*BEFORE_CREATION, LIST_POLICIES]
+    assert stored(access_account) == {}
 
 
-def test_create_does_what_check_mode_predicted(run: Run, people: Account) -> None:
+def test_create_does_what_check_mode_predicted(run: Run, access_account: Account) -> None:
     predicted = run(MODULE, check=True, **declaration())
     result = run(MODULE, **declaration())
     assert (result["actions"], result["stale"]) == (predicted["actions"], False)
-    assert result["calls"] == [*BEFORE_CREATION, KNOWN, CREATE, ASSOCIATE, ASSOCIATE]
+    assert result["calls"] == [*BEFORE_CREATION, LIST_POLICIES, CREATE, ASSOCIATE, ASSOCIATE]
     entry = result["access_entry"]
     assert {key: entry[key] for key in predicted["access_entry"]} == predicted["access_entry"]
     assert entry["policies"] == [
@@ -199,32 +205,32 @@ def test_create_does_what_check_mode_predicted(run: Run, people: Account) -> Non
         },
         {"policy": "AmazonEKSViewPolicy", "policy_arn": f"{POLICY}AmazonEKSViewPolicy", "namespaces": []},
     ]
-    found = stored(people)
+    found = stored(access_account)
     assert (found["kubernetesGroups"], found["username"]) == (["viewers", "editors"], "people:{{SessionName}}")
     assert found["tags"] == {"CamelCase": "kept", "number": "1"}
-    assert policies(people) == {"AmazonEKSEditPolicy": ["team-a", "team-b-*"], "AmazonEKSViewPolicy": []}
+    assert policies(access_account) == {"AmazonEKSEditPolicy": ["team-a", "team-b-*"], "AmazonEKSViewPolicy": []}
 
 
-def test_a_second_run_changes_nothing_with_three_calls(run: Run, people: Account) -> None:
+def test_second_run_changes_nothing_in_three_calls(run: Run, access_account: Account) -> None:
     first = run(MODULE, **declaration())
     wanted = declaration()
     second = run(MODULE, **{**wanted, "kubernetes_groups": wanted["kubernetes_groups"][::-1]})
     assert not second["changed"]
     assert second["access_entry"] == {**first["access_entry"], "modified_at": second["access_entry"]["modified_at"]}
     assert second["diff"]["before"] == second["diff"]["after"]
-    assert second["calls"] == [DESCRIBE, LOOK, LIST]
+    assert second["calls"] == [DESCRIBE, GET_ROLE, LIST_ASSOCIATED]
 
 
-def test_what_is_not_declared_is_not_asked_for(run: Run, people: Account) -> None:
+def test_undeclared_options_cost_no_calls(run: Run, access_account: Account) -> None:
     run(MODULE, **declaration())
     result = run(MODULE, **KEY, check_principal=False)
     assert not result["changed"]
     assert result["access_entry"]["policies"] is None
     assert result["calls"] == [DESCRIBE]
-    assert run(MODULE, **KEY)["calls"] == [DESCRIBE, LOOK]
+    assert run(MODULE, **KEY)["calls"] == [DESCRIBE, GET_ROLE]
 
 
-def test_an_entry_with_defaults_only_is_unchanged_on_the_second_run(run: Run, people: Account) -> None:
+def test_second_run_leaves_default_entry_unchanged(run: Run, access_account: Account) -> None:
     created = run(MODULE, **KEY)
     assert created["access_entry"]["username"] == f"arn:aws:sts::{ACCOUNT}:assumed-role/people/{{{{SessionName}}}}"
     assert created["access_entry"]["type"] == "STANDARD"
@@ -232,9 +238,9 @@ def test_an_entry_with_defaults_only_is_unchanged_on_the_second_run(run: Run, pe
     assert not run(MODULE, **KEY, kubernetes_groups=[], policies=[])["changed"]
 
 
-def test_update_changes_what_is_declared_and_leaves_the_rest(run: Run, people: Account) -> None:
+def test_update_changes_only_declared_options(run: Run, access_account: Account) -> None:
     run(MODULE, **declaration())
-    before = stored(people)
+    before = stored(access_account)
     wanted = {
         **KEY,
         "kubernetes_groups": ["admins"],
@@ -245,18 +251,18 @@ def test_update_changes_what_is_declared_and_leaves_the_rest(run: Run, people: A
         "tags": {"CamelCase": "changed"},
     }
     predicted = run(MODULE, check=True, **wanted)
-    assert stored(people) == before
+    assert stored(access_account) == before
     result = run(MODULE, **wanted)
     assert result["actions"] == predicted["actions"]
     writes = ["eks:UntagResource", "eks:TagResource", UPDATE, ASSOCIATE, ASSOCIATE, DISASSOCIATE]
-    assert result["calls"] == [DESCRIBE, LOOK, LIST, KNOWN, *writes]
+    assert result["calls"] == [DESCRIBE, GET_ROLE, LIST_ASSOCIATED, LIST_POLICIES, *writes]
     for side in ("before", "after"):
-        assert {key: value for key, value in result["diff"][side].items() if key not in STAMPS} == {
-            key: value for key, value in predicted["diff"][side].items() if key not in STAMPS
+        assert {key: value for key, value in result["diff"][side].items() if key not in TIMESTAMPS} == {
+            key: value for key, value in predicted["diff"][side].items() if key not in TIMESTAMPS
         }
-    after = stored(people)
+    after = stored(access_account)
     assert (after["kubernetesGroups"], after["tags"]) == (["admins"], {"CamelCase": "changed"})
-    assert policies(people) == {"AmazonEKSEditPolicy": ["team-a"], "AmazonEKSAdminPolicy": ["team-c"]}
+    assert policies(access_account) == {"AmazonEKSEditPolicy": ["team-a"], "AmazonEKSAdminPolicy": ["team-c"]}
     touched = {"kubernetesGroups", "tags", "modifiedAt"}
     assert {key: after[key] for key in after if key not in touched} == {
         key: before[key] for key in before if key not in touched
@@ -264,18 +270,20 @@ def test_update_changes_what_is_declared_and_leaves_the_rest(run: Run, people: A
     assert not run(MODULE, **wanted)["changed"]
 
 
-def test_a_scope_grows_to_the_whole_cluster_and_back(run: Run, people: Account) -> None:
-    others_create(people, {"AmazonEKSViewPolicy": ["team-a"]})
+def test_policy_scope_changes_to_cluster_and_back(run: Run, access_account: Account) -> None:
+    create_unmanaged_entry(access_account, {"AmazonEKSViewPolicy": ["team-a"]})
     for namespaces in ([], ["team-b", "team-a"]):
         result = run(MODULE, **KEY, policies=[{"policy": "AmazonEKSViewPolicy", "namespaces": namespaces}])
-        assert result["calls"] == [DESCRIBE, LOOK, LIST, ASSOCIATE], "nobody asks whether a known policy exists"
-        assert policies(people) == {"AmazonEKSViewPolicy": sorted(namespaces)}
+        assert result["calls"] == [DESCRIBE, GET_ROLE, LIST_ASSOCIATED, ASSOCIATE], (
+            "nobody asks whether a known policy exists"
+        )
+        assert policies(access_account) == {"AmazonEKSViewPolicy": sorted(namespaces)}
     result = run(MODULE, **KEY, policies=[{"policy": "AmazonEKSViewPolicy", "namespaces": ["team-a", "team-b"]}])
     assert not result["changed"]
 
 
-def test_policies_of_others_stay_unless_they_are_purged(run: Run, people: Account) -> None:
-    others_create(people, {"AmazonEKSViewPolicy": ["team-a"]})
+def test_undeclared_policies_stay_without_purge_policies(run: Run, access_account: Account) -> None:
+    create_unmanaged_entry(access_account, {"AmazonEKSViewPolicy": ["team-a"]})
     wanted = {**KEY, "policies": [{"policy": "AmazonEKSEditPolicy"}]}
     result = run(MODULE, **wanted, purge_policies=False)
     assert result["actions"] == ["associate_access_policy"]
@@ -283,43 +291,43 @@ def test_policies_of_others_stay_unless_they_are_purged(run: Run, people: Accoun
         "AmazonEKSEditPolicy",
         "AmazonEKSViewPolicy",
     ]
-    assert policies(people) == {"AmazonEKSViewPolicy": ["team-a"], "AmazonEKSEditPolicy": []}
+    assert policies(access_account) == {"AmazonEKSViewPolicy": ["team-a"], "AmazonEKSEditPolicy": []}
     assert run(MODULE, **wanted)["actions"] == ["disassociate_access_policy"]
     assert run(MODULE, **KEY, policies=[])["actions"] == ["disassociate_access_policy"]
-    assert policies(people) == {}
+    assert policies(access_account) == {}
 
 
-def test_creation_tags_mark_what_is_created_here_and_never_what_others_made(run: Run, people: Account) -> None:
+def test_creation_tags_mark_created_entries_only(run: Run, access_account: Account) -> None:
     marked = {**KEY, "tags": {"team": "a"}, "creation_tags": {"made": "here"}}
     assert run(MODULE, **marked)["access_entry"]["tags"] == {"team": "a", "made": "here"}
     assert not run(MODULE, **marked)["changed"], "purging leaves them"
     run(MODULE, **KEY, state="absent")
-    others_create(people, tags={"team": "b"})
+    create_unmanaged_entry(access_account, tags={"team": "b"})
     assert run(MODULE, **marked)["access_entry"]["tags"] == {"team": "a"}
 
 
-def test_delete_and_delete_again(run: Run, people: Account) -> None:
-    others_create(people, {"AmazonEKSViewPolicy": []})
+def test_delete_removes_entry_once(run: Run, access_account: Account) -> None:
+    create_unmanaged_entry(access_account, {"AmazonEKSViewPolicy": []})
     others = f"arn:aws:iam::{ACCOUNT}:user/sandbox-admin"  # who made the cluster
-    assert others in people.eks.list_access_entries(clusterName=CLUSTER)["accessEntries"]
+    assert others in access_account.eks.list_access_entries(clusterName=CLUSTER)["accessEntries"]
     predicted = run(MODULE, check=True, **KEY, state="absent")
     assert (predicted["actions"], predicted["access_entry"]) == (["delete_access_entry"], None)
-    assert stored(people)
+    assert stored(access_account)
     result = run(MODULE, **KEY, state="absent")
     assert result["changed"]
-    assert result["diff"]["before"]["principal_arn"] == PEOPLE
+    assert result["diff"]["before"]["principal_arn"] == PRINCIPAL_ARN
     assert result["diff"]["after"] == {}
     assert result["calls"] == [DESCRIBE, DELETE]
     again = run(MODULE, **KEY, state="absent")
     assert not again["changed"]
     assert again["calls"] == [DESCRIBE]
-    left = people.eks.list_access_entries(clusterName=CLUSTER)["accessEntries"]
+    left = access_account.eks.list_access_entries(clusterName=CLUSTER)["accessEntries"]
     assert left == [others]
 
 
-def test_absent_is_reached_without_cluster_or_principal(run: Run, people: Account, clients: Clients) -> None:
+def test_absent_succeeds_without_cluster_or_principal(run: Run, access_account: Account, clients: Clients) -> None:
     assert not run(MODULE, **{**KEY, "cluster_name": "none"}, state="absent")["changed"]
-    others_create(people)
+    create_unmanaged_entry(access_account)
     clients["iam"].delete_role(RoleName="people")
     assert run(MODULE, **KEY, state="absent")["changed"]
 
@@ -327,58 +335,56 @@ def test_absent_is_reached_without_cluster_or_principal(run: Run, people: Accoun
 # --- types ------------------------------------------------------------------------------------------------------------
 
 
-def test_the_type_of_an_entry_stays_and_says_why(run: Run, people: Account) -> None:
-    others_create(people, type="EC2_LINUX")
+def test_type_change_is_refused_with_reason(run: Run, access_account: Account) -> None:
+    create_unmanaged_entry(access_account, type="EC2_LINUX")
     result = run(MODULE, **KEY, type="STANDARD")
     assert "is EC2_LINUX and cannot become STANDARD: EKS sets it at creation only" in result["msg"]
-    assert result["calls"] == [DESCRIBE, LOOK]
+    assert result["calls"] == [DESCRIBE, GET_ROLE]
     refused = run(MODULE, **KEY, kubernetes_groups=["a"], policies=[{"policy": "AmazonEKSViewPolicy"}])
     assert "kubernetes_groups of access entry" in refused["msg"]
     assert "policies of access entry" in refused["msg"]
     assert not run(MODULE, **KEY, type="EC2_LINUX", policies=[], kubernetes_groups=[])["changed"]
-    assert stored(people)["kubernetesGroups"] == ["system:nodes"]
+    assert stored(access_account)["kubernetesGroups"] == ["system:nodes"]
 
 
-def test_the_entry_that_eks_makes_for_a_node_group_is_touched_only_when_it_is_named(run: Run, people: Account) -> None:
-    people.create_nodegroup()
-    before = stored(people, principalArn=NODE_ROLE)
+def test_nodegroup_access_entry_changes_only_when_declared(run: Run, access_account: Account) -> None:
+    access_account.create_nodegroup()
+    before = stored(access_account, principalArn=NODE_ROLE)
     assert before["type"] == "EC2_LINUX"
     run(MODULE, **declaration())
-    assert stored(people, principalArn=NODE_ROLE) == before
+    assert stored(access_account, principalArn=NODE_ROLE) == before
     named = {"cluster_name": CLUSTER, "principal_arn": NODE_ROLE}
     assert run(MODULE, **named, tags={"team": "a"})["calls"][2:] == ["eks:TagResource"]
 
 
-def test_a_node_of_auto_mode_has_its_policy(run: Run, people: Account) -> None:
+def test_ec2_entry_takes_auto_mode_node_policy(run: Run, access_account: Account) -> None:
     wanted = {**KEY, "type": "EC2", "policies": [{"policy": "AmazonEKSAutoNodePolicy"}]}
     assert run(MODULE, **wanted)["access_entry"]["kubernetes_groups"] == ["system:nodes"]
     assert not run(MODULE, **wanted)["changed"]
-    assert policies(people) == {"AmazonEKSAutoNodePolicy": []}
+    assert policies(access_account) == {"AmazonEKSAutoNodePolicy": []}
 
 
 # --- principals -------------------------------------------------------------------------------------------------------
 
 
-def test_a_principal_that_does_not_exist_is_one_sentence_before_the_write(
-    run: Run, people: Account, clients: Clients
-) -> None:
-    others_create(people)
+def test_missing_principal_fails_before_any_write(run: Run, access_account: Account, clients: Clients) -> None:
+    create_unmanaged_entry(access_account)
     clients["iam"].delete_role(RoleName="people")
-    for principal, kind in ((PEOPLE, "role"), (f"arn:aws:iam::{ACCOUNT}:user/nobody", "user")):
+    for principal, kind in ((PRINCIPAL_ARN, "role"), (f"arn:aws:iam::{ACCOUNT}:user/nobody", "user")):
         result = run(MODULE, cluster_name=CLUSTER, principal_arn=principal, kubernetes_groups=["a"])
         assert result["msg"] == (
             f'principal_arn "{principal}" names no IAM {kind}: create it first, or correct the ARN.'
         )
-    assert people.writes() == []
+    assert access_account.writes() == []
 
 
-def test_a_role_of_another_path_is_named(run: Run, people: Account) -> None:
+def test_wrong_role_path_suggests_existing_role(run: Run, access_account: Account) -> None:
     result = run(MODULE, cluster_name=CLUSTER, principal_arn=f"arn:aws:iam::{ACCOUNT}:role/team/people")
-    assert f'there is "{PEOPLE}", if that is meant' in result["msg"]
-    assert people.writes() == []
+    assert f'there is "{PRINCIPAL_ARN}", if that is meant' in result["msg"]
+    assert access_account.writes() == []
 
 
-def test_a_user_is_a_principal_too(run: Run, people: Account, clients: Clients) -> None:
+def test_iam_user_is_accepted_as_principal(run: Run, access_account: Account, clients: Clients) -> None:
     clients["iam"].create_user(UserName="anna", Path="/team/")
     anna = {"cluster_name": CLUSTER, "principal_arn": f"arn:aws:iam::{ACCOUNT}:user/team/anna"}
     created = run(MODULE, **anna)
@@ -387,45 +393,43 @@ def test_a_user_is_a_principal_too(run: Run, people: Account, clients: Clients) 
     assert not run(MODULE, **anna)["changed"]
 
 
-def test_an_entry_of_a_role_that_was_made_anew_is_replaced_with_all_that_it_had(
-    run: Run, people: Account, clients: Clients
-) -> None:
+def test_entry_of_recreated_role_is_replaced_in_full(run: Run, access_account: Account, clients: Clients) -> None:
     entry = {"kubernetesGroups": ["viewers"], "username": "people:{{SessionName}}", "tags": {"team": "a"}}
-    others_create(people, {"AmazonEKSViewPolicy": [], "AmazonEKSEditPolicy": ["team-a"]}, **entry)
+    create_unmanaged_entry(access_account, {"AmazonEKSViewPolicy": [], "AmazonEKSEditPolicy": ["team-a"]}, **entry)
     assert not run(MODULE, **KEY)["stale"]
-    make_anew(clients["iam"])
+    recreate_role(clients["iam"])
     predicted = run(MODULE, check=True, **KEY)
     assert (predicted["changed"], predicted["stale"]) == (True, True)
-    before = stored(people)
+    before = stored(access_account)
     result = run(MODULE, **KEY)
     assert (result["changed"], result["stale"]) == (True, True)
     assert result["actions"] == predicted["actions"]
-    assert result["calls"] == [DESCRIBE, LOOK, LIST, DELETE, CREATE, ASSOCIATE, ASSOCIATE]
+    assert result["calls"] == [DESCRIBE, GET_ROLE, LIST_ASSOCIATED, DELETE, CREATE, ASSOCIATE, ASSOCIATE]
     warning = warnings(result)[-1]
     assert "lets nobody in, since it was made for another role of the same name" in warning
     assert result["diff"]["before"]["stale"] is True
     assert "stale" not in result["diff"]["after"]
-    after = stored(people)
+    after = stored(access_account)
     assert after["createdAt"] > before["createdAt"]
     assert {key: after[key] for key in entry} == entry
-    assert policies(people) == {"AmazonEKSViewPolicy": [], "AmazonEKSEditPolicy": ["team-a"]}
+    assert policies(access_account) == {"AmazonEKSViewPolicy": [], "AmazonEKSEditPolicy": ["team-a"]}
     again = run(MODULE, **KEY)
     assert (again["changed"], again["stale"], warnings(again)) == (False, False, warnings(result))
 
 
-def test_a_stale_entry_can_become_another_type(run: Run, people: Account, clients: Clients) -> None:
-    others_create(people, type="EC2_LINUX")
-    make_anew(clients["iam"])
+def test_stale_entry_can_change_type(run: Run, access_account: Account, clients: Clients) -> None:
+    create_unmanaged_entry(access_account, type="EC2_LINUX")
+    recreate_role(clients["iam"])
     result = run(MODULE, **KEY, type="STANDARD", kubernetes_groups=["viewers"])
     assert result["stale"]
-    assert (result["access_entry"]["type"], stored(people)["kubernetesGroups"]) == ("STANDARD", ["viewers"])
-    assert stored(people)["username"].startswith("arn:aws:sts::")
+    assert (result["access_entry"]["type"], stored(access_account)["kubernetesGroups"]) == ("STANDARD", ["viewers"])
+    assert stored(access_account)["username"].startswith("arn:aws:sts::")
 
 
-def test_a_stale_entry_stays_when_nobody_looks(run: Run, people: Account, clients: Clients) -> None:
-    others_create(people)
-    make_anew(clients["iam"])
-    for settings in ({"check_principal": False}, limited_caller(people, deny="iam:GetRole")):
+def test_stale_entry_stays_without_principal_check(run: Run, access_account: Account, clients: Clients) -> None:
+    create_unmanaged_entry(access_account)
+    recreate_role(clients["iam"])
+    for settings in ({"check_principal": False}, limited_caller(access_account, deny="iam:GetRole")):
         result = run(MODULE, **KEY, **settings)
         assert (result["failed"], result["changed"], result["stale"]) == (False, False, False)
     warning = warnings(result)[-1]
@@ -433,51 +437,49 @@ def test_a_stale_entry_stays_when_nobody_looks(run: Run, people: Account, client
     assert "iam:GetRole" in warning
 
 
-def test_a_principal_of_another_account_is_not_looked_at(run: Run, people: Account) -> None:
+def test_principal_of_another_account_is_not_checked(run: Run, access_account: Account) -> None:
     other = "444455556666"
-    keys = people.sandbox.add_account(other)[other]
-    role = make_role(people.sandbox.client("iam", **keys), "people", "ec2.amazonaws.com")
+    keys = access_account.sandbox.add_account(other)[other]
+    role = make_role(access_account.sandbox.client("iam", **keys), "people", "ec2.amazonaws.com")
     for changed in (True, False):
         result = run(MODULE, cluster_name=CLUSTER, principal_arn=role)
         assert (result["failed"], result["changed"]) == (False, changed)
         warning = warnings(result)[-1]
         assert warning.endswith(f"was not looked at, since it is in the account {other}.")
-        assert LOOK not in result["calls"]
+        assert GET_ROLE not in result["calls"]
     nodes = run(MODULE, cluster_name=CLUSTER, principal_arn=role.replace("people", "nodes"), type="EC2_LINUX")
     assert f"the roles of nodes are in the cluster's account {ACCOUNT}" in nodes["msg"]
 
 
-def test_who_may_not_look_at_clusters_can_still_let_people_in(run: Run, people: Account) -> None:
-    result = run(MODULE, **KEY, **limited_caller(people, deny="eks:DescribeCluster"))
+def test_create_works_without_describe_cluster_permission(run: Run, access_account: Account) -> None:
+    result = run(MODULE, **KEY, **limited_caller(access_account, deny="eks:DescribeCluster"))
     assert result["changed"]
     assert result["calls"] == [*BEFORE_CREATION, CREATE]
 
 
-def test_a_principal_that_iam_has_not_spread_yet_is_waited_for(
-    run: Run, people: Account, clients: Clients, aws_proxy: AwsProxy
+def test_create_retries_until_eks_sees_principal(
+    run: Run, access_account: Account, clients: Clients, aws_proxy: AwsProxy
 ) -> None:
-    people.sandbox.knobs(iam_propagation_seconds=600)
+    access_account.sandbox.knobs(iam_propagation_seconds=600)
     make_role(clients["iam"], "young", "ec2.amazonaws.com")
-    aws_proxy.after("POST", f"{ENTRIES}$", lambda: people.sandbox.knobs(iam_propagation_seconds=0))
+    aws_proxy.after("POST", f"{ENTRIES}$", lambda: access_account.sandbox.knobs(iam_propagation_seconds=0))
     young = f"arn:aws:iam::{ACCOUNT}:role/young"
     result = run(MODULE, endpoint_url=aws_proxy.endpoint, cluster_name=CLUSTER, principal_arn=young)
     assert result["changed"]
     assert result["calls"] == [*BEFORE_CREATION, CREATE, CREATE]
 
 
-def test_a_principal_that_never_comes_fails_with_what_to_do(run: Run, people: Account) -> None:
+def test_principal_propagation_timeout_gives_advice(run: Run, access_account: Account) -> None:
     nobody = {"cluster_name": CLUSTER, "principal_arn": f"arn:aws:iam::{ACCOUNT}:role/nobody"}
     result = run(MODULE, **nobody, check_principal=False, iam_propagation_timeout=0)
     assert "EKS did not see the principal" in result["msg"]
     assert "within 0 seconds; create it, or correct principal_arn" in result["msg"]
 
 
-def test_what_a_stale_entry_had_is_told_when_it_cannot_be_made_anew(
-    run: Run, people: Account, clients: Clients
-) -> None:
-    others_create(people, {"AmazonEKSViewPolicy": ["team-a"]}, kubernetesGroups=["viewers"])
-    make_anew(clients["iam"])
-    result = run(MODULE, **KEY, **limited_caller(people, deny="eks:CreateAccessEntry"))
+def test_failed_recreate_reports_deleted_entry_settings(run: Run, access_account: Account, clients: Clients) -> None:
+    create_unmanaged_entry(access_account, {"AmazonEKSViewPolicy": ["team-a"]}, kubernetesGroups=["viewers"])
+    recreate_role(clients["iam"])
+    result = run(MODULE, **KEY, **limited_caller(access_account, deny="eks:CreateAccessEntry"))
     assert result["failed"]
     for told in ("is deleted, but could not be made anew", "viewers", "AmazonEKSViewPolicy", "team-a"):
         assert told in result["msg"]
@@ -486,58 +488,56 @@ def test_what_a_stale_entry_had_is_told_when_it_cannot_be_made_anew(
 # --- others, between two calls ----------------------------------------------------------------------------------------
 
 
-def test_an_entry_that_others_make_meanwhile_is_compared_and_updated(
-    run: Run, people: Account, aws_proxy: AwsProxy
-) -> None:
+def test_entry_created_concurrently_is_updated(run: Run, access_account: Account, aws_proxy: AwsProxy) -> None:
     aws_proxy.before(
-        "POST", f"{ENTRIES}$", lambda: others_create(people, {"AmazonEKSAdminPolicy": []}, tags={"a": "1"})
+        "POST",
+        f"{ENTRIES}$",
+        lambda: create_unmanaged_entry(access_account, {"AmazonEKSAdminPolicy": []}, tags={"a": "1"}),
     )
     wanted = {**KEY, "kubernetes_groups": ["viewers"], "policies": [{"policy": "AmazonEKSViewPolicy"}]}
     result = run(MODULE, endpoint_url=aws_proxy.endpoint, **wanted)
     assert result["actions"] == ["update_access_entry", "associate_access_policy", "disassociate_access_policy"]
-    assert (stored(people)["kubernetesGroups"], stored(people)["tags"]) == (["viewers"], {"a": "1"})
-    assert policies(people) == {"AmazonEKSViewPolicy": []}
+    assert (stored(access_account)["kubernetesGroups"], stored(access_account)["tags"]) == (["viewers"], {"a": "1"})
+    assert policies(access_account) == {"AmazonEKSViewPolicy": []}
 
 
-def test_an_entry_that_vanishes_meanwhile_is_made_again(run: Run, people: Account, aws_proxy: AwsProxy) -> None:
-    others_create(people, kubernetesGroups=["viewers"])
-    aws_proxy.before("POST", f"{POLICIES}$", lambda: people.eks.delete_access_entry(**NAMES))
+def test_entry_deleted_before_associate_is_recreated(run: Run, access_account: Account, aws_proxy: AwsProxy) -> None:
+    create_unmanaged_entry(access_account, kubernetesGroups=["viewers"])
+    aws_proxy.before("POST", f"{POLICIES}$", lambda: access_account.eks.delete_access_entry(**NAMES))
     wanted = {**KEY, "kubernetes_groups": ["editors"], "policies": [{"policy": "AmazonEKSViewPolicy"}]}
     result = run(MODULE, endpoint_url=aws_proxy.endpoint, **wanted)
     assert result["actions"] == ["update_access_entry", "create_access_entry", "associate_access_policy"]
     assert result["diff"]["before"]["kubernetes_groups"] == ["viewers"]
-    assert stored(people)["kubernetesGroups"] == ["editors"]
-    assert policies(people) == {"AmazonEKSViewPolicy": []}
+    assert stored(access_account)["kubernetesGroups"] == ["editors"]
+    assert policies(access_account) == {"AmazonEKSViewPolicy": []}
 
 
-def test_an_entry_that_vanishes_while_it_is_looked_at_is_made_again(
-    run: Run, people: Account, aws_proxy: AwsProxy
-) -> None:
-    others_create(people, {"AmazonEKSViewPolicy": []})
-    aws_proxy.before("GET", f"{POLICIES}", lambda: people.eks.delete_access_entry(**NAMES))
+def test_entry_deleted_before_list_is_recreated(run: Run, access_account: Account, aws_proxy: AwsProxy) -> None:
+    create_unmanaged_entry(access_account, {"AmazonEKSViewPolicy": []})
+    aws_proxy.before("GET", f"{POLICIES}", lambda: access_account.eks.delete_access_entry(**NAMES))
     result = run(MODULE, endpoint_url=aws_proxy.endpoint, **KEY, policies=[{"policy": "AmazonEKSViewPolicy"}])
     assert result["actions"] == ["create_access_entry", "associate_access_policy"]
 
 
-def test_an_entry_that_others_delete_first_is_absent(run: Run, people: Account, aws_proxy: AwsProxy) -> None:
-    others_create(people)
-    aws_proxy.before("DELETE", ENTRIES, lambda: people.eks.delete_access_entry(**NAMES))
+def test_absent_accepts_entry_deleted_concurrently(run: Run, access_account: Account, aws_proxy: AwsProxy) -> None:
+    create_unmanaged_entry(access_account)
+    aws_proxy.before("DELETE", ENTRIES, lambda: access_account.eks.delete_access_entry(**NAMES))
     result = run(MODULE, endpoint_url=aws_proxy.endpoint, **KEY, state="absent")
-    assert (result["failed"], stored(people)) == (False, {})
+    assert (result["failed"], stored(access_account)) == (False, {})
 
 
-def test_a_creation_whose_answer_got_lost_is_not_made_twice(run: Run, people: Account, aws_proxy: AwsProxy) -> None:
+def test_create_succeeds_after_lost_response(run: Run, access_account: Account, aws_proxy: AwsProxy) -> None:
     aws_proxy.lose_answer("POST", f"{ENTRIES}$")
     result = run(MODULE, endpoint_url=aws_proxy.endpoint, **KEY, policies=[{"policy": "AmazonEKSViewPolicy"}])
     assert not result["failed"]
-    assert policies(people) == {"AmazonEKSViewPolicy": []}
+    assert policies(access_account) == {"AmazonEKSViewPolicy": []}
 
 
-def test_the_operator_may_do_all_of_it(run: Run, people: Account, clients: Clients) -> None:
-    keys = people.sandbox.profile("operator")
+def test_operator_profile_permits_every_change(run: Run, access_account: Account, clients: Clients) -> None:
+    keys = access_account.sandbox.profile("operator")
     operator = {"access_key": keys["aws_access_key_id"], "secret_key": keys["aws_secret_access_key"]}
     assert run(MODULE, **declaration(), **operator)["changed"]
-    make_anew(clients["iam"])
+    recreate_role(clients["iam"])
     assert run(MODULE, **declaration(), **operator)["stale"]
     assert run(MODULE, **{**declaration(), "policies": [], "kubernetes_groups": []}, **operator)["changed"]
     assert run(MODULE, **KEY, state="absent", **operator)["changed"]

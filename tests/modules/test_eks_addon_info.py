@@ -26,20 +26,20 @@ def installed(example: Account) -> Account:
     for name, parameters in (("vpc-cni", {}), (DRIVER, {"podIdentityAssociations": own}), ("coredns", {})):
         names = {"clusterName": "example", "addonName": name}
         example.eks.create_addon(**names, **parameters)
-        example.until_active(functools.partial(look, example, names))
+        example.until_active(functools.partial(describe, example, names))
     return example
 
 
-def look(account: Account, names: dict[str, str]) -> dict[str, t.Any]:
+def describe(account: Account, names: dict[str, str]) -> dict[str, t.Any]:
     found: dict[str, t.Any] = account.eks.describe_addon(**names)["addon"]
     return found
 
 
-def counted(result: dict[str, t.Any]) -> dict[str, int]:
+def call_counts(result: dict[str, t.Any]) -> dict[str, int]:
     return dict(collections.Counter(call.removeprefix("eks:") for call in result["calls"]))
 
 
-def test_missing_parameters_and_bad_names_are_told_before_any_call(run: Run) -> None:
+def test_missing_and_invalid_names_fail_before_any_call(run: Run) -> None:
     assert "cluster_name" in run(MODULE)["msg"]
     wrong = run(MODULE, cluster_name="a/b", name=["vpc-cni", "x?y"])
     assert [line.split()[0] for line in wrong["msg"].splitlines()] == ["cluster_name", "name"]
@@ -47,11 +47,9 @@ def test_missing_parameters_and_bad_names_are_told_before_any_call(run: Run) -> 
 
 
 @pytest.mark.parametrize("check", [False, True])
-def test_all_addons_take_a_list_and_a_call_for_each_and_for_each_association(
-    run: Run, installed: Account, check: bool
-) -> None:
+def test_all_addons_take_minimal_calls(run: Run, installed: Account, check: bool) -> None:
     result = run(MODULE, check=check, cluster_name="example")
-    assert counted(result) == {"ListAddons": 1, "DescribeAddon": 3, "DescribePodIdentityAssociation": 1}
+    assert call_counts(result) == {"ListAddons": 1, "DescribeAddon": 3, "DescribePodIdentityAssociation": 1}
     assert result["changed"] is False
     assert "available" not in result
     assert [addon["name"] for addon in result["addons"]] == [DRIVER, "coredns", "vpc-cni"]
@@ -61,31 +59,31 @@ def test_all_addons_take_a_list_and_a_call_for_each_and_for_each_association(
     assert installed.writes() == []
 
 
-def test_addons_by_name_take_no_list(run: Run, installed: Account) -> None:
+def test_addons_by_name_need_no_list_call(run: Run, installed: Account) -> None:
     one = run(MODULE, cluster_name="example", name="coredns")
     assert [addon["name"] for addon in one["addons"]] == ["coredns"]
-    assert counted(one) == {"DescribeAddon": 1}
+    assert call_counts(one) == {"DescribeAddon": 1}
     some = run(MODULE, cluster_name="example", name=["vpc-cni", "coredns", "metrics-server", "coredns"])
     assert [addon["name"] for addon in some["addons"]] == ["coredns", "vpc-cni"]
-    assert counted(some) == {"DescribeAddon": 3}
+    assert call_counts(some) == {"DescribeAddon": 3}
 
 
-def test_what_the_module_eks_addon_returns_is_what_is_found(run: Run, installed: Account) -> None:
+def test_info_returns_same_addon_as_eks_addon(run: Run, installed: Account) -> None:
     own = [{"service_account": "ebs-csi-controller-sa", "role_arn": ROLE}]
     made = run("eks_addon", cluster_name="example", name=DRIVER, pod_identity_associations=own)
     assert run(MODULE, cluster_name="example", name=DRIVER)["addons"] == [made["addon"]]
 
 
-def test_nothing_is_found_where_there_is_nothing(run: Run) -> None:
+def test_missing_addon_or_cluster_returns_empty_list(run: Run) -> None:
     assert run(MODULE, cluster_name="example")["addons"] == []
     assert run(MODULE, cluster_name="example", name="vpc-cni")["addons"] == []
     elsewhere = run(MODULE, cluster_name="elsewhere")
-    assert (elsewhere["addons"], counted(elsewhere)) == ([], {"ListAddons": 1})
+    assert (elsewhere["addons"], call_counts(elsewhere)) == ([], {"ListAddons": 1})
 
 
-def test_what_could_be_installed_fits_the_clusters_kubernetes(run: Run) -> None:
+def test_available_addons_fit_kubernetes_version(run: Run) -> None:
     result = run(MODULE, cluster_name="example", available=True)
-    assert counted(result) == {"ListAddons": 1, "DescribeCluster": 1, "DescribeAddonVersions": 1}
+    assert call_counts(result) == {"ListAddons": 1, "DescribeCluster": 1, "DescribeAddonVersions": 1}
     names = [addon["name"] for addon in result["available"]]
     assert names == sorted(names)
     found = {addon["name"]: addon for addon in result["available"]}
@@ -104,9 +102,9 @@ def test_what_could_be_installed_fits_the_clusters_kubernetes(run: Run) -> None:
     }
 
 
-def test_schema_and_policies_come_for_those_that_are_asked_for_by_name(run: Run) -> None:
+def test_available_by_name_includes_schema_and_policies(run: Run) -> None:
     result = run(MODULE, cluster_name="example", name=[DRIVER, "metrics-server", "none"], available=True)
-    assert counted(result) == {
+    assert call_counts(result) == {
         "DescribeAddon": 3,
         "DescribeCluster": 1,
         "DescribeAddonVersions": 3,
@@ -118,14 +116,14 @@ def test_schema_and_policies_come_for_those_that_are_asked_for_by_name(run: Run)
     assert (metrics["name"], metrics["owner"], metrics["pod_identity"]) == ("metrics-server", "community", [])
 
 
-def test_of_a_cluster_that_does_not_exist_nobody_knows_what_fits(run: Run) -> None:
+def test_available_fails_for_missing_cluster(run: Run) -> None:
     result = run(MODULE, cluster_name="elsewhere", available=True)
     assert '"elsewhere" names no cluster in region eu-west-1' in result["msg"]
 
 
-def test_pages_of_addons_are_read_to_the_end(run: Run, installed: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_pages_of_addons_are_read(run: Run, installed: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ansible_collections.podidentity.eks.plugins.module_utils._eks.addon.calls.PAGE_SIZE", 2)
     result = run(MODULE, cluster_name="example", available=True)
     assert len(result["addons"]) == 3
     assert len(result["available"]) == 9
-    assert (counted(result)["ListAddons"], counted(result)["DescribeAddonVersions"]) == (2, 5)
+    assert (call_counts(result)["ListAddons"], call_counts(result)["DescribeAddonVersions"]) == (2, 5)

@@ -44,7 +44,7 @@ def test_name_is_required(run_module: RunModule, account: Account) -> None:
     assert account.sandbox.calls() == {}
 
 
-def test_a_new_cluster_needs_role_and_subnets(cluster: t.Callable[..., Result], account: Account) -> None:
+def test_new_cluster_needs_role_and_subnets(cluster: t.Callable[..., Result], account: Account) -> None:
     result = cluster()
     assert result["failed"]
     assert "role_arn is missing" in result["msg"]
@@ -52,7 +52,7 @@ def test_a_new_cluster_needs_role_and_subnets(cluster: t.Callable[..., Result], 
     assert account.writes() == []
 
 
-def test_check_mode_predicts_a_new_cluster_and_makes_none(cluster: t.Callable[..., Result], account: Account) -> None:
+def test_check_mode_predicts_create_and_writes_nothing(cluster: t.Callable[..., Result], account: Account) -> None:
     wanted = {"role_arn": CLUSTER_ROLE, "subnet_ids": account.subnet_ids, "version": "1.33", "tags": {"Team": "A"}}
     result = cluster(**wanted, check_mode=True, diff=True)
     assert result["changed"]
@@ -99,9 +99,7 @@ def test_create_waits_and_returns_the_cluster(cluster: t.Callable[..., Result], 
     assert account.eks.list_access_entries(clusterName="example")["accessEntries"] == []
 
 
-def test_a_new_cluster_has_every_setting_from_its_first_moment(
-    cluster: t.Callable[..., Result], account: Account
-) -> None:
+def test_create_sends_every_setting_in_one_call(cluster: t.Callable[..., Result], account: Account) -> None:
     wanted = {
         "role_arn": CLUSTER_ROLE,
         "subnet_ids": account.subnet_ids,
@@ -130,7 +128,7 @@ def test_a_new_cluster_has_every_setting_from_its_first_moment(
     assert {key: predicted[key] for key in known} == {key: found[key] for key in known}
 
 
-def test_a_second_run_changes_nothing_with_one_call(cluster: t.Callable[..., Result], account: Account) -> None:
+def test_second_run_changes_nothing_in_one_call(cluster: t.Callable[..., Result], account: Account) -> None:
     wanted = {
         "role_arn": CLUSTER_ROLE,
         "subnet_ids": account.subnet_ids,
@@ -159,7 +157,7 @@ def test_a_second_run_changes_nothing_with_one_call(cluster: t.Callable[..., Res
     assert account.sandbox.calls() == {"eks:DescribeCluster": 1}
 
 
-def test_update_goes_one_by_one_and_leaves_the_rest(cluster: t.Callable[..., Result], account: Account) -> None:
+def test_update_runs_in_order_and_keeps_other_settings(cluster: t.Callable[..., Result], account: Account) -> None:
     before = account.create_cluster(tags={"team": "a", "stage": "test"})
     account.sandbox.clear_calls()
     wanted = {
@@ -214,7 +212,7 @@ def test_update_goes_one_by_one_and_leaves_the_rest(cluster: t.Callable[..., Res
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_each_setting_is_predicted_changed_alone_and_then_left(
+def test_each_setting_changes_alone_and_only_once(
     cluster: t.Callable[..., Result],
     account: Account,
     wanted: dict[str, t.Any],
@@ -236,7 +234,7 @@ def test_each_setting_is_predicted_changed_alone_and_then_left(
     assert account.sandbox.calls() == {"eks:DescribeCluster": 1}
 
 
-def test_all_settings_at_once_go_one_after_another(cluster: t.Callable[..., Result], account: Account) -> None:
+def test_all_settings_are_updated_one_after_another(cluster: t.Callable[..., Result], account: Account) -> None:
     account.create_cluster()
     account.sandbox.clear_calls()
     wanted = {
@@ -277,7 +275,7 @@ def updates(account: Account) -> list[dict[str, t.Any]]:
     return [account.eks.describe_update(name="example", updateId=each)["update"] for each in ids]
 
 
-def test_logs_that_are_not_declared_are_turned_off(cluster: t.Callable[..., Result], account: Account) -> None:
+def test_undeclared_log_types_are_turned_off(cluster: t.Callable[..., Result], account: Account) -> None:
     account.create_cluster(logging={"clusterLogging": [{"types": ["api", "audit"], "enabled": True}]})
     assert not cluster(logging=["audit", "api"])["changed"]
     found = cluster(logging=["audit"])["cluster"]["logging"]["cluster_logging"]
@@ -286,7 +284,7 @@ def test_logs_that_are_not_declared_are_turned_off(cluster: t.Callable[..., Resu
     assert [setup["enabled"] for setup in found] == [False]
 
 
-def test_auto_mode_goes_on_changes_its_pools_and_goes_off(cluster: t.Callable[..., Result], account: Account) -> None:
+def test_auto_mode_turns_on_changes_pools_and_turns_off(cluster: t.Callable[..., Result], account: Account) -> None:
     account.create_cluster(accessConfig={"authenticationMode": "API"})
     account.sandbox.clear_calls()
     for mode, agent in (
@@ -305,9 +303,7 @@ def test_auto_mode_goes_on_changes_its_pools_and_goes_off(cluster: t.Callable[..
     assert account.writes() == ["UpdateClusterConfig"] * 4
 
 
-def test_a_new_cluster_with_auto_mode_has_no_add_ons_that_nobody_manages(
-    cluster: t.Callable[..., Result], account: Account
-) -> None:
+def test_new_auto_mode_cluster_has_no_self_managed_addons(cluster: t.Callable[..., Result], account: Account) -> None:
     wanted = {"role_arn": CLUSTER_ROLE, "subnet_ids": account.subnet_ids, "auto_mode": AUTO_MODE}
     refused = cluster(**wanted)
     assert refused["failed"]
@@ -320,7 +316,7 @@ def test_a_new_cluster_with_auto_mode_has_no_add_ons_that_nobody_manages(
     assert account.writes() == ["CreateCluster"]
 
 
-def test_the_diff_of_an_upgrade_is_one_line_in_check_mode(cluster: t.Callable[..., Result], account: Account) -> None:
+def test_check_mode_diff_of_upgrade_shows_version_only(cluster: t.Callable[..., Result], account: Account) -> None:
     account.create_cluster()
     diff = cluster(version="1.34", check_mode=True, diff=True)["diff"]
     assert diff["before"].keys() == diff["after"].keys()
@@ -328,7 +324,7 @@ def test_the_diff_of_an_upgrade_is_one_line_in_check_mode(cluster: t.Callable[..
     assert {key: pair for key, pair in pairs.items() if pair[0] != pair[1]} == {"version": ("1.33", "1.34")}
 
 
-def test_tags_without_purge_leave_the_others(cluster: t.Callable[..., Result], account: Account) -> None:
+def test_tags_without_purge_keep_other_tags(cluster: t.Callable[..., Result], account: Account) -> None:
     account.create_cluster(tags={"team": "a"})
     assert cluster(tags={"stage": "test"}, purge_tags=False)["cluster"]["tags"] == {"team": "a", "stage": "test"}
     assert not cluster()["changed"]
@@ -348,7 +344,7 @@ def test_tags_without_purge_leave_the_others(cluster: t.Callable[..., Result], a
         ("encryption_key_arn", "", ["encryption_key_arn", KEY, "taken away"]),
     ],
 )
-def test_what_cannot_change_in_place_is_refused_before_any_write(
+def test_impossible_change_is_refused_before_any_write(
     cluster: t.Callable[..., Result], account: Account, option: str, value: str, words: list[str]
 ) -> None:
     encrypted = [{"resources": ["secrets"], "provider": {"keyArn": KEY}}]
@@ -361,9 +357,7 @@ def test_what_cannot_change_in_place_is_refused_before_any_write(
     assert account.writes() == []
 
 
-def test_delete_waits_until_it_is_gone_and_again_is_no_change(
-    cluster: t.Callable[..., Result], account: Account
-) -> None:
+def test_delete_waits_and_second_delete_changes_nothing(cluster: t.Callable[..., Result], account: Account) -> None:
     account.create_cluster()
     account.create_cluster("foreign")
     account.sandbox.clear_calls()
@@ -381,9 +375,7 @@ def test_delete_waits_until_it_is_gone_and_again_is_no_change(
     assert account.sandbox.calls() == {"eks:DescribeCluster": 1}
 
 
-def test_a_protected_cluster_is_deleted_only_when_the_protection_is_declared_off(
-    cluster: t.Callable[..., Result], account: Account
-) -> None:
+def test_delete_needs_deletion_protection_declared_off(cluster: t.Callable[..., Result], account: Account) -> None:
     account.create_cluster(deletionProtection=True)
     account.sandbox.clear_calls()
     for params in ({}, {"deletion_protection": True}):
@@ -404,9 +396,7 @@ def test_a_protected_cluster_is_deleted_only_when_the_protection_is_declared_off
     assert cluster(state="absent", deletion_protection=False)["cluster"] is None
 
 
-def test_delete_of_a_cluster_with_node_groups_says_so_at_once(
-    cluster: t.Callable[..., Result], account: Account
-) -> None:
+def test_delete_fails_for_cluster_with_nodegroups(cluster: t.Callable[..., Result], account: Account) -> None:
     account.create_cluster()
     account.create_nodegroup()
     result = cluster(state="absent")
@@ -436,7 +426,7 @@ def test_delete_of_a_cluster_with_node_groups_says_so_at_once(
         ({"state": "absent", "name": ""}, ["name", '""']),
     ],
 )
-def test_bad_input_is_named_and_no_call_is_made(
+def test_invalid_option_fails_before_any_call(
     cluster: t.Callable[..., Result], account: Account, params: dict[str, t.Any], words: list[str]
 ) -> None:
     for check_mode in (True, False):
@@ -447,7 +437,7 @@ def test_bad_input_is_named_and_no_call_is_made(
     assert account.sandbox.calls() == {}
 
 
-def test_all_that_cannot_be_right_is_told_at_once(cluster: t.Callable[..., Result], account: Account) -> None:
+def test_all_invalid_options_are_reported_before_any_call(cluster: t.Callable[..., Result], account: Account) -> None:
     result = cluster(
         version="1",
         subnet_ids=["subnet-1"],
@@ -459,11 +449,11 @@ def test_all_that_cannot_be_right_is_told_at_once(cluster: t.Callable[..., Resul
     assert account.sandbox.calls() == {}
 
 
-def test_a_botocore_that_is_too_old_is_named_only_where_it_matters(
+def test_old_botocore_fails_only_for_newer_options(
     cluster: t.Callable[..., Result], account: Account, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
     account.create_cluster()
-    old_models(tmp_path)
+    write_old_eks_model(tmp_path)
     monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
     account.sandbox.clear_calls()
     assert not cluster(version="1.33", logging=[], force_version_update=False)["changed"]
@@ -488,7 +478,7 @@ def test_a_botocore_that_is_too_old_is_named_only_where_it_matters(
     assert account.sandbox.calls() == {"eks:DescribeCluster": 1}
 
 
-def old_models(folder: pathlib.Path) -> None:
+def write_old_eks_model(folder: pathlib.Path) -> None:
     """The model of EKS as it was before all that is younger than access entries; botocore prefers it to its own."""
     young = {
         "CreateClusterRequest": ["bootstrapSelfManagedAddons"],
@@ -504,7 +494,7 @@ def old_models(folder: pathlib.Path) -> None:
     (home / "service-2.json").write_text(json.dumps(model), encoding="utf-8")
 
 
-def test_no_credentials_is_one_sentence(
+def test_missing_credentials_fail_with_one_sentence(
     cluster: t.Callable[..., Result], account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_environment(monkeypatch, {"AWS_REGION": "eu-west-1", "AWS_ENDPOINT_URL": account.sandbox.endpoint})
@@ -515,14 +505,16 @@ def test_no_credentials_is_one_sentence(
     assert account.sandbox.calls() == {}
 
 
-def test_no_region_is_one_sentence(cluster: t.Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_region_fails_with_one_sentence(
+    cluster: t.Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
     use_environment(monkeypatch, {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"})
     result = cluster()
     assert result["failed"]
     assert result["msg"].startswith("No AWS region is known; set the option region")
 
 
-def test_a_role_that_eks_cannot_assume_is_told_in_eks_words(cluster: t.Callable[..., Result], account: Account) -> None:
+def test_refused_role_reports_eks_message(cluster: t.Callable[..., Result], account: Account) -> None:
     result = cluster(role_arn=NODE_ROLE, subnet_ids=account.subnet_ids)
     assert result["failed"]
     assert result["msg"].startswith("Failed to create cluster: ")
@@ -531,9 +523,7 @@ def test_a_role_that_eks_cannot_assume_is_told_in_eks_words(cluster: t.Callable[
     assert account.eks.list_clusters()["clusters"] == []
 
 
-def test_a_cluster_that_fails_is_told_with_its_health_and_the_way_out(
-    cluster: t.Callable[..., Result], account: Account
-) -> None:
+def test_failed_cluster_is_reported_with_health_and_advice(cluster: t.Callable[..., Result], account: Account) -> None:
     wanted = {"name": "broken", "role_arn": CLUSTER_ROLE, "subnet_ids": account.subnet_ids}
     first = cluster(**wanted)
     assert first["failed"]
@@ -559,7 +549,7 @@ def test_throttling_and_server_errors_are_retried(cluster: t.Callable[..., Resul
     assert result["cluster"]["status"] == "ACTIVE"
 
 
-def test_an_update_in_progress_is_waited_for(cluster: t.Callable[..., Result], account: Account) -> None:
+def test_update_waits_for_update_in_progress(cluster: t.Callable[..., Result], account: Account) -> None:
     account.create_cluster()
     account.sandbox.knobs(cluster_seconds=0.3)
     account.eks.update_cluster_version(name="example", version="1.34")
@@ -569,7 +559,7 @@ def test_an_update_in_progress_is_waited_for(cluster: t.Callable[..., Result], a
     assert result["cluster"]["version"] == "1.34"
 
 
-def test_an_update_that_begins_meanwhile_is_waited_for(cluster: t.Callable[..., Result], account: Account) -> None:
+def test_update_retries_resource_in_use(cluster: t.Callable[..., Result], account: Account) -> None:
     account.create_cluster()
     in_use = {"operation": "UpdateClusterConfig", "code": "ResourceInUseException", "calls": [1], "status": 409}
     account.sandbox.knobs(faults=[in_use])
@@ -578,7 +568,7 @@ def test_an_update_that_begins_meanwhile_is_waited_for(cluster: t.Callable[..., 
     assert result["cluster"]["resources_vpc_config"]["endpoint_private_access"] is True
 
 
-def test_a_long_update_that_others_begin_just_before_ours_is_waited_for(
+def test_update_waits_for_long_concurrent_update(
     run: t.Callable[..., Result], aws_proxy: AwsProxy, example: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As if all attempts were over before the other update is.
@@ -611,7 +601,7 @@ def test_a_long_update_that_others_begin_just_before_ours_is_waited_for(
         ("VersionUpdate", {"version": "1.34"}),
     ],
 )
-def test_every_kind_of_update_that_does_not_succeed_fails_the_task(
+def test_unsuccessful_update_of_any_kind_fails_task(
     cluster: t.Callable[..., Result], account: Account, kind: str, wanted: dict[str, t.Any]
 ) -> None:
     outcome = "Cancelled" if kind == "VersionUpdate" else "Failed"
@@ -628,9 +618,7 @@ def test_every_kind_of_update_that_does_not_succeed_fails_the_task(
     assert cluster(**wanted)["changed"]
 
 
-def test_an_update_that_fails_half_way_tells_what_was_done_and_the_next_run_does_the_rest(
-    cluster: t.Callable[..., Result], account: Account
-) -> None:
+def test_partial_update_is_reported_and_next_run_finishes(cluster: t.Callable[..., Result], account: Account) -> None:
     account.create_cluster()
     account.sandbox.knobs(update_outcomes={"AccessConfigUpdate": "Failed"})
     wanted = {
@@ -661,9 +649,7 @@ def test_an_update_that_fails_half_way_tells_what_was_done_and_the_next_run_does
     ]
 
 
-def test_a_call_that_is_refused_half_way_keeps_the_words_of_eks(
-    cluster: t.Callable[..., Result], account: Account
-) -> None:
+def test_call_refused_after_update_keeps_eks_message(cluster: t.Callable[..., Result], account: Account) -> None:
     account.create_cluster()
     denied = {"operation": "AssociateEncryptionConfig", "code": "AccessDeniedException", "status": 403}
     account.sandbox.knobs(faults=[denied])
@@ -676,7 +662,7 @@ def test_a_call_that_is_refused_half_way_keeps_the_words_of_eks(
     assert result["error"]["code"] == "AccessDeniedException"
 
 
-def test_a_time_out_half_way_says_what_was_reached(cluster: t.Callable[..., Result], account: Account) -> None:
+def test_update_timeout_reports_progress(cluster: t.Callable[..., Result], account: Account) -> None:
     account.create_cluster()
     account.sandbox.knobs(cluster_seconds=1.5)
     wanted = {"tags": {"team": "a"}, "support_type": "STANDARD", "version": "1.34"}
@@ -690,7 +676,7 @@ def test_a_time_out_half_way_says_what_was_reached(cluster: t.Callable[..., Resu
     assert result["actions"] == ["update_cluster_version"]
 
 
-def test_a_version_that_eks_finds_not_ready_can_be_forced(cluster: t.Callable[..., Result], account: Account) -> None:
+def test_force_version_update_overrides_insights(cluster: t.Callable[..., Result], account: Account) -> None:
     account.create_cluster()
     account.sandbox.knobs(cluster_insights={"example": "ERROR"})
     result = cluster(version="1.34")
@@ -701,7 +687,7 @@ def test_a_version_that_eks_finds_not_ready_can_be_forced(cluster: t.Callable[..
     assert cluster(version="1.34", force_version_update=True)["cluster"]["version"] == "1.34"
 
 
-def test_a_cluster_that_is_being_deleted_is_not_changed(cluster: t.Callable[..., Result], account: Account) -> None:
+def test_cluster_being_deleted_is_not_changed(cluster: t.Callable[..., Result], account: Account) -> None:
     account.create_cluster()
     account.sandbox.knobs(cluster_seconds=60)
     account.eks.delete_cluster(name="example")
@@ -714,7 +700,7 @@ def test_a_cluster_that_is_being_deleted_is_not_changed(cluster: t.Callable[...,
     assert account.writes() == []
 
 
-def test_a_protected_cluster_that_has_failed_can_be_deleted(cluster: t.Callable[..., Result], account: Account) -> None:
+def test_failed_protected_cluster_can_be_deleted(cluster: t.Callable[..., Result], account: Account) -> None:
     wanted = {"name": "broken", "role_arn": CLUSTER_ROLE, "subnet_ids": account.subnet_ids}
     account.sandbox.knobs(cluster_outcomes={"broken": "FAILED"}, cluster_issues={"broken": "IamRoleNotFound"})
     assert "is FAILED (IamRoleNotFound:" in cluster(**wanted, deletion_protection=True)["msg"]
@@ -723,9 +709,7 @@ def test_a_protected_cluster_that_has_failed_can_be_deleted(cluster: t.Callable[
     assert result["cluster"] is None
 
 
-def test_a_time_out_says_what_was_reached_and_the_next_run_goes_on(
-    cluster: t.Callable[..., Result], account: Account
-) -> None:
+def test_create_timeout_reports_status_and_next_run_waits(cluster: t.Callable[..., Result], account: Account) -> None:
     account.sandbox.knobs(cluster_seconds=1.5)
     wanted = {"role_arn": CLUSTER_ROLE, "subnet_ids": account.subnet_ids}
     late = cluster(**wanted, wait_timeout=1)
@@ -737,7 +721,7 @@ def test_a_time_out_says_what_was_reached_and_the_next_run_goes_on(
     assert account.writes() == ["CreateCluster"]
 
 
-def test_without_wait_the_state_is_told_as_it_is(cluster: t.Callable[..., Result], account: Account) -> None:
+def test_create_without_wait_returns_current_status(cluster: t.Callable[..., Result], account: Account) -> None:
     account.sandbox.knobs(cluster_seconds=0.5)
     result = cluster(role_arn=CLUSTER_ROLE, subnet_ids=account.subnet_ids, wait=False)
     assert result["changed"]
@@ -745,9 +729,7 @@ def test_without_wait_the_state_is_told_as_it_is(cluster: t.Callable[..., Result
     assert result["cluster"]["certificate_authority"] is None
 
 
-def test_without_wait_only_the_last_update_is_left_to_itself(
-    cluster: t.Callable[..., Result], account: Account
-) -> None:
+def test_wait_false_still_waits_for_all_but_last_update(cluster: t.Callable[..., Result], account: Account) -> None:
     account.create_cluster()
     account.sandbox.knobs(cluster_seconds=0.3)
     result = cluster(endpoint_private_access=True, version="1.34", wait=False)
@@ -756,9 +738,7 @@ def test_without_wait_only_the_last_update_is_left_to_itself(
     assert result["cluster"]["version"] == "1.33"
 
 
-def test_a_deletion_by_others_is_waited_for_but_is_not_our_change(
-    cluster: t.Callable[..., Result], account: Account
-) -> None:
+def test_absent_waits_for_delete_in_progress(cluster: t.Callable[..., Result], account: Account) -> None:
     account.create_cluster()
     account.sandbox.knobs(cluster_seconds=0.3)
     account.eks.delete_cluster(name="example")
@@ -768,7 +748,7 @@ def test_a_deletion_by_others_is_waited_for_but_is_not_our_change(
     assert account.eks.list_clusters()["clusters"] == []
 
 
-def test_an_update_that_eks_gives_up_is_told_with_its_errors(
+def test_failed_update_reports_its_errors(
     cluster: t.Callable[..., Result], sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = {"name": "example", "arn": "arn", "status": "ACTIVE", "version": "1.33"}
@@ -787,7 +767,7 @@ def test_an_update_that_eks_gives_up_is_told_with_its_errors(
     assert "but it is Failed (InsufficientFreeAddresses: No room [subnet-a])" in result["msg"]
 
 
-def test_the_user_agent_names_the_collection(
+def test_user_agent_names_collection(
     cluster: t.Callable[..., Result], sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with scripted_eks({}) as (endpoint, handler):
@@ -798,7 +778,7 @@ def test_the_user_agent_names_the_collection(
     assert [f"podidentity.eks/{COLLECTION_VERSION}" in agent for agent in handler.agents] == [True]
 
 
-def test_info_returns_a_list_always(run_module: RunModule, account: Account) -> None:
+def test_info_always_returns_list(run_module: RunModule, account: Account) -> None:
     assert run_module("eks_cluster_info")["clusters"] == []
     account.create_cluster("one", tags={"CamelCase": "kept"})
     account.create_cluster("two")
@@ -813,7 +793,7 @@ def test_info_returns_a_list_always(run_module: RunModule, account: Account) -> 
     assert account.sandbox.calls() == {"eks:ListClusters": 1, "eks:DescribeCluster": 2}
 
 
-def test_info_looks_at_many_clusters_at_the_same_time(run_module: RunModule, account: Account) -> None:
+def test_info_describes_clusters_concurrently(run_module: RunModule, account: Account) -> None:
     names = [f"cluster-{number}" for number in range(8)]
     for name in names:
         account.create_cluster(name)
@@ -823,7 +803,7 @@ def test_info_looks_at_many_clusters_at_the_same_time(run_module: RunModule, acc
     assert time.monotonic() - began < 0.5 * len(names) / 2
 
 
-def test_info_tells_whether_pods_can_have_pod_identity(
+def test_info_reports_pod_identity_support(
     run_module: RunModule, sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = {"name": "old", "arn": "arn", "status": "ACTIVE", "version": "1.27", "platformVersion": "eks.5"}
@@ -845,7 +825,7 @@ def test_info_and_module_return_the_same_object(run_module: RunModule, account: 
     assert run_module("eks_cluster", name="example")["cluster"] == found
 
 
-def test_info_refuses_a_name_that_cannot_be(run_module: RunModule, account: Account) -> None:
+def test_info_refuses_invalid_name(run_module: RunModule, account: Account) -> None:
     result = run_module("eks_cluster_info", name="a/b")
     assert result["failed"]
     assert '"a/b"' in result["msg"]

@@ -13,48 +13,48 @@ from support.module_runs import Account
 from support.module_runs import Result
 from support.module_runs import RunModule
 
-OWN = {"podidentity.eks/cluster": "example"}
-EC2_TAGS = [{"Key": key, "Value": value} for key, value in OWN.items()]
+MANAGED_TAGS = {"podidentity.eks/cluster": "example"}
+EC2_TAGS = [{"Key": key, "Value": value} for key, value in MANAGED_TAGS.items()]
 
 
 @pytest.fixture
-def look(run_module: RunModule, account: Account) -> t.Callable[..., Result]:
+def inspect_foundation(run_module: RunModule, account: Account) -> t.Callable[..., Result]:
     """The module for the cluster ``example``; returns what it found, ``calls`` being the operations that it called."""
 
-    def look(**params: t.Any) -> Result:
+    def inspect_foundation(**params: t.Any) -> Result:
         account.sandbox.clear_calls()
         result = run_module("eks_foundation_info", **{"cluster_name": "example", **params})
         assert not result["changed"]
         calls = sorted(call["operation"] for call in account.sandbox.call_log())
         return {**result["foundation"], "calls": calls}
 
-    return look
+    return inspect_foundation
 
 
-def tagged(kind: str) -> list[dict[str, t.Any]]:
+def tag_specifications(kind: str) -> list[dict[str, t.Any]]:
     return [{"ResourceType": kind, "Tags": EC2_TAGS}]
 
 
-def test_a_name_is_required_and_must_be_one(run_module: RunModule, account: Account) -> None:
+def test_valid_cluster_name_is_required(run_module: RunModule, account: Account) -> None:
     assert "cluster_name" in run_module("eks_foundation_info")["msg"]
     assert "no name of an EKS cluster" in run_module("eks_foundation_info", cluster_name="a b")["msg"]
     assert account.sandbox.calls() == {}
 
 
-def test_before_the_first_run_there_is_nothing(look: t.Callable[..., Result]) -> None:
-    found = look(roles=["example-cluster", "example-nodes"])
+def test_nothing_is_found_before_first_run(inspect_foundation: t.Callable[..., Result]) -> None:
+    found = inspect_foundation(roles=["example-cluster", "example-nodes"])
     calls = found.pop("calls")
     assert (found.pop("cluster"), found.pop("foreign")) == (None, False)
     assert {part: each for part, each in found.items() if each} == {}
     assert [call for call in calls if call.startswith("eks:")] == ["eks:DescribeCluster"]
 
 
-def test_of_a_cluster_of_somebody_elses_only_itself_is_looked_at(
-    look: t.Callable[..., Result], account: Account
+def test_unmanaged_cluster_is_described_without_its_parts(
+    inspect_foundation: t.Callable[..., Result], account: Account
 ) -> None:
     account.create_cluster()
     account.create_nodegroup()
-    found = look(roles=["eks-node"], subnet_ids=account.subnet_ids, security_groups=["one"])
+    found = inspect_foundation(roles=["eks-node"], subnet_ids=account.subnet_ids, security_groups=["one"])
     assert found["foreign"] is True
     assert found["cluster"]["name"] == "example"
     assert (found["nodegroups"], found["roles"], found["given_subnets"], found["security_groups"]) == ([], [], [], [])
@@ -77,15 +77,19 @@ CALLS = [
 ]
 
 
-def make_network(account: Account, ec2: t.Any) -> dict[str, list[str]]:
+def create_managed_network(account: Account, ec2: t.Any) -> dict[str, list[str]]:
     """A network of ours; returns the ids that are to be found, by kind. A second NAT gateway fails: same address."""
-    gateway = ec2.create_internet_gateway(TagSpecifications=tagged("internet-gateway"))["InternetGateway"]
+    gateway = ec2.create_internet_gateway(TagSpecifications=tag_specifications("internet-gateway"))["InternetGateway"]
     ec2.attach_internet_gateway(InternetGatewayId=gateway["InternetGatewayId"], VpcId=account.vpc_id)
     ec2.create_tags(Resources=[account.vpc_id, account.subnet_ids[0], account.security_group_ids[0]], Tags=EC2_TAGS)
-    table = ec2.create_route_table(VpcId=account.vpc_id, TagSpecifications=tagged("route-table"))["RouteTable"]
-    address = ec2.allocate_address(Domain="vpc", TagSpecifications=tagged("elastic-ip"))["AllocationId"]
+    table = ec2.create_route_table(VpcId=account.vpc_id, TagSpecifications=tag_specifications("route-table"))[
+        "RouteTable"
+    ]
+    address = ec2.allocate_address(Domain="vpc", TagSpecifications=tag_specifications("elastic-ip"))["AllocationId"]
     place = {"SubnetId": account.subnet_ids[0], "AllocationId": address}
-    gateways = [ec2.create_nat_gateway(**place, TagSpecifications=tagged("natgateway")) for _each in range(2)]
+    gateways = [
+        ec2.create_nat_gateway(**place, TagSpecifications=tag_specifications("natgateway")) for _each in range(2)
+    ]
     return {
         "vpcs": [account.vpc_id],
         "subnets": account.subnet_ids[:1],
@@ -97,30 +101,30 @@ def make_network(account: Account, ec2: t.Any) -> dict[str, list[str]]:
     }
 
 
-def test_everything_of_ours_is_found_by_its_tag(
-    look: t.Callable[..., Result], account: Account, clients: dict[str, t.Any]
+def test_managed_resources_are_found_by_tag(
+    inspect_foundation: t.Callable[..., Result], account: Account, clients: dict[str, t.Any]
 ) -> None:
     account.sandbox.knobs(nat_gateway_seconds=0)
-    account.create_cluster(tags=OWN)
+    account.create_cluster(tags=MANAGED_TAGS)
     account.create_nodegroup()
-    made = make_network(account, clients["ec2"])
-    found = look()
+    made = create_managed_network(account, clients["ec2"])
+    found = inspect_foundation()
     assert found["foreign"] is False
     assert [each["nodegroup_name"] for each in found["nodegroups"]] == ["general"]
     keys = {"security_groups": "group_id", "addresses": "allocation_id"}
     ids = {part: [each[keys.get(part, f"{part.removesuffix('s')}_id")] for each in found[part]] for part in made}
     assert ids == made
-    assert found["subnets"][0]["tags"] == OWN
+    assert found["subnets"][0]["tags"] == MANAGED_TAGS
     assert found["calls"] == CALLS
 
 
-def test_what_somebody_else_has_under_our_names_is_found(
-    look: t.Callable[..., Result], account: Account, clients: dict[str, t.Any]
+def test_unmanaged_resources_are_found_by_name(
+    inspect_foundation: t.Callable[..., Result], account: Account, clients: dict[str, t.Any]
 ) -> None:
     data = {"MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}}
     clients["ec2"].create_launch_template(LaunchTemplateName="example-nodes", LaunchTemplateData={})
     clients["ec2"].create_launch_template_version(LaunchTemplateName="example-nodes", LaunchTemplateData=data)
-    found = look(
+    found = inspect_foundation(
         roles=["eks-cluster"],
         subnet_ids=account.subnet_ids[:2],
         security_groups=["one", "none"],
@@ -138,23 +142,23 @@ def test_what_somebody_else_has_under_our_names_is_found(
     assert "pod_identity" not in role
 
 
-def test_the_node_role_says_whether_it_serves_pod_identity(
-    look: t.Callable[..., Result], account: Account, clients: dict[str, t.Any]
+def test_node_role_reports_pod_identity_permission(
+    inspect_foundation: t.Callable[..., Result], account: Account, clients: dict[str, t.Any]
 ) -> None:
-    [role] = look(node_role="eks-node")["roles"]
+    [role] = inspect_foundation(node_role="eks-node")["roles"]
     assert (role["arn"], role["pod_identity"]) == (NODE_ROLE, True)
     policy = "arn:aws:iam::aws:policy/AmazonEKSWorkerNodePolicy"
     clients["iam"].detach_role_policy(RoleName="eks-node", PolicyArn=policy)
-    found = look(node_role="eks-node")
+    found = inspect_foundation(node_role="eks-node")
     assert found["roles"][0]["pod_identity"] is False
     assert "iam:SimulatePrincipalPolicy" in found["calls"], "only IAM can tell what policies of one's own allow"
     statement = {"Effect": "Allow", "Action": "eks-auth:*", "Resource": "*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     clients["iam"].put_role_policy(RoleName="eks-node", PolicyName="own", PolicyDocument=document)
-    assert look(node_role="eks-node")["roles"][0]["pod_identity"] is True
+    assert inspect_foundation(node_role="eks-node")["roles"][0]["pod_identity"] is True
 
 
-def test_who_may_not_ask_iam_is_told_so(run_module: RunModule, account: Account) -> None:
+def test_missing_simulate_permission_gives_warning(run_module: RunModule, account: Account) -> None:
     fault = {"operation": "iam:SimulatePrincipalPolicy", "code": "AccessDenied", "status": 403}
     account.sandbox.knobs(faults=[fault])
     result = run_module("eks_foundation_info", cluster_name="example", node_role="app")
@@ -164,7 +168,7 @@ def test_who_may_not_ask_iam_is_told_so(run_module: RunModule, account: Account)
     assert "iam:SimulatePrincipalPolicy" in told
 
 
-def test_a_call_that_fails_says_what_it_was_for(run_module: RunModule, account: Account) -> None:
+def test_failed_call_reports_its_purpose(run_module: RunModule, account: Account) -> None:
     account.sandbox.knobs(faults=[{"operation": "ec2:DescribeAddresses", "code": "UnauthorizedOperation"}])
     result = run_module("eks_foundation_info", cluster_name="example")
     assert result["failed"]

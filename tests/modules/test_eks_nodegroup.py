@@ -33,7 +33,7 @@ REPAIR = {
 }
 NAMES = {"clusterName": "example", "nodegroupName": "general"}
 #: What an update changes beside what it was asked for.
-STAMPS = {"modifiedAt"}
+TIMESTAMPS = {"modifiedAt"}
 
 
 @pytest.fixture
@@ -90,14 +90,14 @@ def launch_template(account: Account, clients: dict[str, t.Any]) -> str:
     return template_id
 
 
-def test_names_are_required(run_module: RunModule, account: Account) -> None:
+def test_cluster_name_and_name_are_required(run_module: RunModule, account: Account) -> None:
     result = run_module("eks_nodegroup")
     assert result["failed"]
     assert "cluster_name, name" in result["msg"]
     assert account.sandbox.calls() == {}
 
 
-def test_a_cluster_that_does_not_exist_is_one_sentence(nodegroup: t.Callable[..., Result], account: Account) -> None:
+def test_missing_cluster_fails_with_one_sentence(nodegroup: t.Callable[..., Result], account: Account) -> None:
     for check_mode in (True, False):
         result = nodegroup(**declaration(account), check_mode=check_mode)
         assert result["failed"]
@@ -108,7 +108,7 @@ def test_a_cluster_that_does_not_exist_is_one_sentence(nodegroup: t.Callable[...
     assert account.writes() == []
 
 
-def test_a_new_node_group_needs_role_and_subnets(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
+def test_new_nodegroup_needs_role_and_subnets(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
     result = nodegroup()
     assert result["failed"]
     assert "node_role_arn is missing" in result["msg"]
@@ -116,7 +116,7 @@ def test_a_new_node_group_needs_role_and_subnets(nodegroup: t.Callable[..., Resu
     assert cluster.writes() == []
 
 
-def test_check_mode_predicts_a_new_group_and_makes_none(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
+def test_check_mode_predicts_create_and_writes_nothing(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
     result = nodegroup(**declaration(cluster), check_mode=True, diff=True)
     assert result["changed"]
     assert result["actions"] == ["create_nodegroup"]
@@ -138,7 +138,7 @@ def test_create_does_what_check_mode_predicted(nodegroup: t.Callable[..., Result
     assert found["nodegroup_arn"].startswith("arn:aws:eks:eu-west-1:111122223333:nodegroup/example/general/")
 
 
-def test_a_second_run_changes_nothing_with_one_call(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
+def test_second_run_changes_nothing_in_one_call(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
     first = nodegroup(**declaration(cluster))
     cluster.sandbox.clear_calls()
     second = nodegroup(**declaration(cluster), diff=True)
@@ -148,18 +148,14 @@ def test_a_second_run_changes_nothing_with_one_call(nodegroup: t.Callable[..., R
     assert cluster.sandbox.calls() == {"eks:DescribeNodegroup": 1}
 
 
-def test_a_group_with_defaults_only_is_unchanged_on_the_second_run(
-    nodegroup: t.Callable[..., Result], cluster: Account
-) -> None:
+def test_second_run_leaves_default_nodegroup_unchanged(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
     wanted = {"node_role_arn": NODE_ROLE, "subnet_ids": cluster.subnet_ids}
     assert nodegroup(**wanted)["changed"]
     assert not nodegroup(**wanted)["changed"]
     assert not nodegroup()["changed"]
 
 
-def test_update_changes_what_is_declared_and_leaves_the_rest(
-    nodegroup: t.Callable[..., Result], cluster: Account
-) -> None:
+def test_update_changes_only_declared_options(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
     nodegroup(**declaration(cluster))
     before = described(cluster)
     cluster.sandbox.clear_calls()
@@ -186,16 +182,14 @@ def test_update_changes_what_is_declared_and_leaves_the_rest(
     assert after["scalingConfig"] == {"minSize": 2, "maxSize": 6, "desiredSize": 3}
     assert after["updateConfig"] == {"maxUnavailablePercentage": 50, "updateStrategy": "MINIMAL"}
     assert after["tags"] == {"CamelCase": "changed"}
-    touched = {"labels", "taints", "scalingConfig", "updateConfig", "tags"} | STAMPS
+    touched = {"labels", "taints", "scalingConfig", "updateConfig", "tags"} | TIMESTAMPS
     assert {key: value for key, value in after.items() if key not in touched} == {
         key: value for key, value in before.items() if key not in touched
     }
     assert not nodegroup(**wanted)["changed"]
 
 
-def test_creation_tags_mark_what_is_created_here_and_never_what_others_made(
-    nodegroup: t.Callable[..., Result], cluster: Account
-) -> None:
+def test_creation_tags_mark_created_nodegroups_only(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
     marked = {**declaration(cluster), "tags": {"team": "a"}, "creation_tags": {"made": "here"}}
     assert nodegroup(**marked)["nodegroup"]["tags"] == {"team": "a", "made": "here"}
     assert not nodegroup(**marked)["changed"], "purging leaves them"
@@ -208,7 +202,7 @@ def test_creation_tags_mark_what_is_created_here_and_never_what_others_made(
     ("option", "value", "key"),
     [("labels", {}, "labels"), ("taints", [], "taints"), ("tags", {}, "tags")],
 )
-def test_an_empty_value_removes_all_of_it_and_nothing_else(
+def test_empty_value_clears_only_its_option(
     nodegroup: t.Callable[..., Result], cluster: Account, option: str, value: t.Any, key: str
 ) -> None:
     nodegroup(**declaration(cluster))
@@ -216,11 +210,11 @@ def test_an_empty_value_removes_all_of_it_and_nothing_else(
     assert nodegroup(**{option: value})["changed"]
     after = described(cluster)
     assert after[key] == value
-    untouched = set(after) - {key} - STAMPS
+    untouched = set(after) - {key} - TIMESTAMPS
     assert {name: after[name] for name in untouched} == {name: before[name] for name in untouched}
 
 
-def test_a_changed_label_value_is_seen_in_check_mode(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
+def test_check_mode_detects_changed_label_value(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
     cluster.create_nodegroup(labels={"pool": "general"})
     cluster.sandbox.clear_calls()
     result = nodegroup(labels={"pool": "batch"}, check_mode=True, diff=True)
@@ -230,13 +224,13 @@ def test_a_changed_label_value_is_seen_in_check_mode(nodegroup: t.Callable[..., 
     assert cluster.writes() == []
 
 
-def test_what_an_autoscaler_decided_stays(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
+def test_undeclared_desired_size_stays(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
     cluster.create_nodegroup(scalingConfig={"minSize": 1, "maxSize": 5, "desiredSize": 4})
     assert not nodegroup(scaling={"min_size": 1, "max_size": 5})["changed"]
     assert nodegroup(scaling={"max_size": 6})["nodegroup"]["scaling_config"]["desired_size"] == 4
 
 
-def test_another_version_of_the_launch_template_replaces_the_nodes(
+def test_launch_template_version_change_updates_nodegroup(
     nodegroup: t.Callable[..., Result], cluster: Account, clients: dict[str, t.Any]
 ) -> None:
     template_id = launch_template(cluster, clients)
@@ -260,7 +254,7 @@ def update_control_plane(account: Account, version: str) -> None:
     account.sandbox.clear_calls()
 
 
-def test_a_newer_image_is_an_update_within_the_kubernetes_version(
+def test_release_version_updates_within_kubernetes_version(
     nodegroup: t.Callable[..., Result], cluster: Account
 ) -> None:
     nodegroup(**declaration(cluster))
@@ -274,7 +268,7 @@ def test_a_newer_image_is_an_update_within_the_kubernetes_version(
     assert f"is {NEW_IMAGE} and cannot become {OLD_IMAGE}: it never goes backwards" in refused["msg"]
 
 
-def test_nodes_follow_the_control_plane_in_one_update_with_their_own_id(
+def test_version_and_launch_template_update_in_one_call(
     nodegroup: t.Callable[..., Result], cluster: Account, clients: dict[str, t.Any]
 ) -> None:
     template_id = launch_template(cluster, clients)
@@ -298,7 +292,7 @@ def test_nodes_follow_the_control_plane_in_one_update_with_their_own_id(
     assert "never goes backwards" in nodegroup(version="1.33")["msg"]
 
 
-def test_another_launch_template_version_leaves_the_kubernetes_version_alone(
+def test_launch_template_update_keeps_kubernetes_version(
     nodegroup: t.Callable[..., Result], cluster: Account, clients: dict[str, t.Any]
 ) -> None:
     template_id = launch_template(cluster, clients)
@@ -308,15 +302,13 @@ def test_another_launch_template_version_leaves_the_kubernetes_version_alone(
     assert nodegroup(launch_template={"id": template_id, "version": 2})["nodegroup"]["version"] == "1.33"
 
 
-def test_a_new_group_gets_the_version_of_its_cluster_only(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
+def test_new_nodegroup_must_have_cluster_version(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
     result = nodegroup(**{**declaration(cluster), "version": "1.32"}, check_mode=True)
     assert result["failed"]
     assert "cannot be 1.32: a new node group gets its cluster's version 1.33" in result["msg"]
 
 
-def test_pods_that_cannot_be_evicted_end_an_update_unless_it_is_forced(
-    nodegroup: t.Callable[..., Result], cluster: Account
-) -> None:
+def test_pod_eviction_failure_needs_force_update(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
     nodegroup(**declaration(cluster))
     errors = {"VersionUpdate": "PodEvictionFailure"}
     cluster.sandbox.knobs(update_outcomes={"VersionUpdate": "Failed"}, update_errors=errors)
@@ -327,9 +319,7 @@ def test_pods_that_cannot_be_evicted_end_an_update_unless_it_is_forced(
     assert nodegroup(release_version=NEW_IMAGE, force_update=True)["nodegroup"]["release_version"] == NEW_IMAGE
 
 
-def test_repair_and_strategy_are_changed_and_the_rest_of_them_stays(
-    nodegroup: t.Callable[..., Result], cluster: Account
-) -> None:
+def test_partial_repair_and_update_config_keep_the_rest(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
     nodegroup(**declaration(cluster))
     result = nodegroup(
         repair_config={"max_unhealthy_node_threshold_percentage": 20}, update_config={"update_strategy": "DEFAULT"}
@@ -351,7 +341,7 @@ def test_repair_and_strategy_are_changed_and_the_rest_of_them_stays(
         ("disk_size", 30),
     ],
 )
-def test_what_cannot_change_in_place_is_refused_before_any_write(
+def test_immutable_option_is_refused_before_any_write(
     nodegroup: t.Callable[..., Result], cluster: Account, option: str, value: t.Any
 ) -> None:
     cluster.create_nodegroup()
@@ -375,9 +365,7 @@ def test_other_subnets_are_refused_before_any_write(nodegroup: t.Callable[..., R
     assert cluster.writes() == []
 
 
-def test_delete_waits_until_it_is_gone_and_again_is_no_change(
-    nodegroup: t.Callable[..., Result], cluster: Account
-) -> None:
+def test_delete_waits_and_second_delete_changes_nothing(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
     cluster.create_nodegroup()
     cluster.create_nodegroup(name="foreign")
     cluster.sandbox.clear_calls()
@@ -393,9 +381,7 @@ def test_delete_waits_until_it_is_gone_and_again_is_no_change(
     assert cluster.sandbox.calls() == {"eks:ListNodegroups": 1}
 
 
-def test_absent_in_a_cluster_that_does_not_exist_is_reached(
-    nodegroup: t.Callable[..., Result], account: Account
-) -> None:
+def test_absent_accepts_missing_cluster(nodegroup: t.Callable[..., Result], account: Account) -> None:
     result = nodegroup(state="absent")
     assert not result["failed"]
     assert not result["changed"]
@@ -429,7 +415,7 @@ def test_absent_in_a_cluster_that_does_not_exist_is_reached(
         ({"wait_timeout": -1}, ["wait_timeout", "-1"]),
     ],
 )
-def test_bad_input_is_named_and_no_call_is_made(
+def test_invalid_option_fails_before_any_call(
     nodegroup: t.Callable[..., Result], account: Account, params: dict[str, t.Any], words: list[str]
 ) -> None:
     result = nodegroup(**params)
@@ -439,7 +425,7 @@ def test_bad_input_is_named_and_no_call_is_made(
     assert account.sandbox.calls() == {}
 
 
-def test_a_refusal_of_eks_is_told_in_its_words(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
+def test_eks_refusal_is_reported_with_eks_message(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
     result = nodegroup(node_role_arn="arn:aws:iam::111122223333:role/app", subnet_ids=cluster.subnet_ids)
     assert result["failed"]
     assert result["msg"].startswith("Failed to create nodegroup: ")
@@ -450,7 +436,7 @@ def test_a_refusal_of_eks_is_told_in_its_words(nodegroup: t.Callable[..., Result
 HEALTH = {"issues": [{"code": "NodeCreationFailure", "message": "No node joined", "resourceIds": ["i-1"]}]}
 
 
-def test_a_group_that_failed_is_told_with_its_health_and_the_way_out(
+def test_failed_nodegroup_is_reported_with_advice(
     nodegroup: t.Callable[..., Result], sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = {**NAMES, "status": "CREATE_FAILED", "health": HEALTH}
@@ -467,7 +453,7 @@ def test_a_group_that_failed_is_told_with_its_health_and_the_way_out(
     ("status", "words"),
     [("Failed", "but it is Failed (NodeCreationFailure: No node joined)"), ("Cancelled", "but it is Cancelled")],
 )
-def test_an_update_that_eks_gives_up_is_told_with_its_errors(
+def test_failed_or_cancelled_update_is_reported(
     nodegroup: t.Callable[..., Result],
     sandbox: SandboxProcess,
     monkeypatch: pytest.MonkeyPatch,
@@ -497,7 +483,7 @@ def test_an_update_that_eks_gives_up_is_told_with_its_errors(
         ("DEGRADED", "InsufficientFreeAddresses", "but it is still DEGRADED (InsufficientFreeAddresses: "),
     ],
 )
-def test_a_new_group_that_does_not_become_well_is_told_with_its_issues(
+def test_unhealthy_new_nodegroup_reports_its_issues(
     nodegroup: t.Callable[..., Result], cluster: Account, status: str, issue: str, words: str
 ) -> None:
     cluster.sandbox.knobs(nodegroup_outcomes={"general": status}, nodegroup_issues={"general": issue})
@@ -507,9 +493,7 @@ def test_a_new_group_that_does_not_become_well_is_told_with_its_issues(
     assert "Nodes join" not in result["msg"], "the role is not to blame"
 
 
-def test_a_deletion_that_fails_is_told_and_can_be_tried_again(
-    nodegroup: t.Callable[..., Result], cluster: Account
-) -> None:
+def test_delete_failure_is_reported_and_can_be_retried(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
     cluster.create_nodegroup()
     cluster.sandbox.knobs(nodegroup_outcomes={"general": "DELETE_FAILED"})
     result = nodegroup(state="absent")
@@ -519,7 +503,7 @@ def test_a_deletion_that_fails_is_told_and_can_be_tried_again(
     assert nodegroup(state="absent")["nodegroup"] is None
 
 
-def test_nodes_that_do_not_join_are_told_with_what_their_role_needs(
+def test_unhealthy_nodes_report_needed_role_policies(
     nodegroup: t.Callable[..., Result], cluster: Account, clients: dict[str, t.Any]
 ) -> None:
     role = make_role(clients["iam"], "poor-node", "ec2.amazonaws.com", "AmazonEKSWorkerNodePolicy")
@@ -528,7 +512,7 @@ def test_nodes_that_do_not_join_are_told_with_what_their_role_needs(
     assert f"Nodes join when their role {role} has AmazonEKSWorkerNodePolicy, AmazonEKS_CNI_Policy" in result["msg"]
 
 
-def test_an_update_in_progress_is_waited_for(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
+def test_update_waits_for_update_in_progress(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
     cluster.create_nodegroup()
     cluster.sandbox.knobs(nodegroup_seconds=0.3)
     cluster.eks.update_nodegroup_config(**NAMES, labels={"addOrUpdateLabels": {"by": "others"}})
@@ -538,9 +522,7 @@ def test_an_update_in_progress_is_waited_for(nodegroup: t.Callable[..., Result],
     assert result["nodegroup"]["labels"] == {"by": "us"}
 
 
-def test_a_group_that_is_still_being_made_is_deleted_when_it_is_ready(
-    nodegroup: t.Callable[..., Result], cluster: Account
-) -> None:
+def test_delete_waits_for_create_in_progress(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
     cluster.sandbox.knobs(nodegroup_seconds=0.3)
     wanted = {"node_role_arn": NODE_ROLE, "subnet_ids": cluster.subnet_ids}
     assert nodegroup(**wanted, wait=False)["nodegroup"]["status"] == "CREATING"
@@ -548,9 +530,7 @@ def test_a_group_that_is_still_being_made_is_deleted_when_it_is_ready(
     assert cluster.eks.list_nodegroups(clusterName="example")["nodegroups"] == []
 
 
-def test_a_time_out_says_what_was_reached_and_the_next_run_goes_on(
-    nodegroup: t.Callable[..., Result], cluster: Account
-) -> None:
+def test_create_timeout_reports_status_and_next_run_waits(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
     cluster.sandbox.knobs(nodegroup_seconds=1.5)
     late = nodegroup(**declaration(cluster), wait_timeout=1)
     assert late["failed"]
@@ -564,7 +544,7 @@ def test_a_time_out_says_what_was_reached_and_the_next_run_goes_on(
     assert cluster.writes() == ["CreateNodegroup"]
 
 
-def test_without_wait_the_state_is_told_as_it_is(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
+def test_update_without_wait_returns_current_status(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
     cluster.create_nodegroup()
     cluster.sandbox.knobs(nodegroup_seconds=0.5)
     result = nodegroup(labels={"new": "1"}, wait=False)
@@ -572,7 +552,7 @@ def test_without_wait_the_state_is_told_as_it_is(nodegroup: t.Callable[..., Resu
     assert result["nodegroup"]["status"] == "UPDATING"
 
 
-def test_info_returns_a_list_always(run_module: RunModule, cluster: Account) -> None:
+def test_info_always_returns_list(run_module: RunModule, cluster: Account) -> None:
     for cluster_name, name in (("elsewhere", None), ("example", None), ("example", "none")):
         assert run_module("eks_nodegroup_info", cluster_name=cluster_name, name=name)["nodegroups"] == []
     cluster.create_nodegroup(name="two", tags={"CamelCase": "kept"})
@@ -593,7 +573,7 @@ def test_info_and_module_return_the_same_object(
     assert nodegroup()["nodegroup"] == found
 
 
-def test_info_refuses_names_that_cannot_be(run_module: RunModule, account: Account) -> None:
+def test_info_refuses_invalid_names(run_module: RunModule, account: Account) -> None:
     result = run_module("eks_nodegroup_info", cluster_name="a/b", name="")
     assert result["failed"]
     assert '"a/b"' in result["msg"]

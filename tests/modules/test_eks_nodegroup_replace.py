@@ -17,9 +17,9 @@ from support.module_runs import RunModule
 
 LARGE = {"instance_types": ["m5.xlarge"]}
 TAG = "podidentity.eks/nodegroup"
-NEW = re.compile(r"general-[0-9a-f]{8}")
+REPLACEMENT_NAME = re.compile(r"general-[0-9a-f]{8}")
 #: The calls that write of a whole replacement.
-STORY = ["CreateNodegroup", "UpdateNodegroupConfig", "DeleteNodegroup"]
+REPLACEMENT_CALLS = ["CreateNodegroup", "UpdateNodegroupConfig", "DeleteNodegroup"]
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def nodegroup(run_module: RunModule) -> t.Callable[..., Result]:
     return run
 
 
-def names(account: Account) -> list[str]:
+def nodegroup_names(account: Account) -> list[str]:
     """The node groups of the cluster, without the one of others."""
     found: list[str] = account.eks.list_nodegroups(clusterName="example")["nodegroups"]
     assert "foreign" in found
@@ -54,37 +54,33 @@ def described(account: Account, name: str) -> dict[str, t.Any]:
     return found
 
 
-def test_without_replace_the_refusal_names_the_way_out(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
+def test_refusal_without_replace_suggests_replace(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
     result = nodegroup(**LARGE)
     assert result["failed"]
     assert "replace=true makes another node group that takes the place of this one" in result["msg"]
     assert cluster.sandbox.calls() == {"eks:DescribeNodegroup": 1}
 
 
-def test_check_mode_and_diff_show_both_groups_and_write_nothing(
-    nodegroup: t.Callable[..., Result], cluster: Account
-) -> None:
+def test_check_mode_diff_shows_both_nodegroups(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
     result = nodegroup(**LARGE, replace=True, check_mode=True, diff=True)
     assert result["changed"]
     assert result["actions"] == ["create_nodegroup", "update_nodegroup_config", "delete_nodegroup"]
     assert result["replaced"] == ["general"]
     [(old, before)], [(new, after)] = (result["diff"][side].items() for side in ("before", "after"))
     assert (old, before["instance_types"]) == ("general", ["m5.large"])
-    assert NEW.fullmatch(new)
+    assert REPLACEMENT_NAME.fullmatch(new)
     assert after["instance_types"] == LARGE["instance_types"]
     assert cluster.writes() == []
     assert cluster.sandbox.calls() == {"eks:ListNodegroups": 1, "eks:DescribeNodegroup": 1}
-    assert names(cluster) == ["general"]
+    assert nodegroup_names(cluster) == ["general"]
 
 
-def test_the_new_group_has_the_settings_of_the_old_one_which_is_gone(
-    nodegroup: t.Callable[..., Result], cluster: Account
-) -> None:
+def test_replacement_keeps_settings_of_old_nodegroup(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
     predicted = nodegroup(**LARGE, replace=True, check_mode=True)
     before, foreign = described(cluster, "general"), described(cluster, "foreign")
     result = nodegroup(**LARGE, replace=True)
     assert result["changed"]
-    assert cluster.writes() == STORY
+    assert cluster.writes() == REPLACEMENT_CALLS
     assert result["replaced"] == predicted["replaced"] == ["general"]
     found = result["nodegroup"]
     expected = predicted["nodegroup"]
@@ -94,11 +90,11 @@ def test_the_new_group_has_the_settings_of_the_old_one_which_is_gone(
     assert after["tags"] == {"team": "platform", TAG: "general"}
     same = {"nodeRole", "subnets", "labels", "taints", "diskSize", "scalingConfig", "updateConfig", "capacityType"}
     assert {key: after[key] for key in same} == {key: before[key] for key in same}
-    assert names(cluster) == [found["nodegroup_name"]]
+    assert nodegroup_names(cluster) == [found["nodegroup_name"]]
     assert described(cluster, "foreign") == foreign
 
 
-def test_a_second_run_changes_nothing_with_and_without_replace(
+def test_second_run_changes_nothing_with_or_without_replace(
     nodegroup: t.Callable[..., Result], cluster: Account
 ) -> None:
     wanted = {**LARGE, "tags": {"team": "platform"}}
@@ -128,16 +124,16 @@ def test_absent_removes_the_replacement_too(nodegroup: t.Callable[..., Result], 
     result = nodegroup(state="absent")
     assert (result["changed"], result["nodegroup"]) == (True, None)
     assert cluster.writes() == ["DeleteNodegroup"] * 2
-    assert names(cluster) == []
+    assert nodegroup_names(cluster) == []
     assert not nodegroup(state="absent")["changed"]
 
 
-def test_a_group_of_others_with_such_a_name_is_left_alone(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
+def test_unmanaged_nodegroup_with_similar_name_stays(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
     cluster.create_nodegroup(name="general-0123abcd", tags={TAG: "another"})
     nodegroup(**LARGE, replace=True)
-    assert "general-0123abcd" in names(cluster)
+    assert "general-0123abcd" in nodegroup_names(cluster)
     nodegroup(state="absent")
-    assert names(cluster) == ["general-0123abcd"]
+    assert nodegroup_names(cluster) == ["general-0123abcd"]
 
 
 @pytest.mark.parametrize(
@@ -150,7 +146,7 @@ def test_a_group_of_others_with_such_a_name_is_left_alone(nodegroup: t.Callable[
         ("node_role_arn", None, "nodeRole"),
     ],
 )
-def test_whatever_is_set_at_creation_only_can_be_replaced(
+def test_replace_changes_immutable_options(
     nodegroup: t.Callable[..., Result],
     cluster: Account,
     clients: dict[str, t.Any],
@@ -164,12 +160,12 @@ def test_whatever_is_set_at_creation_only_can_be_replaced(
         policies = ("AmazonEKSWorkerNodeMinimalPolicy", "AmazonEKS_CNI_Policy", "AmazonEC2ContainerRegistryPullOnly")
         value = make_role(clients["iam"], "other-node", "ec2.amazonaws.com", *policies, actions=["sts:AssumeRole"])
     result = nodegroup(**{option: value}, replace=True)
-    assert cluster.writes() == STORY
+    assert cluster.writes() == REPLACEMENT_CALLS
     assert described(cluster, result["nodegroup"]["nodegroup_name"])[key] == value
     assert not nodegroup(**{option: value}, replace=True)["changed"]
 
 
-def test_a_launch_template_and_remote_access_can_be_replaced(
+def test_replace_changes_launch_template_and_remote_access(
     nodegroup: t.Callable[..., Result], cluster: Account, clients: dict[str, t.Any]
 ) -> None:
     clients["ec2"].create_key_pair(KeyName="operators")
@@ -184,10 +180,10 @@ def test_a_launch_template_and_remote_access_can_be_replaced(
     assert second["replaced"] == [first["nodegroup_name"]]
     assert second["nodegroup"]["launch_template"]["name"] == "nodes"
     assert "remote_access" not in second["nodegroup"]
-    assert names(cluster) == [second["nodegroup"]["nodegroup_name"]]
+    assert nodegroup_names(cluster) == [second["nodegroup"]["nodegroup_name"]]
 
 
-def test_replace_makes_the_declared_name_where_there_is_nothing_to_replace(
+def test_replace_creates_missing_nodegroup_by_declared_name(
     nodegroup: t.Callable[..., Result], cluster: Account
 ) -> None:
     result = nodegroup(name="fresh", node_role_arn=NODE_ROLE, subnet_ids=cluster.subnet_ids, replace=True)
@@ -205,9 +201,7 @@ def test_replace_needs_to_wait(nodegroup: t.Callable[..., Result], cluster: Acco
 # --- bad days ---------------------------------------------------------------------------------------------------------
 
 
-def test_when_the_new_nodes_find_no_capacity_the_old_ones_stay_and_the_next_run_goes_on(
-    nodegroup: t.Callable[..., Result], cluster: Account
-) -> None:
+def test_replace_without_capacity_keeps_old_nodegroup(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
     new = nodegroup(**LARGE, replace=True, check_mode=True)["nodegroup"]["nodegroup_name"]
     issues = {new: "AsgInstanceLaunchFailures"}
     cluster.sandbox.knobs(nodegroup_outcomes={new: "CREATE_FAILED"}, nodegroup_issues=issues)
@@ -218,15 +212,15 @@ def test_when_the_new_nodes_find_no_capacity_the_old_ones_stay_and_the_next_run_
         assert f"{new} of cluster example to become ACTIVE, but it is CREATE_FAILED (AsgInstanceLaunch" in result["msg"]
         assert "general stays as it was until then; the next run with replace=true goes on." in result["msg"]
         assert described(cluster, "general") == before
-        assert names(cluster) == ["general", new], "what failed does not pile up"
+        assert nodegroup_names(cluster) == ["general", new], "what failed does not pile up"
     cluster.sandbox.knobs(nodegroup_outcomes={})
     cluster.sandbox.clear_calls()
     assert nodegroup(**LARGE, replace=True)["nodegroup"]["status"] == "ACTIVE"
-    assert cluster.writes() == ["DeleteNodegroup", *STORY]
-    assert names(cluster) == [new]
+    assert cluster.writes() == ["DeleteNodegroup", *REPLACEMENT_CALLS]
+    assert nodegroup_names(cluster) == [new]
 
 
-def test_a_group_that_failed_at_first_is_replaced(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
+def test_replace_replaces_failed_nodegroup(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
     wanted = {"name": "broken", "node_role_arn": NODE_ROLE, "subnet_ids": cluster.subnet_ids}
     cluster.sandbox.knobs(nodegroup_outcomes={"broken": "CREATE_FAILED"})
     failed = nodegroup(**wanted)
@@ -240,7 +234,7 @@ def test_a_group_that_failed_at_first_is_replaced(nodegroup: t.Callable[..., Res
     assert not nodegroup(**wanted)["changed"]
 
 
-def test_nodes_that_cannot_join_are_told_with_what_their_role_needs(
+def test_nodes_that_cannot_join_report_needed_role_policies(
     nodegroup: t.Callable[..., Result], cluster: Account, clients: dict[str, t.Any]
 ) -> None:
     role = make_role(clients["iam"], "poor-node", "ec2.amazonaws.com", actions=["sts:AssumeRole"])
@@ -252,7 +246,7 @@ def test_nodes_that_cannot_join_are_told_with_what_their_role_needs(
     assert described(cluster, "general")["status"] == "ACTIVE"
 
 
-def test_a_deletion_that_fails_is_told_and_tried_again(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
+def test_delete_failure_is_reported_and_retried(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
     cluster.sandbox.knobs(nodegroup_outcomes={"general": "DELETE_FAILED"})
     result = nodegroup(**LARGE, replace=True)
     assert result["failed"]
@@ -264,9 +258,7 @@ def test_a_deletion_that_fails_is_told_and_tried_again(nodegroup: t.Callable[...
     assert cluster.writes() == ["DeleteNodegroup"]
 
 
-def test_a_time_out_says_what_was_reached_and_the_next_run_goes_on(
-    nodegroup: t.Callable[..., Result], cluster: Account
-) -> None:
+def test_timeout_is_reported_and_next_run_continues(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
     cluster.sandbox.knobs(nodegroup_seconds=1.5)
     late = nodegroup(**LARGE, replace=True, wait_timeout=1)
     assert "to become ACTIVE, but it is still CREATING" in late["msg"]
@@ -274,11 +266,11 @@ def test_a_time_out_says_what_was_reached_and_the_next_run_goes_on(
     assert cluster.writes() == ["CreateNodegroup"]
     cluster.sandbox.knobs(nodegroup_seconds=0.02)
     assert nodegroup(**LARGE, replace=True)["changed"]
-    assert cluster.writes() == STORY
-    assert len(names(cluster)) == 1
+    assert cluster.writes() == REPLACEMENT_CALLS
+    assert len(nodegroup_names(cluster)) == 1
 
 
-CALLS = [
+INTERRUPTED_CALLS = [
     ("POST", r"/node-groups$"),
     ("GET", r"/node-groups/general-[0-9a-f]+$"),
     ("POST", r"/general/update-config$"),
@@ -292,8 +284,8 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("is_carried_out", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize(("method", "path"), CALLS)
-def test_a_run_that_ends_at_any_call_converges_in_the_next_and_nodes_are_always_there(
+@pytest.mark.parametrize(("method", "path"), INTERRUPTED_CALLS)
+def test_interrupted_replace_converges_and_keeps_nodes(
     nodegroup: t.Callable[..., Result],
     cluster: Account,
     monkeypatch: pytest.MonkeyPatch,
@@ -315,11 +307,11 @@ def test_a_run_that_ends_at_any_call_converges_in_the_next_and_nodes_are_always_
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setattr(botocore.httpsession.URLLib3Session, "send", cut)
         nodegroup(**LARGE, replace=True)
-    groups = [described(cluster, name) for name in names(cluster)]
+    groups = [described(cluster, name) for name in nodegroup_names(cluster)]
     assert any(group["status"] in {"ACTIVE", "UPDATING"} for group in groups)
     result = nodegroup(**LARGE, replace=True)
     assert not result["failed"]
     assert result["nodegroup"]["instance_types"] == LARGE["instance_types"]
-    assert names(cluster) == [result["nodegroup"]["nodegroup_name"]]
+    assert nodegroup_names(cluster) == [result["nodegroup"]["nodegroup_name"]]
     assert cluster.writes().count("CreateNodegroup") == 1
     assert not nodegroup(**LARGE, replace=True)["changed"]

@@ -17,7 +17,7 @@ from support.module_runs import Result
 from support.module_runs import RunModule
 
 MODULE = "eks_pod_identity_access_info"
-OTHER = "444455556666"
+OTHER_ACCOUNT = "444455556666"
 POD_SERVICE = "pods.eks.amazonaws.com"
 CLUSTER_ARN = f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/example"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/"
@@ -25,10 +25,10 @@ S3_READ = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
 #: What each distinct role costs.
 ROLE_CALLS = ("iam:GetRole", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies")
 
-Look = t.Callable[..., Result]
+AccessInfo = t.Callable[..., Result]
 
 
-def scoped(namespace: str, service_account: str, cluster_arn: str = CLUSTER_ARN) -> str:
+def scoped_trust(namespace: str, service_account: str, cluster_arn: str = CLUSTER_ARN) -> str:
     """The trust policy that the collection writes for one workload."""
     tags = {"kubernetes-namespace": namespace, "kubernetes-service-account": service_account}
     condition = {
@@ -38,7 +38,7 @@ def scoped(namespace: str, service_account: str, cluster_arn: str = CLUSTER_ARN)
     return trust_policy(POD_SERVICE, Condition=condition)
 
 
-def allowing(*actions: str, resource: str = "*") -> str:
+def allow_policy(*actions: str, resource: str = "*") -> str:
     statement = {"Effect": "Allow", "Action": list(actions), "Resource": resource}
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
@@ -58,50 +58,50 @@ def associate(example: Account) -> t.Callable[..., dict[str, t.Any]]:
 
 
 @pytest.fixture
-def look(example: Account, run_module: RunModule) -> Look:
+def access_info(example: Account, run_module: RunModule) -> AccessInfo:
     """The module for the cluster ``example``; ``calls`` of its result are the operations that it called."""
 
-    def look(**params: t.Any) -> Result:
+    def access_info(**params: t.Any) -> Result:
         example.sandbox.clear_calls()
         result = run_module(MODULE, **{"cluster_name": "example", **params})
         assert not result.get("changed")
         return {**result, "calls": example.sandbox.calls()}
 
-    return look
+    return access_info
 
 
-def ids(item: dict[str, t.Any]) -> list[str]:
+def finding_ids(item: dict[str, t.Any]) -> list[str]:
     return [finding["id"] for finding in item["findings"]]
 
 
-def test_a_name_is_required_and_must_be_that_of_a_cluster(look: Look) -> None:
-    assert "cluster_name" in look(cluster_name=None)["msg"]
-    wrong = look(cluster_name="a b")
+def test_name_of_existing_cluster_is_required(access_info: AccessInfo) -> None:
+    assert "cluster_name" in access_info(cluster_name=None)["msg"]
+    wrong = access_info(cluster_name="a b")
     assert wrong["failed"] and "no name of an EKS cluster" in wrong["msg"] and wrong["calls"] == {}
-    missing = look(cluster_name="nowhere")
+    missing = access_info(cluster_name="nowhere")
     assert missing["failed"] and 'cluster_name "nowhere" names no cluster in region eu-west-1' in missing["msg"]
     assert missing["calls"] == {"eks:ListPodIdentityAssociations": 1}
 
 
-def test_a_cluster_without_associations_has_no_access(look: Look) -> None:
-    found = look()
+def test_cluster_without_associations_has_no_access(access_info: AccessInfo) -> None:
+    found = access_info()
     assert (found["access"], found["orphans"], found["notes"]) == ([], [], [])
     assert found["cluster"] == {"name": "example", "arn": CLUSTER_ARN, "region": REGION, "account": ACCOUNT}
     assert found["calls"] == {"eks:ListPodIdentityAssociations": 1, "eks:DescribeCluster": 1}
 
 
-def test_everything_about_one_workload(
-    look: Look, associate: t.Callable[..., dict[str, t.Any]], clients: dict[str, t.Any]
+def test_report_covers_one_workload_in_full(
+    access_info: AccessInfo, associate: t.Callable[..., dict[str, t.Any]], clients: dict[str, t.Any]
 ) -> None:
     iam = clients["iam"]
-    trust = scoped("team-a", "reader")
+    trust = scoped_trust("team-a", "reader")
     boundary = "arn:aws:iam::aws:policy/ReadOnlyAccess"
     role = {"Path": "/apps/", "RoleName": "reader", "MaxSessionDuration": 7200, "PermissionsBoundary": boundary}
     iam.create_role(**role, AssumeRolePolicyDocument=trust)
     iam.attach_role_policy(RoleName="reader", PolicyArn=S3_READ)
-    iam.put_role_policy(RoleName="reader", PolicyName="more", PolicyDocument=allowing("sqs:SendMessage"))
+    iam.put_role_policy(RoleName="reader", PolicyName="more", PolicyDocument=allow_policy("sqs:SendMessage"))
     made = associate("team-a", "reader", "apps/reader", tags={"podidentity.eks/cluster": "example"})
-    found = look()
+    found = access_info()
     [item] = found["access"]
     assert item["cluster"] == found["cluster"] and found["cluster"]["arn"] == CLUSTER_ARN
     assert (item["association_id"], item["association_arn"]) == (made["associationId"], made["associationArn"])
@@ -120,21 +120,19 @@ def test_everything_about_one_workload(
         "eks:DescribePodIdentityAssociation": 1,
         **dict.fromkeys(ROLE_CALLS, 1),
     }
-    with_documents = look(policies="documents")
+    with_documents = access_info(policies="documents")
     told = with_documents["access"][0]["role"]
     assert told["trust_policy"] == json.loads(trust)
-    assert told["inline_policies"][0]["document"] == json.loads(allowing("sqs:SendMessage"))
+    assert told["inline_policies"][0]["document"] == json.loads(allow_policy("sqs:SendMessage"))
     assert told["managed_policies"][0]["document"]["Statement"]
     documents = {name: with_documents["calls"][f"iam:{name}"] for name in ("GetRolePolicy", "GetPolicy")}
     assert documents == {"GetRolePolicy": 1, "GetPolicy": 1}
 
 
-def test_a_role_is_read_once_however_many_workloads_share_it(
-    look: Look, associate: t.Callable[..., dict[str, t.Any]]
-) -> None:
+def test_shared_role_is_read_once(access_info: AccessInfo, associate: t.Callable[..., dict[str, t.Any]]) -> None:
     for number in range(120):
         associate(f"team-{number % 3}", f"app-{number}", "app" if number % 2 else "app-v2")
-    found = look()
+    found = access_info()
     assert len(found["access"]) == 120
     assert found["calls"] == {
         "eks:ListPodIdentityAssociations": 2,
@@ -144,12 +142,12 @@ def test_a_role_is_read_once_however_many_workloads_share_it(
     assert sum(found["api_calls"].values()) == 2 + 120 + 3 * 2
     keys = [(item["namespace"], item["service_account"]) for item in found["access"]]
     assert keys == sorted(keys)
-    assert all(ids(item) == ["trust_open", "role_shared"] for item in found["access"])
+    assert all(finding_ids(item) == ["trust_open", "role_shared"] for item in found["access"])
     assert "example/team-0, example/team-1, example/team-2" in found["access"][0]["findings"][1]["text"]
 
 
-def test_what_keeps_a_workload_from_its_role_is_found(
-    look: Look, associate: t.Callable[..., dict[str, t.Any]], clients: dict[str, t.Any]
+def test_findings_explain_why_role_is_unavailable(
+    access_info: AccessInfo, associate: t.Callable[..., dict[str, t.Any]], clients: dict[str, t.Any]
 ) -> None:
     iam = clients["iam"]
     for name in ("gone", "moved", "refuses", "tagged"):
@@ -161,32 +159,34 @@ def test_what_keeps_a_workload_from_its_role_is_found(
     for name in ("gone", "moved"):
         iam.delete_role(RoleName=name)
     iam.create_role(RoleName="moved", Path="/new/", AssumeRolePolicyDocument=trust_policy(POD_SERVICE))
-    iam.update_assume_role_policy(RoleName="refuses", PolicyDocument=scoped("b", "refuses"))
-    iam.update_assume_role_policy(RoleName="tagged", PolicyDocument=scoped("a", "tagged"))
-    gone, moved, refuses, tagged = look()["access"]
-    assert ids(gone) == ["role_missing"] and gone["role"]["exists"] is False
+    iam.update_assume_role_policy(RoleName="refuses", PolicyDocument=scoped_trust("b", "refuses"))
+    iam.update_assume_role_policy(RoleName="tagged", PolicyDocument=scoped_trust("a", "tagged"))
+    gone, moved, refuses, tagged = access_info()["access"]
+    assert finding_ids(gone) == ["role_missing"] and gone["role"]["exists"] is False
     assert (gone["trust"]["scope"], gone["trust"]["reason"]) == ("none", "there is no such role")
-    assert ids(moved) == ["role_missing"] and f"{ROLE}new/moved" in moved["findings"][0]["text"]
-    assert ids(refuses) == ["trust_refuses"] and refuses["trust"]["scope"] == "none"
+    assert finding_ids(moved) == ["role_missing"] and f"{ROLE}new/moved" in moved["findings"][0]["text"]
+    assert finding_ids(refuses) == ["trust_refuses"] and refuses["trust"]["scope"] == "none"
     assert "asks for b, and EKS sends a" in refuses["findings"][0]["text"]
-    assert ids(tagged) == ["session_tags_off"]
+    assert finding_ids(tagged) == ["session_tags_off"]
     assert "Switch the session tags" in tagged["findings"][0]["advice"]
 
 
-def test_the_way_to_a_target_role_is_read_where_it_is_in_the_account(
-    example: Account, look: Look, associate: t.Callable[..., dict[str, t.Any]], clients: dict[str, t.Any]
+def test_target_role_is_checked_within_same_account(
+    example: Account, access_info: AccessInfo, associate: t.Callable[..., dict[str, t.Any]], clients: dict[str, t.Any]
 ) -> None:
     iam, target = clients["iam"], f"{ROLE}target"
     away = make_role(
-        example.sandbox.client("iam", **example.sandbox.add_account(OTHER)[OTHER]), "away", "ec2.amazonaws.com"
+        example.sandbox.client("iam", **example.sandbox.add_account(OTHER_ACCOUNT)[OTHER_ACCOUNT]),
+        "away",
+        "ec2.amazonaws.com",
     )
     associate("a", "away", targetRoleArn=away)
     made = associate("a", "near", targetRoleArn=target)
-    away_item, near = look(policies="documents")["access"]
+    away_item, near = access_info(policies="documents")["access"]
     assert (away_item["target_role"]["readable"], away_item["target_role"]["exists"]) == (False, None)
-    assert f"it is in account {OTHER}" in away_item["target_role"]["note"]
-    assert ids(away_item) == ["target_permission_missing", "trust_open", "target_role_unreadable"]
-    assert ids(near) == ["target_permission_missing", "target_trust_refuses", "trust_open"]
+    assert f"it is in account {OTHER_ACCOUNT}" in away_item["target_role"]["note"]
+    assert finding_ids(away_item) == ["target_permission_missing", "trust_open", "target_role_unreadable"]
+    assert finding_ids(near) == ["target_permission_missing", "target_trust_refuses", "trust_open"]
 
     principal = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
     condition = {"ArnEquals": {"aws:PrincipalArn": f"{ROLE}app"}}
@@ -197,60 +197,62 @@ def test_the_way_to_a_target_role_is_read_where_it_is_in_the_account(
     ]
     document = json.dumps({"Version": "2012-10-17", "Statement": statements})
     iam.update_assume_role_policy(RoleName="target", PolicyDocument=document)
-    onward = allowing("sts:AssumeRole", "sts:TagSession", resource=target)
+    onward = allow_policy("sts:AssumeRole", "sts:TagSession", resource=target)
     iam.put_role_policy(RoleName="app", PolicyName="onward", PolicyDocument=onward)
-    away_item, near = look(policies="documents")["access"]
-    assert ids(near) == ["trust_open"]
-    assert ids(away_item) == ["target_permission_missing", "trust_open", "target_role_unreadable"]
+    away_item, near = access_info(policies="documents")["access"]
+    assert finding_ids(near) == ["trust_open"]
+    assert finding_ids(away_item) == ["target_permission_missing", "trust_open", "target_role_unreadable"]
     iam.delete_role(RoleName="target")
-    assert ids(look()["access"][1])[0] == "target_role_missing"
+    assert finding_ids(access_info()["access"][1])[0] == "target_role_missing"
 
 
-def test_policies_that_allow_everything_are_found_unless_a_session_policy_narrows_them(
-    look: Look, associate: t.Callable[..., dict[str, t.Any]], clients: dict[str, t.Any]
+def test_wildcard_permissions_are_found_without_session_policy(
+    access_info: AccessInfo, associate: t.Callable[..., dict[str, t.Any]], clients: dict[str, t.Any]
 ) -> None:
     iam = clients["iam"]
     iam.attach_role_policy(RoleName="app", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
-    iam.put_role_policy(RoleName="app-v2", PolicyName="all", PolicyDocument=allowing("*"))
+    iam.put_role_policy(RoleName="app-v2", PolicyName="all", PolicyDocument=allow_policy("*"))
     associate("a", "by-name")
-    associate("a", "narrowed", disableSessionTags=True, policy=allowing("s3:GetObject"))
+    associate("a", "narrowed", disableSessionTags=True, policy=allow_policy("s3:GetObject"))
     associate("a", "inline", "app-v2")
-    named = {item["service_account"]: ids(item) for item in look()["access"]}
+    named = {item["service_account"]: finding_ids(item) for item in access_info()["access"]}
     assert named == {
         "by-name": ["trust_open", "wildcard_permissions"],
         "narrowed": ["trust_open"],
         "inline": ["trust_open"],
     }
-    read = {item["service_account"]: ids(item) for item in look(policies="documents")["access"]}
+    read = {item["service_account"]: finding_ids(item) for item in access_info(policies="documents")["access"]}
     assert read == {**named, "inline": ["trust_open", "wildcard_permissions"]}
 
 
-def test_trust_that_no_association_uses_is_found_in_all_roles(
-    look: Look, associate: t.Callable[..., dict[str, t.Any]], clients: dict[str, t.Any]
+def test_orphans_lists_trust_without_association(
+    access_info: AccessInfo, associate: t.Callable[..., dict[str, t.Any]], clients: dict[str, t.Any]
 ) -> None:
     iam = clients["iam"]
     elsewhere = CLUSTER_ARN.replace("example", "another")
     trusts = {
-        "used": scoped("a", "used"),
-        "retired": scoped("a", "retired"),
-        "elsewhere": scoped("a", "retired", elsewhere),
+        "used": scoped_trust("a", "used"),
+        "retired": scoped_trust("a", "retired"),
+        "elsewhere": scoped_trust("a", "retired", elsewhere),
         "whole": trust_policy(POD_SERVICE, Condition={"ArnEquals": {"aws:SourceArn": CLUSTER_ARN}}),
     }
     for name, trust in trusts.items():
         iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)
     associate("a", "used", "used")
-    assert look()["orphans"] == []
-    found = look(orphans=True)
+    assert access_info()["orphans"] == []
+    found = access_info(orphans=True)
     assert [(item["role_name"], item["namespace"], item["service_account"]) for item in found["orphans"]] == [
         ("retired", "a", "retired"),
         ("whole", None, None),
     ]
-    assert ids(found["orphans"][0]) == ["trust_left_over"]
+    assert finding_ids(found["orphans"][0]) == ["trust_left_over"]
     assert found["calls"]["iam:ListRoles"] == 1
 
 
 @pytest.fixture
-def restricted(example: Account, clients: dict[str, t.Any], monkeypatch: pytest.MonkeyPatch) -> t.Callable[[str], None]:
+def restrict_caller(
+    example: Account, clients: dict[str, t.Any], monkeypatch: pytest.MonkeyPatch
+) -> t.Callable[[str], None]:
     """Lets the module run as a user whose one policy is given."""
     iam = clients["iam"]
     iam.create_user(UserName="auditor")
@@ -264,8 +266,8 @@ def restricted(example: Account, clients: dict[str, t.Any], monkeypatch: pytest.
     return restrict
 
 
-def test_what_may_not_be_read_is_said_and_the_rest_is_returned(
-    look: Look, associate: t.Callable[..., dict[str, t.Any]], restricted: t.Callable[[str], None]
+def test_unreadable_role_is_noted_and_the_rest_returned(
+    access_info: AccessInfo, associate: t.Callable[..., dict[str, t.Any]], restrict_caller: t.Callable[[str], None]
 ) -> None:
     associate("a", "readable", "app")
     associate("a", "secret", "app-v2")
@@ -274,42 +276,42 @@ def test_what_may_not_be_read_is_said_and_the_rest_is_returned(
         {"Effect": "Allow", "Action": "iam:Get*", "Resource": f"{ROLE}app"},
         {"Effect": "Deny", "Action": "iam:ListRoles", "Resource": "*"},
     ]
-    restricted(json.dumps({"Version": "2012-10-17", "Statement": statements}))
-    found = look(orphans=True)
+    restrict_caller(json.dumps({"Version": "2012-10-17", "Statement": statements}))
+    found = access_info(orphans=True)
     readable, secret = found["access"]
-    assert (ids(readable), readable["role"]["note"]) == (["trust_open"], None)
+    assert (finding_ids(readable), readable["role"]["note"]) == (["trust_open"], None)
     assert (secret["role"]["readable"], secret["role"]["exists"]) == (False, None)
     assert "not authorized to perform: iam:GetRole" in secret["role"]["note"]
-    assert (secret["trust"]["scope"], ids(secret)) == ("unknown", ["role_unreadable"])
+    assert (secret["trust"]["scope"], finding_ids(secret)) == ("unknown", ["role_unreadable"])
     assert found["orphans"] == [] and "iam:ListRoles" in found["notes"][0]
 
 
-def test_documents_that_may_not_be_read_leave_the_names(
-    look: Look,
+def test_unreadable_documents_leave_policy_names(
+    access_info: AccessInfo,
     associate: t.Callable[..., dict[str, t.Any]],
-    restricted: t.Callable[[str], None],
+    restrict_caller: t.Callable[[str], None],
     clients: dict[str, t.Any],
 ) -> None:
     clients["iam"].attach_role_policy(RoleName="app", PolicyArn=S3_READ)
     associate("a", "app")
-    restricted(allowing("eks:*", "iam:GetRole", "iam:List*"))
-    [item] = look(policies="documents")["access"]
+    restrict_caller(allow_policy("eks:*", "iam:GetRole", "iam:List*"))
+    [item] = access_info(policies="documents")["access"]
     assert item["role"]["managed_policies"] == [{"name": "AmazonS3ReadOnlyAccess", "arn": S3_READ, "document": None}]
     assert "iam:GetPolicy" in item["role"]["note"]
-    assert ids(item) == ["trust_open", "role_unreadable"]
+    assert finding_ids(item) == ["trust_open", "role_unreadable"]
 
 
-def test_a_cluster_that_may_not_be_described_and_has_no_associations_is_said(
-    look: Look, restricted: t.Callable[[str], None]
+def test_undescribable_cluster_without_associations_is_noted(
+    access_info: AccessInfo, restrict_caller: t.Callable[[str], None]
 ) -> None:
-    restricted(allowing("eks:List*", "iam:*"))
-    found = look(orphans=True)
+    restrict_caller(allow_policy("eks:List*", "iam:*"))
+    found = access_info(orphans=True)
     assert found["cluster"] == {"name": "example", "arn": None, "region": REGION, "account": None}
     assert "eks:DescribeCluster" in found["notes"][0]
     assert "was not looked for: its ARN is not known" in found["notes"][1]
 
 
-def test_looking_writes_nothing_in_check_mode_either(
+def test_info_writes_nothing_with_or_without_check_mode(
     example: Account, run_module: RunModule, associate: t.Callable[..., dict[str, t.Any]]
 ) -> None:
     associate("a", "app")

@@ -18,10 +18,10 @@ from support.associations import LIST
 from support.associations import ROLE
 from support.associations import UPDATE
 from support.associations import Run
+from support.associations import create_unmanaged_association
 from support.associations import limited_caller
-from support.associations import older_botocore
-from support.associations import others_create
 from support.associations import stored
+from support.associations import write_old_eks_model
 from support.aws_proxy import AwsProxy
 from support.iam_roles import make_role
 from support.iam_roles import trust_policy
@@ -40,15 +40,15 @@ KEY: dict[str, t.Any] = {"cluster_name": "example", "namespace": "team-a", "serv
 
 
 @pytest.fixture(autouse=True)
-def everything_else_is_left_alone(example: Account) -> t.Iterator[None]:
+def other_association_stays_unchanged(example: Account) -> t.Iterator[None]:
     """Whatever a test does to its service account, the association of a namesake elsewhere stays as it is."""
-    bystander = others_create(example, "team-b/app")
+    bystander = create_unmanaged_association(example, "team-b/app")
     yield
     identity = {"clusterName": "example", "associationId": bystander["associationId"]}
     assert example.eks.describe_pod_identity_association(**identity)["association"] == bystander
 
 
-def others_delete(account: Account) -> None:
+def delete_association(account: Account) -> None:
     """Somebody else deletes the association."""
     identity = {"clusterName": "example", "associationId": stored(account, APP)["associationId"]}
     account.eks.delete_pod_identity_association(**identity)
@@ -68,7 +68,7 @@ def test_missing_parameters_are_named_before_any_call(run: Run) -> None:
     assert result["calls"] == []
 
 
-def test_check_mode_predicts_the_association_and_writes_nothing(run: Run, example: Account) -> None:
+def test_check_mode_predicts_create_and_writes_nothing(run: Run, example: Account) -> None:
     result = run(MODULE, check=True, **KEY, role_arn=f"{ROLE}app", tags={"team": "a"})
     assert result["changed"]
     assert result["association"] | KEY == result["association"]
@@ -79,7 +79,7 @@ def test_check_mode_predicts_the_association_and_writes_nothing(run: Run, exampl
     assert stored(example, APP) == {}
 
 
-def test_an_association_is_created_as_predicted(run: Run, example: Account) -> None:
+def test_create_does_what_check_mode_predicted(run: Run, example: Account) -> None:
     declared = {
         **KEY,
         "role_arn": f"{ROLE}app",
@@ -104,7 +104,7 @@ def test_an_association_is_created_as_predicted(run: Run, example: Account) -> N
     assert result["diff"] == predicted["diff"]
 
 
-def test_a_second_run_changes_nothing_and_takes_two_calls(run: Run) -> None:
+def test_second_run_changes_nothing_in_two_calls(run: Run) -> None:
     declared = {**KEY, "role_arn": f"{ROLE}app", "tags": {"team": "a"}}
     first = run(MODULE, **declared)
     for check in (False, True):
@@ -115,9 +115,9 @@ def test_a_second_run_changes_nothing_and_takes_two_calls(run: Run) -> None:
         assert again["calls"] == [LIST, DESCRIBE]
 
 
-def test_options_that_are_not_set_leave_their_part_alone(run: Run, example: Account) -> None:
+def test_unset_options_leave_association_settings_alone(run: Run, example: Account) -> None:
     everything = {"targetRoleArn": f"{ROLE}target", "disableSessionTags": True, "policy": json.dumps(POLICY)}
-    before = others_create(example, APP, **everything, tags={"team": "a"})
+    before = create_unmanaged_association(example, APP, **everything, tags={"team": "a"})
     assert not run(MODULE, **KEY, role_arn=f"{ROLE}app")["changed"]
     assert stored(example, APP) == before
     assert run(MODULE, **KEY, role_arn=f"{ROLE}app-v2")["calls"] == [LIST, DESCRIBE, UPDATE]
@@ -125,8 +125,8 @@ def test_options_that_are_not_set_leave_their_part_alone(run: Run, example: Acco
     assert after == {**before, "roleArn": f"{ROLE}app-v2", "modifiedAt": after["modifiedAt"]}
 
 
-def test_a_policy_that_says_the_same_in_other_words_is_no_difference(run: Run, example: Account) -> None:
-    others_create(example, APP, disableSessionTags=True, policy=json.dumps(POLICY, indent=2))
+def test_equivalent_policy_is_unchanged(run: Run, example: Account) -> None:
+    create_unmanaged_association(example, APP, disableSessionTags=True, policy=json.dumps(POLICY, indent=2))
     statement = {"Resource": "*", "Effect": "Allow", "Action": ["s3:ListBucket", "s3:GetObject"]}
     policy = json.dumps({"Statement": statement, "Version": "2012-10-17"}, indent=4)
     result = run(MODULE, **KEY, role_arn=f"{ROLE}app", disable_session_tags=True, policy=policy)
@@ -137,8 +137,8 @@ def test_a_policy_that_says_the_same_in_other_words_is_no_difference(run: Run, e
 # --- update -----------------------------------------------------------------------------------------------------------
 
 
-def test_an_update_is_made_in_place_and_as_predicted(run: Run, example: Account) -> None:
-    before = others_create(example, APP)
+def test_update_in_place_matches_prediction(run: Run, example: Account) -> None:
+    before = create_unmanaged_association(example, APP)
     declared = {
         **KEY,
         "role_arn": f"{ROLE}app-v2",
@@ -160,9 +160,9 @@ def test_an_update_is_made_in_place_and_as_predicted(run: Run, example: Account)
     assert run(MODULE, **declared)["changed"] is False
 
 
-def test_target_role_and_policy_are_removed_by_empty_strings(run: Run, example: Account) -> None:
+def test_empty_strings_remove_target_role_and_policy(run: Run, example: Account) -> None:
     everything = {"targetRoleArn": f"{ROLE}target", "disableSessionTags": True, "policy": json.dumps(POLICY)}
-    others_create(example, APP, **everything)
+    create_unmanaged_association(example, APP, **everything)
     declared = {**KEY, "role_arn": f"{ROLE}app", "target_role_arn": "", "policy": "", "disable_session_tags": False}
     result = run(MODULE, **declared)
     assert result["calls"] == [LIST, DESCRIBE, UPDATE]
@@ -172,8 +172,8 @@ def test_target_role_and_policy_are_removed_by_empty_strings(run: Run, example: 
     assert run(MODULE, **declared)["calls"] == [LIST, DESCRIBE]
 
 
-def test_tags_are_added_purged_and_left_alone_as_declared(run: Run, example: Account) -> None:
-    others_create(example, APP, tags={"team": "a", "Name": "x"})
+def test_tags_are_added_purged_and_kept_as_declared(run: Run, example: Account) -> None:
+    create_unmanaged_association(example, APP, tags={"team": "a", "Name": "x"})
     declared = {**KEY, "role_arn": f"{ROLE}app"}
     kept = run(MODULE, **declared, tags={"team": "b", "Cost_Center": 7}, purge_tags=False)
     assert kept["calls"] == [LIST, DESCRIBE, "eks:TagResource"]
@@ -188,7 +188,7 @@ def test_tags_are_added_purged_and_left_alone_as_declared(run: Run, example: Acc
     assert run(MODULE, **declared, tags={})["association"]["tags"] == {}
 
 
-def test_creation_tags_mark_what_is_created_here_and_stay(run: Run, example: Account) -> None:
+def test_creation_tags_mark_created_association_and_stay(run: Run, example: Account) -> None:
     marked = {**KEY, "role_arn": f"{ROLE}app", "tags": {"team": "a"}, "creation_tags": {"made": "here"}}
     predicted = run(MODULE, check=True, **marked)
     assert predicted["association"]["tags"] == {"team": "a", "made": "here"}
@@ -199,22 +199,22 @@ def test_creation_tags_mark_what_is_created_here_and_stay(run: Run, example: Acc
 
 
 @pytest.mark.parametrize("purge", [False, True])
-def test_creation_tags_never_mark_what_others_made(run: Run, example: Account, purge: bool) -> None:
-    others_create(example, APP, tags={"team": "b"})
+def test_creation_tags_never_mark_existing_association(run: Run, example: Account, purge: bool) -> None:
+    create_unmanaged_association(example, APP, tags={"team": "b"})
     marked = {**KEY, "role_arn": f"{ROLE}app-v2", "tags": {"team": "a"}, "creation_tags": {"made": "here"}}
     assert run(MODULE, **marked, purge_tags=purge)["association"]["tags"] == {"team": "a"}
     assert (stored(example, APP)["roleArn"], stored(example, APP)["tags"]) == (f"{ROLE}app-v2", {"team": "a"})
 
 
-def test_creation_tags_never_mark_what_others_create_meanwhile(run: Run, example: Account, aws_proxy: AwsProxy) -> None:
-    aws_proxy.before("POST", PATH, functools.partial(others_create, example, APP))
+def test_creation_tags_never_mark_concurrent_association(run: Run, example: Account, aws_proxy: AwsProxy) -> None:
+    aws_proxy.before("POST", PATH, functools.partial(create_unmanaged_association, example, APP))
     marked = {**KEY, "role_arn": f"{ROLE}app-v2", "creation_tags": {"made": "here"}}
     assert run(MODULE, endpoint_url=aws_proxy.endpoint, **marked)["actions"] == ["update_pod_identity_association"]
     assert stored(example, APP)["tags"] == {}
 
 
-def test_a_changed_service_account_is_a_replacement_that_says_so(run: Run, example: Account) -> None:
-    made = others_create(example, APP, tags={"team": "a"})
+def test_changed_service_account_replaces_association(run: Run, example: Account) -> None:
+    made = create_unmanaged_association(example, APP, tags={"team": "a"})
     moved = {**KEY, "service_account": "frontend", "association_id": made["associationId"], "role_arn": f"{ROLE}app"}
     predicted = run(MODULE, check=True, **moved)
     assert predicted["calls"] == [LIST, DESCRIBE]
@@ -231,8 +231,8 @@ def test_a_changed_service_account_is_a_replacement_that_says_so(run: Run, examp
 # --- delete, delete again ---------------------------------------------------------------------------------------------
 
 
-def test_deleting_is_predicted_done_once_and_then_finds_nothing_to_do(run: Run, example: Account) -> None:
-    before = others_create(example, APP)
+def test_delete_matches_prediction_and_runs_once(run: Run, example: Account) -> None:
+    before = create_unmanaged_association(example, APP)
     predicted = run(MODULE, check=True, **KEY, state="absent")
     assert (predicted["changed"], predicted["association"]) == (True, None)
     assert predicted["calls"] == [LIST, DESCRIBE]
@@ -247,7 +247,7 @@ def test_deleting_is_predicted_done_once_and_then_finds_nothing_to_do(run: Run, 
     assert (again["changed"], again["calls"]) == (False, [LIST])
 
 
-def test_a_cluster_that_does_not_exist_has_no_association_to_delete(run: Run) -> None:
+def test_absent_accepts_missing_cluster(run: Run) -> None:
     result = run(MODULE, **{**KEY, "cluster_name": "elsewhere"}, state="absent")
     assert (result["changed"], result["association"], result["calls"]) == (False, None, [LIST])
 
@@ -256,7 +256,7 @@ def test_a_cluster_that_does_not_exist_has_no_association_to_delete(run: Run) ->
 
 
 @pytest.mark.parametrize("check", [False, True])
-def test_everything_that_cannot_be_right_is_said_at_once_before_any_call(run: Run, check: bool) -> None:
+def test_all_invalid_options_are_reported_before_any_call(run: Run, check: bool) -> None:
     result = run(
         MODULE,
         check=check,
@@ -276,7 +276,7 @@ def test_everything_that_cannot_be_right_is_said_at_once_before_any_call(run: Ru
     assert all(line.endswith(".") for line in lines)
 
 
-def test_a_cluster_that_does_not_exist_is_one_sentence(run: Run) -> None:
+def test_missing_cluster_fails_with_one_sentence(run: Run) -> None:
     result = run(MODULE, **{**KEY, "cluster_name": "elsewhere"}, role_arn=f"{ROLE}app")
     assert result["failed"]
     assert '"elsewhere" names no cluster in region eu-west-1' in result["msg"]
@@ -284,13 +284,13 @@ def test_a_cluster_that_does_not_exist_is_one_sentence(run: Run) -> None:
 
 
 @pytest.mark.parametrize("check", [False, True])
-def test_a_role_of_another_account_is_refused_before_any_write(run: Run, example: Account, check: bool) -> None:
+def test_role_of_other_account_fails_before_any_write(run: Run, example: Account, check: bool) -> None:
     foreign = "arn:aws:iam::444455556666:role/app"
     result = run(MODULE, check=check, **KEY, role_arn=foreign)
     assert "444455556666" in result["msg"]
     assert "target_role_arn" in result["msg"]
     assert result["calls"] == [LIST, CLUSTER]
-    before = others_create(example, APP)
+    before = create_unmanaged_association(example, APP)
     result = run(MODULE, check=check, **KEY, role_arn=foreign)
     assert "444455556666" in result["msg"]
     assert result["calls"] == [LIST, DESCRIBE]
@@ -298,8 +298,8 @@ def test_a_role_of_another_account_is_refused_before_any_write(run: Run, example
 
 
 @pytest.mark.parametrize("check", [False, True])
-def test_session_tags_cannot_come_back_while_there_is_a_policy(run: Run, example: Account, check: bool) -> None:
-    before = others_create(example, APP, disableSessionTags=True, policy=json.dumps(POLICY))
+def test_session_tags_cannot_be_enabled_with_policy(run: Run, example: Account, check: bool) -> None:
+    before = create_unmanaged_association(example, APP, disableSessionTags=True, policy=json.dumps(POLICY))
     result = run(MODULE, check=check, **KEY, role_arn=f"{ROLE}app", disable_session_tags=False)
     assert 'policy: ""' in result["msg"]
     assert result["calls"] == [LIST, DESCRIBE]
@@ -314,7 +314,7 @@ def test_session_tags_cannot_come_back_while_there_is_a_policy(run: Run, example
         ("policy", POLICY, "policy", "1.42.46"),
     ],
 )
-def test_an_option_that_botocore_does_not_know_yet_names_the_version_that_does(
+def test_old_botocore_fails_with_needed_version(
     run: Run,
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -323,7 +323,7 @@ def test_an_option_that_botocore_does_not_know_yet_names_the_version_that_does(
     member: str,
     since: str,
 ) -> None:
-    older_botocore(tmp_path, member)
+    write_old_eks_model(tmp_path, member)
     monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
     declared = {**KEY, "role_arn": f"{ROLE}app", "disable_session_tags": True if option == "policy" else None}
     result = run(MODULE, **{**declared, option: value})
@@ -335,9 +335,7 @@ def test_an_option_that_botocore_does_not_know_yet_names_the_version_that_does(
 # --- failure states ---------------------------------------------------------------------------------------------------
 
 
-def test_a_role_that_iam_has_not_spread_yet_is_waited_for(
-    run: Run, example: Account, clients: dict[str, t.Any]
-) -> None:
+def test_create_retries_until_role_exists(run: Run, example: Account, clients: dict[str, t.Any]) -> None:
     example.sandbox.knobs(iam_propagation_seconds=2)
     make_role(clients["iam"], "young", "pods.eks.amazonaws.com")
     result = run(MODULE, **KEY, role_arn=f"{ROLE}young")
@@ -348,8 +346,8 @@ def test_a_role_that_iam_has_not_spread_yet_is_waited_for(
     assert stored(example, APP)["roleArn"] == f"{ROLE}young"
 
 
-def test_a_role_that_never_comes_fails_with_what_to_do(run: Run, example: Account) -> None:
-    before = others_create(example, APP)
+def test_missing_role_fails_after_propagation_timeout(run: Run, example: Account) -> None:
+    before = create_unmanaged_association(example, APP)
     result = run(MODULE, **KEY, role_arn=f"{ROLE}missing", iam_propagation_timeout=1)
     assert result["failed"]
     assert f"did not see the role {ROLE}missing" in result["msg"]
@@ -359,7 +357,7 @@ def test_a_role_that_never_comes_fails_with_what_to_do(run: Run, example: Accoun
     assert stored(example, APP) == before
 
 
-def test_a_trust_policy_that_eks_refuses_names_role_and_cure(run: Run, example: Account) -> None:
+def test_refused_trust_policy_fails_with_advice(run: Run, example: Account) -> None:
     result = run(MODULE, **KEY, role_arn=f"{ROLE}eks-trust", iam_propagation_timeout=0)
     assert f"refuses the trust policy of the role {ROLE}eks-trust" in result["msg"]
     assert "pods.eks.amazonaws.com" in result["msg"]
@@ -368,21 +366,21 @@ def test_a_trust_policy_that_eks_refuses_names_role_and_cure(run: Run, example: 
     assert stored(example, APP) == {}
 
 
-def test_a_trust_policy_that_is_put_right_meanwhile_is_seen(
+def test_create_retries_until_trust_policy_is_corrected(
     run: Run, example: Account, clients: dict[str, t.Any], aws_proxy: AwsProxy
 ) -> None:
-    def put_right() -> None:
+    def correct_trust_policy() -> None:
         document = trust_policy("pods.eks.amazonaws.com")
         clients["iam"].update_assume_role_policy(RoleName="eks-trust", PolicyDocument=document)
 
-    aws_proxy.after("POST", PATH, put_right)
+    aws_proxy.after("POST", PATH, correct_trust_policy)
     result = run(MODULE, endpoint_url=aws_proxy.endpoint, **KEY, role_arn=f"{ROLE}eks-trust")
     assert result["changed"]
     assert result["calls"] == [LIST, CLUSTER, CREATE, "iam:UpdateAssumeRolePolicy", CREATE]
     assert stored(example, APP)["roleArn"] == f"{ROLE}eks-trust"
 
 
-def test_a_caller_who_may_not_pass_the_role_is_told_so(run: Run, example: Account) -> None:
+def test_missing_pass_role_permission_is_reported(run: Run, example: Account) -> None:
     result = run(MODULE, **KEY, role_arn=f"{ROLE}app", **limited_caller(example, deny="iam:PassRole"))
     assert "may not pass the role" in result["msg"]
     assert "iam:PassRole" in result["msg"]
@@ -390,13 +388,13 @@ def test_a_caller_who_may_not_pass_the_role_is_told_so(run: Run, example: Accoun
     assert stored(example, APP) == {}
 
 
-def test_a_caller_who_may_not_look_at_clusters_can_still_associate(run: Run, example: Account) -> None:
+def test_create_works_without_describe_cluster_permission(run: Run, example: Account) -> None:
     result = run(MODULE, **KEY, role_arn=f"{ROLE}app", **limited_caller(example, deny="eks:DescribeCluster"))
     assert result["changed"]
     assert result["calls"] == [LIST, CLUSTER, CREATE]
 
 
-def test_the_limit_of_associations_is_named(run: Run, example: Account) -> None:
+def test_association_quota_is_reported(run: Run, example: Account) -> None:
     example.sandbox.knobs(associations_per_cluster=1)
     result = run(MODULE, **KEY, role_arn=f"{ROLE}app")
     assert "as many associations as EKS allows" in result["msg"]
@@ -404,7 +402,7 @@ def test_the_limit_of_associations_is_named(run: Run, example: Account) -> None:
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "ServerException"])
-def test_a_busy_service_is_asked_again(run: Run, example: Account, code: str) -> None:
+def test_list_retries_throttling_and_server_errors(run: Run, example: Account, code: str) -> None:
     example.sandbox.knobs(faults=[{"operation": "ListPodIdentityAssociations", "code": code, "calls": [1, 2]}])
     assert run(MODULE, **KEY, role_arn=f"{ROLE}app")["changed"]
     assert stored(example, APP)["roleArn"] == f"{ROLE}app"
@@ -413,10 +411,8 @@ def test_a_busy_service_is_asked_again(run: Run, example: Account, code: str) ->
 # --- others act meanwhile ---------------------------------------------------------------------------------------------
 
 
-def test_an_association_that_others_create_meanwhile_is_adopted(
-    run: Run, example: Account, aws_proxy: AwsProxy
-) -> None:
-    aws_proxy.before("POST", PATH, functools.partial(others_create, example, APP))
+def test_association_created_concurrently_is_adopted(run: Run, example: Account, aws_proxy: AwsProxy) -> None:
+    aws_proxy.before("POST", PATH, functools.partial(create_unmanaged_association, example, APP))
     result = run(MODULE, endpoint_url=aws_proxy.endpoint, **KEY, role_arn=f"{ROLE}app")
     assert result["changed"]
     theirs = stored(example, APP)
@@ -424,16 +420,14 @@ def test_an_association_that_others_create_meanwhile_is_adopted(
     assert [call for call in result["calls"] if call == UPDATE] == []
 
 
-def test_an_association_that_others_create_differently_meanwhile_is_updated(
-    run: Run, example: Account, aws_proxy: AwsProxy
-) -> None:
-    aws_proxy.before("POST", PATH, functools.partial(others_create, example, APP))
+def test_different_concurrent_association_is_updated(run: Run, example: Account, aws_proxy: AwsProxy) -> None:
+    aws_proxy.before("POST", PATH, functools.partial(create_unmanaged_association, example, APP))
     result = run(MODULE, endpoint_url=aws_proxy.endpoint, **KEY, role_arn=f"{ROLE}app-v2")
     assert result["actions"] == ["update_pod_identity_association"]
     assert stored(example, APP)["roleArn"] == f"{ROLE}app-v2"
 
 
-def test_a_creation_whose_answer_is_lost_is_found_again(run: Run, example: Account, aws_proxy: AwsProxy) -> None:
+def test_create_finds_association_after_lost_response(run: Run, example: Account, aws_proxy: AwsProxy) -> None:
     aws_proxy.lose_answer("POST", PATH)
     result = run(MODULE, endpoint_url=aws_proxy.endpoint, **KEY, role_arn=f"{ROLE}app")
     assert result["changed"]
@@ -441,21 +435,17 @@ def test_a_creation_whose_answer_is_lost_is_found_again(run: Run, example: Accou
     assert result["association"]["association_id"] == ours["associationId"]
 
 
-def test_an_association_that_vanishes_before_it_is_described_is_created(
-    run: Run, example: Account, aws_proxy: AwsProxy
-) -> None:
-    others_create(example, APP)
-    aws_proxy.before("GET", f"{PATH}/a-", functools.partial(others_delete, example))
+def test_association_deleted_before_describe_is_created(run: Run, example: Account, aws_proxy: AwsProxy) -> None:
+    create_unmanaged_association(example, APP)
+    aws_proxy.before("GET", f"{PATH}/a-", functools.partial(delete_association, example))
     result = run(MODULE, endpoint_url=aws_proxy.endpoint, **KEY, role_arn=f"{ROLE}app")
     assert result["actions"] == ["create_pod_identity_association"]
     assert stored(example, APP) != {}
 
 
-def test_an_association_that_vanishes_before_its_update_is_created_anew(
-    run: Run, example: Account, aws_proxy: AwsProxy
-) -> None:
-    gone = others_create(example, APP)
-    aws_proxy.before("POST", f"{PATH}/a-", functools.partial(others_delete, example))
+def test_association_deleted_before_update_is_recreated(run: Run, example: Account, aws_proxy: AwsProxy) -> None:
+    gone = create_unmanaged_association(example, APP)
+    aws_proxy.before("POST", f"{PATH}/a-", functools.partial(delete_association, example))
     result = run(MODULE, endpoint_url=aws_proxy.endpoint, **KEY, role_arn=f"{ROLE}app-v2")
     assert result["actions"] == ["create_pod_identity_association"]
     after = stored(example, APP)
@@ -463,11 +453,9 @@ def test_an_association_that_vanishes_before_its_update_is_created_anew(
     assert after["roleArn"] == f"{ROLE}app-v2"
 
 
-def test_an_association_that_vanishes_before_its_deletion_is_no_error(
-    run: Run, example: Account, aws_proxy: AwsProxy
-) -> None:
-    others_create(example, APP)
-    aws_proxy.before("DELETE", PATH, functools.partial(others_delete, example))
+def test_absent_accepts_association_deleted_concurrently(run: Run, example: Account, aws_proxy: AwsProxy) -> None:
+    create_unmanaged_association(example, APP)
+    aws_proxy.before("DELETE", PATH, functools.partial(delete_association, example))
     result = run(MODULE, endpoint_url=aws_proxy.endpoint, **KEY, state="absent")
     assert not result.get("failed")
     assert stored(example, APP) == {}
@@ -477,7 +465,7 @@ def test_an_association_that_vanishes_before_its_deletion_is_no_error(
 
 
 @pytest.fixture
-def owned(example: Account) -> dict[str, t.Any]:
+def addon_owned_key(example: Account) -> dict[str, t.Any]:
     """The key of an association that belongs to an add-on."""
     own = [{"serviceAccount": "aws-node", "roleArn": f"{ROLE}app"}]
     example.eks.create_addon(clusterName="example", addonName="vpc-cni", podIdentityAssociations=own)
@@ -485,8 +473,8 @@ def owned(example: Account) -> dict[str, t.Any]:
 
 
 @pytest.mark.parametrize("check", [False, True])
-def test_an_association_of_an_addon_is_left_alone_and_the_task_says_why(
-    run: Run, example: Account, owned: dict[str, t.Any], check: bool
+def test_addon_owned_association_is_refused_with_reason(
+    run: Run, example: Account, addon_owned_key: dict[str, t.Any], check: bool
 ) -> None:
     before = stored(example, "kube-system/aws-node")
     for declared in (
@@ -494,22 +482,22 @@ def test_an_association_of_an_addon_is_left_alone_and_the_task_says_why(
         {"role_arn": f"{ROLE}app", "tags": {"a": "b"}},
         {"state": "absent"},
     ):
-        result = run(MODULE, check=check, **owned, **declared)
+        result = run(MODULE, check=check, **addon_owned_key, **declared)
         assert result["failed"]
         assert before["ownerArn"] in result["msg"]
         assert "force_owned" in result["msg"]
         assert result["calls"] == [LIST, DESCRIBE]
     assert stored(example, "kube-system/aws-node") == before
-    same = run(MODULE, check=check, **owned, role_arn=f"{ROLE}app")
+    same = run(MODULE, check=check, **addon_owned_key, role_arn=f"{ROLE}app")
     assert (same["changed"], same["association"]["owner_arn"]) == (False, before["ownerArn"])
 
 
-def test_an_association_of_an_addon_is_changed_when_that_is_asked_for(
-    run: Run, example: Account, owned: dict[str, t.Any]
+def test_force_owned_changes_addon_owned_association(
+    run: Run, example: Account, addon_owned_key: dict[str, t.Any]
 ) -> None:
-    assert run(MODULE, **owned, role_arn=f"{ROLE}app-v2", force_owned=True)["changed"]
+    assert run(MODULE, **addon_owned_key, role_arn=f"{ROLE}app-v2", force_owned=True)["changed"]
     assert stored(example, "kube-system/aws-node")["roleArn"] == f"{ROLE}app-v2"
-    assert run(MODULE, **owned, state="absent", force_owned=True)["changed"]
+    assert run(MODULE, **addon_owned_key, state="absent", force_owned=True)["changed"]
     assert stored(example, "kube-system/aws-node") == {}
 
 
@@ -531,7 +519,7 @@ def test_info_returns_the_same_objects_as_the_module(run: Run) -> None:
 def test_info_reads_every_page(run: Run, example: Account) -> None:
     names = [f"page-{number:03}" for number in range(101)]
     for name in names:
-        others_create(example, f"paged/{name}")
+        create_unmanaged_association(example, f"paged/{name}")
     found = run(INFO, cluster_name="example", namespace="paged")
     assert [one["service_account"] for one in found["associations"]] == names
     assert sorted(found["calls"]) == sorted([LIST] * 2 + [DESCRIBE] * 101)
@@ -539,8 +527,8 @@ def test_info_reads_every_page(run: Run, example: Account) -> None:
     assert [each["namespace"] for each in one["associations"]] == ["paged"]
 
 
-def test_info_without_descriptions_costs_a_call_for_each_hundred(run: Run, example: Account) -> None:
-    others_create(example, APP, tags={"team": "a"})
+def test_info_without_describe_makes_one_list_call(run: Run, example: Account) -> None:
+    create_unmanaged_association(example, APP, tags={"team": "a"})
     full = run(INFO, **KEY)["associations"][0]
     found = run(INFO, **KEY, describe=False)
     assert (found["calls"], found["api_calls"]) == ([LIST], {"ListPodIdentityAssociations": 1})
@@ -552,8 +540,10 @@ def test_info_without_descriptions_costs_a_call_for_each_hundred(run: Run, examp
     assert by_id["associations"] == [cheap]
 
 
-def test_info_looks_for_role_tags_and_owner(run: Run, example: Account, owned: dict[str, t.Any]) -> None:
-    others_create(example, APP, roleArn=f"{ROLE}app-v2", targetRoleArn=f"{ROLE}target", tags={"team": "a", "x": "y"})
+def test_info_filters_by_role_tags_and_owner(run: Run, example: Account, addon_owned_key: dict[str, t.Any]) -> None:
+    create_unmanaged_association(
+        example, APP, roleArn=f"{ROLE}app-v2", targetRoleArn=f"{ROLE}target", tags={"team": "a", "x": "y"}
+    )
 
     def find(**wanted: t.Any) -> list[str]:
         return [one["service_account"] for one in run(INFO, cluster_name="example", **wanted)["associations"]]
@@ -568,25 +558,25 @@ def test_info_looks_for_role_tags_and_owner(run: Run, example: Account, owned: d
     assert run(INFO, cluster_name="example", owner="vpc-cni")["calls"] == [LIST, DESCRIBE]
 
 
-def test_info_says_what_needs_a_description(run: Run) -> None:
+def test_info_refuses_filters_that_need_describe(run: Run) -> None:
     result = run(INFO, cluster_name="example", describe=False, role_arn=f"{ROLE}app", tags={"a": "b"})
     assert [line.split()[0] for line in result["msg"].splitlines()] == ["role_arn", "tags"]
     assert result["calls"] == []
 
 
-def test_info_is_an_empty_list_where_there_is_nothing(run: Run) -> None:
+def test_info_returns_empty_list_for_no_matches(run: Run) -> None:
     assert run(INFO, cluster_name="example", namespace="empty")["associations"] == []
     assert run(INFO, cluster_name="elsewhere")["associations"] == []
     assert run(INFO, cluster_name="example", association_ids=[])["associations"] == []
 
 
-def test_info_leaves_out_what_vanishes_meanwhile(run: Run, example: Account, aws_proxy: AwsProxy) -> None:
-    others_create(example, APP)
-    aws_proxy.before("GET", f"{PATH}/a-", functools.partial(others_delete, example))
+def test_info_omits_association_deleted_concurrently(run: Run, example: Account, aws_proxy: AwsProxy) -> None:
+    create_unmanaged_association(example, APP)
+    aws_proxy.before("GET", f"{PATH}/a-", functools.partial(delete_association, example))
     assert run(INFO, endpoint_url=aws_proxy.endpoint, **KEY)["associations"] == []
 
 
-def test_info_refuses_a_name_that_would_make_another_call(run: Run) -> None:
+def test_info_refuses_empty_cluster_name(run: Run) -> None:
     result = run(INFO, cluster_name="")
     assert "cluster_name" in result["msg"]
     assert result["calls"] == []

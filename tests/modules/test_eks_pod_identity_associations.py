@@ -16,18 +16,18 @@ from support.associations import DELETE
 from support.associations import DESCRIBE
 from support.associations import GET_RESOURCES
 from support.associations import LIST
-from support.associations import OURS
+from support.associations import MANAGED_TAG
 from support.associations import ROLE
 from support.associations import TAG
 from support.associations import UNTAG
 from support.associations import UPDATE
 from support.associations import Run
 from support.associations import create_role
+from support.associations import create_unmanaged_association
 from support.associations import limited_caller
-from support.associations import older_botocore
-from support.associations import others_create
 from support.associations import stored
 from support.associations import stored_names
+from support.associations import write_old_eks_model
 from support.module_runs import Account
 from support.module_runs import Result
 
@@ -49,7 +49,7 @@ def names(associations: list[dict[str, t.Any]]) -> list[str]:
     return [f"{one['namespace']}/{one['service_account']}" for one in associations]
 
 
-def lists(result: Result) -> dict[str, list[str]]:
+def nonempty_lists(result: Result) -> dict[str, list[str]]:
     """The lists of a result that are not empty, by name."""
     done = ("created", "updated", "replaced", "deleted", "adopted", "unchanged")
     kinds = (*done, "skipped_associations", "failed_associations")
@@ -57,9 +57,9 @@ def lists(result: Result) -> dict[str, list[str]]:
 
 
 @pytest.fixture(autouse=True)
-def everything_else_is_left_alone(example: Account) -> t.Iterator[None]:
+def other_association_stays_unchanged(example: Account) -> t.Iterator[None]:
     """Whatever a test does, what somebody else made in a namespace that no test declares stays as it is."""
-    bystander = others_create(example, "elsewhere/app", tags={"team": "theirs"})
+    bystander = create_unmanaged_association(example, "elsewhere/app", tags={"team": "theirs"})
     yield
     assert stored(example, "elsewhere/app") == bystander
 
@@ -78,7 +78,7 @@ def test_missing_parameters_are_named_before_any_call(run: Run) -> None:
 
 
 @pytest.mark.parametrize("check", [False, True])
-def test_everything_that_cannot_be_right_is_said_at_once_before_any_call(run: Run, check: bool) -> None:
+def test_all_invalid_options_are_reported_before_any_call(run: Run, check: bool) -> None:
     wrong = [
         *declared("team-a/app", "team-a/app"),
         *declared("Team_B/app"),
@@ -113,7 +113,7 @@ def test_everything_that_cannot_be_right_is_said_at_once_before_any_call(run: Ru
         assert words in result["msg"]
 
 
-def test_a_role_of_another_account_is_refused_before_any_write(run: Run, example: Account) -> None:
+def test_role_of_other_account_fails_before_any_write(run: Run, example: Account) -> None:
     foreign = declared("team-a/foreign", role_arn="arn:aws:iam::444455556666:role/app")
     for check in (False, True):
         result = run(MODULE, check=check, cluster_name="example", associations=declared("team-a/app") + foreign)
@@ -127,16 +127,16 @@ def test_check_mode_predicts_everything_and_writes_nothing(run: Run, example: Ac
     predicted = run(MODULE, check=True, cluster_name="example", associations=everything)
     assert predicted["changed"]
     assert predicted["calls"] == [LIST]
-    assert lists(predicted) == {"created": ["team-a/app", "team-b/job"]}
+    assert nonempty_lists(predicted) == {"created": ["team-a/app", "team-b/job"]}
     assert [one["association_id"] for one in predicted["associations"]] == [None, None]
     assert stored_names(example) == ["elsewhere/app"]
     made = run(MODULE, cluster_name="example", associations=everything)
     assert made["plan"] == predicted["plan"]
     assert made["diff"] == predicted["diff"]
-    assert lists(made) == lists(predicted)
+    assert nonempty_lists(made) == nonempty_lists(predicted)
 
 
-def test_associations_are_created_and_carry_our_tag(run: Run, example: Account) -> None:
+def test_created_associations_carry_creation_tag(run: Run, example: Account) -> None:
     special = declared(
         "team-b/job", target_role_arn=f"{ROLE}target", disable_session_tags=True, policy=POLICY, tags={"cost": 7}
     )
@@ -144,31 +144,31 @@ def test_associations_are_created_and_carry_our_tag(run: Run, example: Account) 
     assert sorted(result["calls"]) == sorted([LIST, CREATE, CREATE])
     assert result["api_calls"] == {"CreatePodIdentityAssociation": 2, "ListPodIdentityAssociations": 1}
     assert result["throttled"] == {"calls": 0, "seconds": 0}
-    assert stored(example, "team-a/app")["tags"] == {"team": "a", OURS: "example"}
+    assert stored(example, "team-a/app")["tags"] == {"team": "a", MANAGED_TAG: "example"}
     job = stored(example, "team-b/job")
-    assert job["tags"] == {"team": "a", "cost": "7", OURS: "example"}
+    assert job["tags"] == {"team": "a", "cost": "7", MANAGED_TAG: "example"}
     assert (job["targetRoleArn"], json.loads(job["policy"])) == (f"{ROLE}target", POLICY)
     assert names(result["associations"]) == ["team-a/app", "team-b/job"]
     assert result["associations"][1]["external_id"] == job["externalId"]
     assert result["created"][0]["association_id"] == stored(example, "team-a/app")["associationId"]
 
 
-def test_a_second_run_changes_nothing_and_looks_at_each_once(run: Run) -> None:
+def test_second_run_describes_each_once_and_changes_nothing(run: Run) -> None:
     everything = declared("team-a/app", "team-a/job", "team-b/app")
     first = run(MODULE, cluster_name="example", associations=everything, tags={"team": "a"})
     for check in (False, True):
         again = run(MODULE, check=check, cluster_name="example", associations=everything, tags={"team": "a"})
         assert not again["changed"]
-        assert lists(again) == {"unchanged": ["team-a/app", "team-a/job", "team-b/app"]}
+        assert nonempty_lists(again) == {"unchanged": ["team-a/app", "team-a/job", "team-b/app"]}
         assert again["associations"] == first["associations"]
         assert again["plan"] == []
         assert again["diff"]["before"] == again["diff"]["after"] == {}
         assert sorted(again["calls"]) == sorted([LIST, DESCRIBE, DESCRIBE, DESCRIBE])
 
 
-def test_a_list_of_one_namespace_asks_for_that_namespace(run: Run, example: Account) -> None:
+def test_single_namespace_narrows_list_call(run: Run, example: Account) -> None:
     for number in range(101):
-        others_create(example, f"elsewhere/app-{number}")
+        create_unmanaged_association(example, f"elsewhere/app-{number}")
     result = run(MODULE, cluster_name="example", associations=declared("team-a/app", "team-a/job"))
     assert result["calls"].count(LIST) == 1
     both = run(MODULE, cluster_name="example", associations=declared("team-a/app", "team-b/job"))
@@ -182,7 +182,7 @@ def test_a_list_of_one_namespace_asks_for_that_namespace(run: Run, example: Acco
 # --- update -----------------------------------------------------------------------------------------------------------
 
 
-def test_only_what_differs_is_changed_and_shown(run: Run, example: Account) -> None:
+def test_update_changes_and_shows_only_differences(run: Run, example: Account) -> None:
     everything = declared("team-a/app", "team-a/job", "team-a/web")
     run(MODULE, cluster_name="example", associations=everything, tags={"team": "a"})
     everything[1]["role_arn"] = f"{ROLE}app-v2"
@@ -190,7 +190,7 @@ def test_only_what_differs_is_changed_and_shown(run: Run, example: Account) -> N
     predicted = run(MODULE, check=True, cluster_name="example", associations=everything, tags={"team": "a"})
     result = run(MODULE, cluster_name="example", associations=everything, tags={"team": "a"})
     assert collections.Counter(result["calls"]) == {LIST: 1, DESCRIBE: 3, UPDATE: 1, TAG: 1}
-    assert lists(result) == {"updated": ["team-a/job", "team-a/web"], "unchanged": ["team-a/app"]}
+    assert nonempty_lists(result) == {"updated": ["team-a/job", "team-a/web"], "unchanged": ["team-a/app"]}
     assert predicted["plan"] == result["plan"]
     assert [(step["action"], list(step["changes"])) for step in result["plan"]] == [
         ("update", ["role_arn"]),
@@ -202,24 +202,24 @@ def test_only_what_differs_is_changed_and_shown(run: Run, example: Account) -> N
     assert set(result["diff"]["after"]) == {"team-a/job", "team-a/web"}
     assert result["diff"]["after_header"].endswith("2 to update, 1 unchanged")
     assert stored(example, "team-a/job")["roleArn"] == f"{ROLE}app-v2"
-    assert stored(example, "team-a/web")["tags"] == {"team": "b", OURS: "example"}
+    assert stored(example, "team-a/web")["tags"] == {"team": "b", MANAGED_TAG: "example"}
 
 
-def test_a_changed_service_account_is_a_replacement_that_says_so(run: Run, example: Account) -> None:
+def test_changed_service_account_replaces_association(run: Run, example: Account) -> None:
     [made] = run(MODULE, cluster_name="example", associations=declared("team-a/app"))["created"]
     moved = declared("team-b/frontend", association_id=made["association_id"])
     predicted = run(MODULE, check=True, cluster_name="example", associations=moved)
-    assert lists(predicted) == {"replaced": ["team-b/frontend"]}
+    assert nonempty_lists(predicted) == {"replaced": ["team-b/frontend"]}
     result = run(MODULE, cluster_name="example", associations=moved)
-    assert lists(result) == {"replaced": ["team-b/frontend"]}
+    assert nonempty_lists(result) == {"replaced": ["team-b/frontend"]}
     assert result["calls"] == [LIST, DESCRIBE, DELETE, CREATE]
     assert result["plan"][0]["changes"]["service_account"] == {"before": "app", "after": "frontend"}
     assert stored_names(example) == ["elsewhere/app", "team-b/frontend"]
     again = run(MODULE, cluster_name="example", associations=moved)
-    assert lists(again) == {"unchanged": ["team-b/frontend"]}, "an ID that is gone is no error"
+    assert nonempty_lists(again) == {"unchanged": ["team-b/frontend"]}, "an ID that is gone is no error"
 
 
-def test_an_association_is_not_taken_from_a_service_account_that_is_declared_too(run: Run, example: Account) -> None:
+def test_move_from_declared_service_account_is_refused(run: Run, example: Account) -> None:
     [made] = run(MODULE, cluster_name="example", associations=declared("team-a/app"))["created"]
     both = declared("team-b/app", association_id=made["association_id"]) + declared("team-a/app")
     result = run(MODULE, cluster_name="example", associations=both)
@@ -230,14 +230,14 @@ def test_an_association_is_not_taken_from_a_service_account_that_is_declared_too
 # --- delete and purge -------------------------------------------------------------------------------------------------
 
 
-def test_declared_absence_deletes_once_and_then_finds_nothing_to_do(run: Run, example: Account) -> None:
+def test_state_absent_deletes_declared_association_once(run: Run, example: Account) -> None:
     run(MODULE, cluster_name="example", associations=declared("team-a/app", "team-a/job"))
     gone = [*declared("team-a/app"), {"namespace": "team-a", "service_account": "job", "state": "absent"}]
     predicted = run(MODULE, check=True, cluster_name="example", associations=gone)
-    assert lists(predicted) == {"deleted": ["team-a/job"], "unchanged": ["team-a/app"]}
+    assert nonempty_lists(predicted) == {"deleted": ["team-a/job"], "unchanged": ["team-a/app"]}
     assert names(predicted["associations"]) == ["team-a/app"]
     result = run(MODULE, cluster_name="example", associations=gone)
-    assert lists(result) == lists(predicted)
+    assert nonempty_lists(result) == nonempty_lists(predicted)
     assert collections.Counter(result["calls"]) == {LIST: 1, DESCRIBE: 2, DELETE: 1}
     again = run(MODULE, cluster_name="example", associations=gone)
     assert (again["changed"], collections.Counter(again["calls"])) == (False, {LIST: 1, DESCRIBE: 1})
@@ -251,33 +251,33 @@ def test_declared_absence_deletes_once_and_then_finds_nothing_to_do(run: Run, ex
         ("cluster", ["team-a/app"]),
     ],
 )
-def test_purge_deletes_what_is_ours_and_not_declared(run: Run, example: Account, purge: str, left: list[str]) -> None:
+def test_purge_deletes_managed_undeclared_associations(run: Run, example: Account, purge: str, left: list[str]) -> None:
     run(MODULE, cluster_name="example", associations=declared("team-a/app", "team-a/job", "team-b/app"))
     predicted = run(MODULE, check=True, cluster_name="example", associations=declared("team-a/app"), purge=purge)
     result = run(MODULE, cluster_name="example", associations=declared("team-a/app"), purge=purge)
-    assert lists(predicted) == lists(result)
+    assert nonempty_lists(predicted) == nonempty_lists(result)
     assert stored_names(example) == ["elsewhere/app", *left]
     assert "team-a/app" in names(result["associations"])
 
 
-def test_purge_leaves_what_somebody_else_made_and_says_why(run: Run, example: Account) -> None:
-    others_create(example, "team-a/theirs")
-    others_create(example, "team-a/lookalike", tags={OURS: "another-cluster"})
+def test_purge_skips_unmanaged_associations_with_reason(run: Run, example: Account) -> None:
+    create_unmanaged_association(example, "team-a/theirs")
+    create_unmanaged_association(example, "team-a/lookalike", tags={MANAGED_TAG: "another-cluster"})
     result = run(MODULE, cluster_name="example", associations=declared("team-a/app"), purge="namespace")
     assert sorted(names(result["skipped_associations"])) == ["team-a/lookalike", "team-a/theirs"]
     assert all("was not made here" in one["reason"] for one in result["skipped_associations"])
     assert stored_names(example) == ["elsewhere/app", "team-a/app", "team-a/lookalike", "team-a/theirs"]
 
 
-def test_an_empty_list_with_purge_deletes_all_that_is_ours(run: Run, example: Account) -> None:
+def test_purge_with_empty_list_deletes_all_managed(run: Run, example: Account) -> None:
     run(MODULE, cluster_name="example", associations=declared("team-a/app", "team-b/app"))
     assert run(MODULE, cluster_name="example", associations=[])["calls"] == []
     result = run(MODULE, cluster_name="example", associations=[], purge="cluster")
-    assert lists(result)["deleted"] == ["team-a/app", "team-b/app"]
+    assert nonempty_lists(result)["deleted"] == ["team-a/app", "team-b/app"]
     assert stored_names(example) == ["elsewhere/app"]
 
 
-def test_purge_goes_by_creation_tags_of_the_task(run: Run, example: Account) -> None:
+def test_purge_selects_by_creation_tags(run: Run, example: Account) -> None:
     run(MODULE, cluster_name="example", associations=declared("team-a/app"), creation_tags={"made": "here"})
     assert stored(example, "team-a/app")["tags"] == {"made": "here"}
     run(MODULE, cluster_name="example", associations=[], purge="cluster")
@@ -286,7 +286,7 @@ def test_purge_goes_by_creation_tags_of_the_task(run: Run, example: Account) -> 
     assert stored_names(example) == ["elsewhere/app"]
 
 
-def test_a_cluster_that_does_not_exist_is_one_sentence_or_has_nothing_to_delete(run: Run) -> None:
+def test_missing_cluster_fails_unless_all_is_absent(run: Run) -> None:
     result = run(MODULE, cluster_name="nowhere", associations=declared("team-a/app"))
     assert '"nowhere" names no cluster in region eu-west-1' in result["msg"]
     assert result["calls"] == [LIST]
@@ -298,53 +298,53 @@ def test_a_cluster_that_does_not_exist_is_one_sentence_or_has_nothing_to_delete(
 
 
 @pytest.mark.parametrize("check", [False, True])
-def test_what_somebody_else_made_is_left_alone_and_reported(run: Run, example: Account, check: bool) -> None:
-    others_create(example, "team-a/same")
-    others_create(example, "team-a/other", tags={"team": "theirs"})
+def test_unmanaged_association_is_skipped_and_reported(run: Run, example: Account, check: bool) -> None:
+    create_unmanaged_association(example, "team-a/same")
+    create_unmanaged_association(example, "team-a/other", tags={"team": "theirs"})
     before = stored(example, "team-a/other")
     changed = declared("team-a/same") + declared("team-a/other", role_arn=f"{ROLE}app-v2")
     result = run(MODULE, check=check, cluster_name="example", associations=changed)
-    assert lists(result) == {"unchanged": ["team-a/same"], "skipped_associations": ["team-a/other"]}
+    assert nonempty_lists(result) == {"unchanged": ["team-a/same"], "skipped_associations": ["team-a/other"]}
     assert "adopt: true" in result["skipped_associations"][0]["reason"]
     assert not result["changed"]
     assert stored(example, "team-a/other") == before
     gone = [{"namespace": "team-a", "service_account": "other", "state": "absent"}]
     result = run(MODULE, check=check, cluster_name="example", associations=gone, update_foreign=True)
-    assert lists(result) == {"skipped_associations": ["team-a/other"]}
+    assert nonempty_lists(result) == {"skipped_associations": ["team-a/other"]}
     assert stored(example, "team-a/other") == before
 
 
-def test_what_somebody_else_made_is_adopted_by_tag(run: Run, example: Account) -> None:
-    others_create(example, "team-a/same", tags={"team": "theirs"})
-    others_create(example, "team-a/other")
+def test_adopt_tags_unmanaged_association(run: Run, example: Account) -> None:
+    create_unmanaged_association(example, "team-a/same", tags={"team": "theirs"})
+    create_unmanaged_association(example, "team-a/other")
     both = declared("team-a/same") + declared("team-a/other", role_arn=f"{ROLE}app-v2")
     predicted = run(MODULE, check=True, cluster_name="example", associations=both, adopt=True)
     result = run(MODULE, cluster_name="example", associations=both, adopt=True)
-    assert lists(result) == lists(predicted)
-    assert sorted(lists(result)["adopted"]) == ["team-a/other", "team-a/same"]
-    assert lists(result)["updated"] == ["team-a/other"]
+    assert nonempty_lists(result) == nonempty_lists(predicted)
+    assert sorted(nonempty_lists(result)["adopted"]) == ["team-a/other", "team-a/same"]
+    assert nonempty_lists(result)["updated"] == ["team-a/other"]
     assert collections.Counter(result["calls"]) == {LIST: 1, DESCRIBE: 2, UPDATE: 1, TAG: 2}
-    assert stored(example, "team-a/same")["tags"] == {"team": "theirs", OURS: "example"}
+    assert stored(example, "team-a/same")["tags"] == {"team": "theirs", MANAGED_TAG: "example"}
     again = run(MODULE, cluster_name="example", associations=both, adopt=True)
-    assert (again["changed"], list(lists(again))) == (False, ["unchanged"])
+    assert (again["changed"], list(nonempty_lists(again))) == (False, ["unchanged"])
     run(MODULE, cluster_name="example", associations=[], purge="cluster")
     assert stored_names(example) == ["elsewhere/app"], "now they are ours"
 
 
-def test_what_somebody_else_made_is_changed_without_becoming_ours(run: Run, example: Account) -> None:
-    others_create(example, "team-a/one")
-    others_create(example, "team-a/two")
+def test_unmanaged_association_is_updated_without_adopting(run: Run, example: Account) -> None:
+    create_unmanaged_association(example, "team-a/one")
+    create_unmanaged_association(example, "team-a/two")
     changed = declared("team-a/one", role_arn=f"{ROLE}app-v2")
-    assert lists(run(MODULE, cluster_name="example", associations=changed, update_foreign=True)) == {
+    assert nonempty_lists(run(MODULE, cluster_name="example", associations=changed, update_foreign=True)) == {
         "updated": ["team-a/one"]
     }
     named = declared("team-a/two", role_arn=f"{ROLE}app-v2", force_owned=True)
-    assert lists(run(MODULE, cluster_name="example", associations=named)) == {"updated": ["team-a/two"]}
+    assert nonempty_lists(run(MODULE, cluster_name="example", associations=named)) == {"updated": ["team-a/two"]}
     for name in ("team-a/one", "team-a/two"):
         assert (stored(example, name)["roleArn"], stored(example, name)["tags"]) == (f"{ROLE}app-v2", {})
 
 
-def test_associations_of_addons_are_left_alone_unless_named(run: Run, example: Account) -> None:
+def test_addon_owned_association_needs_force_owned(run: Run, example: Account) -> None:
     own = [{"serviceAccount": "aws-node", "roleArn": f"{ROLE}app"}]
     example.eks.create_addon(clusterName="example", addonName="vpc-cni", podIdentityAssociations=own)
     before = stored(example, "kube-system/aws-node")
@@ -356,15 +356,19 @@ def test_associations_of_addons_are_left_alone_unless_named(run: Run, example: A
     assert "kube-system/aws-node" in names(result["skipped_associations"])
     assert stored(example, "kube-system/aws-node") == before
     named = [{**changed[0], "force_owned": True}]
-    assert lists(run(MODULE, cluster_name="example", associations=named)) == {"updated": ["kube-system/aws-node"]}
+    assert nonempty_lists(run(MODULE, cluster_name="example", associations=named)) == {
+        "updated": ["kube-system/aws-node"]
+    }
     gone = {"namespace": "kube-system", "service_account": "aws-node", "state": "absent", "force_owned": True}
-    assert lists(run(MODULE, cluster_name="example", associations=[gone]))["deleted"] == ["kube-system/aws-node"]
+    assert nonempty_lists(run(MODULE, cluster_name="example", associations=[gone]))["deleted"] == [
+        "kube-system/aws-node"
+    ]
 
 
 # --- partial failure --------------------------------------------------------------------------------------------------
 
 
-def test_everything_that_can_be_done_is_done_and_the_rest_is_named(run: Run, example: Account) -> None:
+def test_failed_changes_do_not_stop_the_others(run: Run, example: Account) -> None:
     run(MODULE, cluster_name="example", associations=declared("team-a/old"))
     bad = declared("team-a/b", "team-a/c", role_arn=f"{ROLE}missing") + declared(
         "team-a/d", role_arn=f"{ROLE}eks-trust"
@@ -374,7 +378,7 @@ def test_everything_that_can_be_done_is_done_and_the_rest_is_named(run: Run, exa
     result = run(MODULE, **settings, iam_propagation_timeout=0)
     assert result["failed"] is True
     assert result["changed"]
-    assert lists(result) == {
+    assert nonempty_lists(result) == {
         "created": ["team-a/a", "team-a/e"],
         "deleted": ["team-a/old"],
         "failed_associations": ["team-a/b", "team-a/c", "team-a/d"],
@@ -391,11 +395,11 @@ def test_everything_that_can_be_done_is_done_and_the_rest_is_named(run: Run, exa
     create_role(example, "missing")
     create_role(example, "eks-trust", replaces=True)
     rest = run(MODULE, **settings)
-    assert lists(rest)["created"] == ["team-a/b", "team-a/c", "team-a/d"]
+    assert nonempty_lists(rest)["created"] == ["team-a/b", "team-a/c", "team-a/d"]
     assert rest["calls"].count(CREATE) == 3
 
 
-def test_a_replacement_that_fails_half_way_says_that_something_changed(run: Run, example: Account) -> None:
+def test_half_failed_replacement_reports_changed(run: Run, example: Account) -> None:
     [made] = run(MODULE, cluster_name="example", associations=declared("team-a/app"))["created"]
     moved = declared("team-b/app", association_id=made["association_id"], role_arn=f"{ROLE}missing")
     result = run(MODULE, cluster_name="example", associations=moved, iam_propagation_timeout=0)
@@ -403,12 +407,10 @@ def test_a_replacement_that_fails_half_way_says_that_something_changed(run: Run,
     assert result["failed_associations"][0]["action"] == "replace"
     assert stored_names(example) == ["elsewhere/app"]
     create_role(example, "missing")
-    assert lists(run(MODULE, cluster_name="example", associations=moved)) == {"created": ["team-b/app"]}
+    assert nonempty_lists(run(MODULE, cluster_name="example", associations=moved)) == {"created": ["team-b/app"]}
 
 
-def test_roles_that_iam_has_not_spread_yet_are_waited_for_by_one_of_those_that_need_them(
-    run: Run, example: Account
-) -> None:
+def test_one_association_retries_for_all_with_unseen_role(run: Run, example: Account) -> None:
     example.sandbox.knobs(iam_propagation_seconds=2)
     create_role(example, "young")
     young = declared(*(f"team-a/app-{number}" for number in range(20)), role_arn=f"{ROLE}young")
@@ -419,16 +421,16 @@ def test_roles_that_iam_has_not_spread_yet_are_waited_for_by_one_of_those_that_n
     assert result["calls"].count(CREATE) < 60
 
 
-def test_a_caller_who_may_not_pass_one_role_gets_the_others(run: Run, example: Account) -> None:
+def test_missing_pass_role_permission_fails_one_association(run: Run, example: Account) -> None:
     keys = limited_caller(example, deny="iam:PassRole", resource=f"{ROLE}app-v2")
     both = declared("team-a/app") + declared("team-a/job", role_arn=f"{ROLE}app-v2")
     result = run(MODULE, cluster_name="example", associations=both, **keys)
-    assert lists(result) == {"created": ["team-a/app"], "failed_associations": ["team-a/job"]}
+    assert nonempty_lists(result) == {"created": ["team-a/app"], "failed_associations": ["team-a/job"]}
     assert result["failed_associations"][0]["code"] == "AccessDeniedException"
     assert "may not pass the role" in result["failed_associations"][0]["cause"]
 
 
-def test_the_limit_of_associations_leaves_room_for_what_comes_by_what_goes(run: Run, example: Account) -> None:
+def test_purge_frees_quota_for_new_associations(run: Run, example: Account) -> None:
     example.sandbox.knobs(associations_per_cluster=3)
     run(MODULE, cluster_name="example", associations=declared("team-a/a", "team-a/b"))
     others = declared("team-a/c", "team-a/d")
@@ -437,10 +439,10 @@ def test_the_limit_of_associations_leaves_room_for_what_comes_by_what_goes(run: 
     assert "as many associations as EKS allows" in result["failed_associations"][0]["cause"]
 
 
-def test_options_that_botocore_does_not_know_yet_name_the_version_that_does(
+def test_old_botocore_fails_with_needed_versions(
     run: Run, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    older_botocore(tmp_path, "targetRoleArn", "policy")
+    write_old_eks_model(tmp_path, "targetRoleArn", "policy")
     monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
     both = declared("team-a/app", target_role_arn=f"{ROLE}target", disable_session_tags=True, policy=POLICY)
     result = run(MODULE, cluster_name="example", associations=both)
@@ -455,16 +457,16 @@ def test_options_that_botocore_does_not_know_yet_name_the_version_that_does(
 # --- fast mode --------------------------------------------------------------------------------------------------------
 
 
-def fast(run: Run, associations: list[dict[str, t.Any]], **settings: t.Any) -> Result:
+def run_fast(run: Run, associations: list[dict[str, t.Any]], **settings: t.Any) -> Result:
     return run(MODULE, cluster_name="example", associations=associations, mode="fast", **settings)
 
 
-def test_fast_mode_looks_at_nothing_while_nothing_changes(run: Run, example: Account) -> None:
+def test_fast_mode_describes_nothing_when_unchanged(run: Run, example: Account) -> None:
     many = declared(*(f"team-a/app-{number:03}" for number in range(120)), tags={"team": "a"})
     many += declared("team-b/job", target_role_arn=f"{ROLE}target", disable_session_tags=True, policy=POLICY)
-    made = fast(run, many)
+    made = run_fast(run, many)
     assert SPEC in stored(example, "team-b/job")["tags"]
-    again = fast(run, many)
+    again = run_fast(run, many)
     assert again["mode"] == "fast"
     assert len(again["unchanged"]) == 121
     assert collections.Counter(again["calls"]) == {LIST: 2, GET_RESOURCES: 2}
@@ -476,65 +478,65 @@ def test_fast_mode_looks_at_nothing_while_nothing_changes(run: Run, example: Acc
         }
 
 
-def test_fast_mode_looks_at_what_is_declared_otherwise_and_at_nothing_else(run: Run, example: Account) -> None:
+def test_fast_mode_describes_only_changed_declarations(run: Run, example: Account) -> None:
     many = declared("team-a/one", "team-a/two", "team-b/three", tags={"team": "a"})
-    fast(run, many)
+    run_fast(run, many)
     many[0]["role_arn"] = f"{ROLE}app-v2"
-    result = fast(run, many)
-    assert lists(result)["updated"] == ["team-a/one"]
+    result = run_fast(run, many)
+    assert nonempty_lists(result)["updated"] == ["team-a/one"]
     assert collections.Counter(result["calls"]) == {LIST: 1, GET_RESOURCES: 1, DESCRIBE: 1, UNTAG: 1, UPDATE: 1, TAG: 1}
-    assert fast(run, many)["changed"] is False
+    assert run_fast(run, many)["changed"] is False
     many[1]["tags"] = {"team": "b"}
-    tagged = fast(run, many)
+    tagged = run_fast(run, many)
     assert collections.Counter(tagged["calls"]) == {LIST: 1, GET_RESOURCES: 1, DESCRIBE: 1, TAG: 1}
-    assert fast(run, many)["changed"] is False
+    assert run_fast(run, many)["changed"] is False
 
 
-def test_fast_mode_does_not_see_what_full_mode_does(run: Run, example: Account) -> None:
+def test_only_full_mode_detects_drift(run: Run, example: Account) -> None:
     one = declared("team-a/app", "team-b/app")
-    fast(run, one)
+    run_fast(run, one)
     identity = {"clusterName": "example", "associationId": stored(example, "team-a/app")["associationId"]}
     example.eks.update_pod_identity_association(**identity, roleArn=f"{ROLE}app-v2")
-    assert fast(run, one)["changed"] is False
-    assert lists(run(MODULE, cluster_name="example", associations=one))["updated"] == ["team-a/app"]
+    assert run_fast(run, one)["changed"] is False
+    assert nonempty_lists(run(MODULE, cluster_name="example", associations=one))["updated"] == ["team-a/app"]
 
 
-def test_every_change_of_ours_keeps_the_hash_true(run: Run, example: Account) -> None:
+def test_other_managed_updates_keep_spec_hash_correct(run: Run, example: Account) -> None:
     original, changed = declared("team-a/app"), declared("team-a/app", role_arn=f"{ROLE}app-v2")
-    fast(run, original)
+    run_fast(run, original)
     run(MODULE, cluster_name="example", associations=changed)
-    assert lists(fast(run, original)) == {"updated": ["team-a/app"]}
+    assert nonempty_lists(run_fast(run, original)) == {"updated": ["team-a/app"]}
     key: dict[str, t.Any] = {"cluster_name": "example", "namespace": "team-a", "service_account": "app"}
-    ours: dict[str, t.Any] = {"tags": {"team": "a"}, "creation_tags": {OURS: "example"}}
+    ours: dict[str, t.Any] = {"tags": {"team": "a"}, "creation_tags": {MANAGED_TAG: "example"}}
     run("eks_pod_identity_association", **key, role_arn=f"{ROLE}app-v2", **ours)
     assert SPEC in stored(example, "team-a/app")["tags"], "purging tags leaves it"
-    assert lists(fast(run, original)) == {"updated": ["team-a/app"]}
+    assert nonempty_lists(run_fast(run, original)) == {"updated": ["team-a/app"]}
     assert stored(example, "team-a/app")["roleArn"] == f"{ROLE}app"
 
 
-def test_fast_mode_writes_its_tags_where_they_were_never_written(run: Run, example: Account) -> None:
+def test_fast_mode_adds_missing_spec_tags(run: Run, example: Account) -> None:
     both = declared("team-a/app", "team-b/app")
     run(MODULE, cluster_name="example", associations=both)
-    others_create(example, "team-b/theirs")
-    first = fast(run, both + declared("team-b/theirs"))
-    assert lists(first) == {"updated": ["team-a/app", "team-b/app"], "unchanged": ["team-b/theirs"]}
-    second = fast(run, both + declared("team-b/theirs"))
+    create_unmanaged_association(example, "team-b/theirs")
+    first = run_fast(run, both + declared("team-b/theirs"))
+    assert nonempty_lists(first) == {"updated": ["team-a/app", "team-b/app"], "unchanged": ["team-b/theirs"]}
+    second = run_fast(run, both + declared("team-b/theirs"))
     assert not second["changed"]
     assert second["calls"].count(DESCRIBE) == 1, "what is not ours gets no tag of ours, and is looked at"
 
 
-def test_fast_mode_does_what_full_mode_does_where_the_tagging_api_refuses(run: Run, example: Account) -> None:
+def test_fast_mode_falls_back_when_tagging_api_refuses(run: Run, example: Account) -> None:
     both = declared("team-a/app", "team-b/app")
-    fast(run, both)
-    result = fast(run, both, **limited_caller(example, deny="tag:GetResources"))
+    run_fast(run, both)
+    result = run_fast(run, both, **limited_caller(example, deny="tag:GetResources"))
     assert (result["mode"], result["changed"], result["calls"].count(DESCRIBE)) == ("full", False, 2)
     assert "tag:GetResources" in str(result["warnings"])
 
 
-def test_fast_purge_looks_before_it_deletes(run: Run, example: Account) -> None:
-    fast(run, declared("team-a/app", "team-a/job", "team-b/app"))
-    others_create(example, "team-a/theirs")
-    result = fast(run, declared("team-a/app"), purge="cluster")
-    assert lists(result)["deleted"] == ["team-a/job", "team-b/app"]
+def test_fast_purge_describes_before_delete(run: Run, example: Account) -> None:
+    run_fast(run, declared("team-a/app", "team-a/job", "team-b/app"))
+    create_unmanaged_association(example, "team-a/theirs")
+    result = run_fast(run, declared("team-a/app"), purge="cluster")
+    assert nonempty_lists(result)["deleted"] == ["team-a/job", "team-b/app"]
     assert collections.Counter(result["calls"]) == {LIST: 1, GET_RESOURCES: 1, DESCRIBE: 2, DELETE: 2}
     assert stored_names(example) == ["elsewhere/app", "team-a/app", "team-a/theirs"]

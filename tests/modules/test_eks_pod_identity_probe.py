@@ -63,7 +63,7 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> collections.abc.Iterator[Cluster]:
+def running_cluster(tmp_path_factory: pytest.TempPathFactory) -> collections.abc.Iterator[Cluster]:
     """One cluster for all tests of this module."""
     process = SandboxProcess()
     directory = tmp_path_factory.mktemp("probe")
@@ -85,14 +85,14 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> collections.abc.Iterato
 
 
 @pytest.fixture
-def cluster(running: Cluster) -> collections.abc.Iterator[Cluster]:
+def cluster(running_cluster: Cluster) -> collections.abc.Iterator[Cluster]:
     """The cluster without associations and with a webhook that is quick."""
-    running.sandbox.knobs(**QUIET)
-    yield running
-    running.sandbox.knobs(**QUIET)
-    for found in running.eks.list_pod_identity_associations(clusterName="probe")["associations"]:
-        running.eks.delete_pod_identity_association(clusterName="probe", associationId=found["associationId"])
-    assert running.pods() == [], "a probe never creates anything"
+    running_cluster.sandbox.knobs(**QUIET)
+    yield running_cluster
+    running_cluster.sandbox.knobs(**QUIET)
+    for found in running_cluster.eks.list_pod_identity_associations(clusterName="probe")["associations"]:
+        running_cluster.eks.delete_pod_identity_association(clusterName="probe", associationId=found["associationId"])
+    assert running_cluster.pods() == [], "a probe never creates anything"
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def probe(cluster: Cluster, run_module: RunModule) -> collections.abc.Callable[.
 
 
 @pytest.fixture
-def counted(cluster: Cluster) -> collections.abc.Iterator[KubernetesProxy]:
+def counting_proxy(cluster: Cluster) -> collections.abc.Iterator[KubernetesProxy]:
     """The cluster's API behind a proxy that counts."""
     with KubernetesProxy(cluster.connection["host"], cluster.connection["ca_cert"]) as proxy:
         yield proxy
@@ -129,8 +129,10 @@ def causes(result: Result) -> list[str | None]:
     return [item["cause"] for item in result["workloads"]]
 
 
-def test_missing_and_wrong_options_are_said_at_once_and_before_any_call(probe: Run, counted: KubernetesProxy) -> None:
-    result = probe("app", "app", "Bad/x", "default/-", consecutive=0, timeout=0, concurrency=0, host=counted.host)
+def test_all_invalid_options_are_reported_before_any_call(probe: Run, counting_proxy: KubernetesProxy) -> None:
+    result = probe(
+        "app", "app", "Bad/x", "default/-", consecutive=0, timeout=0, concurrency=0, host=counting_proxy.host
+    )
     assert result["failed"]
     told = result["msg"].splitlines()
     assert len(told) == 6
@@ -143,11 +145,11 @@ def test_missing_and_wrong_options_are_said_at_once_and_before_any_call(probe: R
         '"-"',
     ):
         assert any(words in line for line in told), (words, told)
-    assert counted.calls == []
+    assert counting_proxy.calls == []
 
 
 @pytest.mark.parametrize("check", [False, True], ids=["for real", "check mode"])
-def test_who_has_an_association_is_effective(probe: Run, cluster: Cluster, check: bool) -> None:
+def test_associated_service_account_is_effective(probe: Run, cluster: Cluster, check: bool) -> None:
     cluster.associate("app")
     result = probe("app", check=check)
     assert not result["failed"]
@@ -167,29 +169,29 @@ def test_who_has_an_association_is_effective(probe: Run, cluster: Cluster, check
     }
 
 
-def test_as_many_calls_as_looks_over_as_many_connections(
-    probe: Run, cluster: Cluster, counted: KubernetesProxy
-) -> None:
+def test_each_attempt_uses_its_own_connection(probe: Run, cluster: Cluster, counting_proxy: KubernetesProxy) -> None:
     cluster.associate("app")
-    assert probe("app", host=counted.host, consecutive=4)["effective"]
-    assert [(call.method, call.path) for call in counted.calls] == [("POST", "/api/v1/namespaces/default/pods")] * 4
-    assert {call.query for call in counted.calls} == {"dryRun=All"}
-    assert len({call.connection for call in counted.calls}) == 4
+    assert probe("app", host=counting_proxy.host, consecutive=4)["effective"]
+    assert [(call.method, call.path) for call in counting_proxy.calls] == [
+        ("POST", "/api/v1/namespaces/default/pods")
+    ] * 4
+    assert {call.query for call in counting_proxy.calls} == {"dryRun=All"}
+    assert len({call.connection for call in counting_proxy.calls}) == 4
 
 
-def test_a_hundred_service_accounts_are_three_hundred_calls(
-    probe: Run, cluster: Cluster, counted: KubernetesProxy
+def test_hundred_service_accounts_take_three_hundred_calls(
+    probe: Run, cluster: Cluster, counting_proxy: KubernetesProxy
 ) -> None:
     names = [f"many-{number}" for number in range(100)]
     cluster.associate(*names)
-    result = probe(*names, host=counted.host)
+    result = probe(*names, host=counting_proxy.host)
     assert result["effective"]
     assert [item["service_account"] for item in result["workloads"]] == names
-    assert collections.Counter(call.method for call in counted.calls) == {"POST": 300}
-    assert len({call.connection for call in counted.calls}) <= 3 * 16
+    assert collections.Counter(call.method for call in counting_proxy.calls) == {"POST": 300}
+    assert len({call.connection for call in counting_proxy.calls}) <= 3 * 16
 
 
-def test_an_association_that_is_late_is_waited_for(probe: Run, cluster: Cluster) -> None:
+def test_probe_waits_for_late_association(probe: Run, cluster: Cluster) -> None:
     cluster.sandbox.knobs(association_delay_seconds=3)
     cluster.associate("late")
     began = time.monotonic()
@@ -201,7 +203,7 @@ def test_an_association_that_is_late_is_waited_for(probe: Run, cluster: Cluster)
     assert item["attempts"] > 6
 
 
-def test_webhooks_that_disagree_are_not_believed(probe: Run, cluster: Cluster) -> None:
+def test_probe_waits_until_webhook_replicas_agree(probe: Run, cluster: Cluster) -> None:
     """The last of three replicas hears of the associations after 2 + 3 seconds."""
     cluster.sandbox.knobs(association_delay_seconds=2, webhook_replicas=3, webhook_spread_seconds=3)
     cluster.associate("one", "two", "three", "four")
@@ -211,24 +213,22 @@ def test_webhooks_that_disagree_are_not_believed(probe: Run, cluster: Cluster) -
     assert time.monotonic() - began >= 5
 
 
-def test_a_look_without_waiting_is_quick_and_never_fails(
-    probe: Run, cluster: Cluster, counted: KubernetesProxy
-) -> None:
+def test_probe_without_wait_never_fails(probe: Run, cluster: Cluster, counting_proxy: KubernetesProxy) -> None:
     cluster.sandbox.knobs(association_delay_seconds=60)
     cluster.associate("soon")
     cluster.sandbox.knobs(association_delay_seconds=0)
     cluster.associate("now")
-    result = probe("now", "soon", "absent", wait=False, host=counted.host)
+    result = probe("now", "soon", "absent", wait=False, host=counting_proxy.host)
     assert not result["failed"]
     assert result["effective"] is False
     assert [item["effective"] for item in result["workloads"]] == [True, False, False]
     assert [item["attempts"] for item in result["workloads"]] == [3, 1, 1]
     assert causes(result) == [None, "not_associated", "service_account_missing"]
     # Beside the looks: the webhook's configuration, and the names of the namespace's service accounts.
-    assert collections.Counter(call.method for call in counted.calls) == {"POST": 5, "GET": 2}
+    assert collections.Counter(call.method for call in counting_proxy.calls) == {"POST": 5, "GET": 2}
 
 
-def test_a_wait_in_vain_fails_and_names_everybody(probe: Run, cluster: Cluster) -> None:
+def test_timeout_names_every_ineffective_workload(probe: Run, cluster: Cluster) -> None:
     cluster.associate("good")
     cluster.service_account("alone")
     cluster.service_account("old", **{"eks.amazonaws.com/role-arn": "arn:aws:iam::111122223333:role/irsa"})
@@ -245,7 +245,7 @@ def test_a_wait_in_vain_fails_and_names_everybody(probe: Run, cluster: Cluster) 
     assert result["workloads"][3]["seconds"] < 2
 
 
-def test_what_waiting_cannot_help_is_not_waited_for(probe: Run, cluster: Cluster) -> None:
+def test_missing_objects_fail_without_waiting(probe: Run, cluster: Cluster) -> None:
     began = time.monotonic()
     result = probe("absent", "nowhere/app")
     assert time.monotonic() - began < 10
@@ -253,7 +253,7 @@ def test_what_waiting_cannot_help_is_not_waited_for(probe: Run, cluster: Cluster
     assert causes(result) == ["service_account_missing", "namespace_missing"]
 
 
-def test_a_namespace_that_ends_is_named(probe: Run, cluster: Cluster) -> None:
+def test_terminating_namespace_is_reported(probe: Run, cluster: Cluster) -> None:
     cluster.core.create_namespace({"metadata": {"name": "ending"}, "spec": {"finalizers": ["kubernetes"]}})
     pinned = {"metadata": {"name": "pin", "finalizers": ["example.com/pin"]}}
     cluster.core.create_namespaced_config_map("ending", pinned)
@@ -265,7 +265,7 @@ def test_a_namespace_that_ends_is_named(probe: Run, cluster: Cluster) -> None:
 
 
 @contextlib.contextmanager
-def webhook_away(cluster: Cluster) -> collections.abc.Iterator[None]:
+def webhook_removed(cluster: Cluster) -> collections.abc.Iterator[None]:
     original = cluster.admission.read_mutating_webhook_configuration(WEBHOOK)
     cluster.admission.delete_mutating_webhook_configuration(WEBHOOK)
     try:
@@ -275,9 +275,9 @@ def webhook_away(cluster: Cluster) -> collections.abc.Iterator[None]:
         cluster.admission.create_mutating_webhook_configuration(original)
 
 
-def test_a_webhook_that_is_gone_is_the_cause_for_all(probe: Run, cluster: Cluster) -> None:
+def test_missing_webhook_is_reported_for_all_workloads(probe: Run, cluster: Cluster) -> None:
     cluster.associate("app", "other")
-    with webhook_away(cluster):
+    with webhook_removed(cluster):
         began = time.monotonic()
         result = probe("app", "other")
     assert time.monotonic() - began < 10
@@ -285,7 +285,7 @@ def test_a_webhook_that_is_gone_is_the_cause_for_all(probe: Run, cluster: Cluste
     assert causes(result) == ["webhook_missing"] * 2
 
 
-def test_a_webhook_that_was_narrowed_is_the_cause(probe: Run, cluster: Cluster) -> None:
+def test_narrowed_webhook_is_reported(probe: Run, cluster: Cluster) -> None:
     cluster.associate("app")
     path = "/webhooks/0/namespaceSelector"
     narrow = [{"op": "replace", "path": path, "value": {"matchLabels": {"identity": "yes"}}}]
@@ -296,7 +296,7 @@ def test_a_webhook_that_was_narrowed_is_the_cause(probe: Run, cluster: Cluster) 
         cluster.admission.patch_mutating_webhook_configuration(WEBHOOK, [{"op": "replace", "path": path, "value": {}}])
 
 
-def test_who_may_not_create_pods_is_told_so(probe: Run, cluster: Cluster) -> None:
+def test_missing_create_pods_permission_is_reported(probe: Run, cluster: Cluster) -> None:
     cluster.associate("app")
     token = cluster.core.create_namespaced_service_account_token("app", "default", {"spec": {}}).status.token
     result = probe("app", api_key=token)
@@ -315,19 +315,19 @@ def test_who_may_not_create_pods_is_told_so(probe: Run, cluster: Cluster) -> Non
         ({"ca_cert": "/nowhere/ca.pem"}, "certificate"),
     ],
 )
-def test_a_connection_that_is_wrong_is_told_by_what_is_wrong(probe: Run, changes: dict[str, str], cause: str) -> None:
+def test_connection_failure_reports_its_cause(probe: Run, changes: dict[str, str], cause: str) -> None:
     result = probe("app", timeout=1, **changes)
     assert result["failed"]
     assert causes(result) == [cause]
 
 
-def test_a_kubeconfig_leads_there_as_well(cluster: Cluster, run_module: RunModule) -> None:
+def test_kubeconfig_can_replace_host_and_token(cluster: Cluster, run_module: RunModule) -> None:
     cluster.associate("app")
     workloads = [{"namespace": "default", "service_account": "app"}]
     assert run_module(NAME, workloads=workloads, kubeconfig=str(cluster.sandbox.kubeconfig))["effective"]
 
 
-def test_without_any_connection_it_says_what_to_set(
+def test_missing_connection_lists_needed_options(
     run_module: RunModule, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
     monkeypatch.setenv("K8S_AUTH_KUBECONFIG", str(tmp_path / "none"))

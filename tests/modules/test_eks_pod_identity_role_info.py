@@ -13,29 +13,29 @@ from support.module_runs import Account
 from support.module_runs import RunModule
 
 PREFIX = "arn:aws:iam::111122223333:role/"
-OTHER = "444455556666"
+OTHER_ACCOUNT = "444455556666"
 DOCUMENT = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:Get*", "Resource": "*"}]}
 
 
 @pytest.fixture
-def look(run_module: RunModule, account: Account) -> t.Callable[..., dict[str, t.Any]]:
-    def look(*arns: str, **more: t.Any) -> dict[str, t.Any]:
+def role_info(run_module: RunModule, account: Account) -> t.Callable[..., dict[str, t.Any]]:
+    def role_info(*arns: str, **more: t.Any) -> dict[str, t.Any]:
         return run_module("eks_pod_identity_role_info", arns=list(arns), **more)
 
-    return look
+    return role_info
 
 
-Look = t.Callable[..., dict[str, t.Any]]
+RoleInfo = t.Callable[..., dict[str, t.Any]]
 
 
-def test_a_role_with_all_that_decides(look: Look, account: Account) -> None:
+def test_role_is_returned_with_policies_and_boundary(role_info: RoleInfo, account: Account) -> None:
     iam = account.sandbox.client("iam")
     make_role(iam, "reader", "pods.eks.amazonaws.com", "AmazonS3ReadOnlyAccess")
     iam.put_role_policy(RoleName="reader", PolicyName="own", PolicyDocument=json.dumps(DOCUMENT))
     boundary = "arn:aws:iam::aws:policy/AmazonS3FullAccess"
     iam.put_role_permissions_boundary(RoleName="reader", PermissionsBoundary=boundary)
     account.sandbox.clear_calls()
-    result = look(f"{PREFIX}reader", f"{PREFIX}reader")
+    result = role_info(f"{PREFIX}reader", f"{PREFIX}reader")
     assert result["changed"] is False
     [role] = result["roles"]
     assert role.pop("trust_policy")["Statement"][0]["Principal"] == {"Service": "pods.eks.amazonaws.com"}
@@ -51,37 +51,37 @@ def test_a_role_with_all_that_decides(look: Look, account: Account) -> None:
     assert account.sandbox.calls() == dict.fromkeys((*calls, *lists), 1)
 
 
-def test_what_is_not_there_or_is_another_role_is_missing(look: Look, account: Account) -> None:
-    result = look(f"{PREFIX}app", f"{PREFIX}forgotten", f"{PREFIX}teams/app")
+def test_absent_role_or_other_path_is_missing(role_info: RoleInfo, account: Account) -> None:
+    result = role_info(f"{PREFIX}app", f"{PREFIX}forgotten", f"{PREFIX}teams/app")
     assert [role["name"] for role in result["roles"]] == ["app"]
     assert result["missing"] == [f"{PREFIX}forgotten", f"{PREFIX}teams/app"], "a path makes another role"
     assert result["unread"] == []
 
 
-def test_a_role_of_another_account_is_not_looked_for_in_this_one(look: Look, account: Account) -> None:
-    arn = f"arn:aws:iam::{OTHER}:role/app"
-    result = look(arn)
+def test_role_of_other_account_is_unread(role_info: RoleInfo, account: Account) -> None:
+    arn = f"arn:aws:iam::{OTHER_ACCOUNT}:role/app"
+    result = role_info(arn)
     assert result["failed"] is False
     assert result["roles"] == result["missing"] == []
-    told = f"It is of account {OTHER}, and these credentials are of 111122223333."
+    told = f"It is of account {OTHER_ACCOUNT}, and these credentials are of 111122223333."
     assert result["unread"] == [{"arn": arn, "message": told}]
     assert set(account.sandbox.calls()) == {"sts:GetCallerIdentity"}
 
 
-def test_another_account_is_seen_with_a_role_of_it(look: Look, account: Account) -> None:
-    settings = account.sandbox.add_account(OTHER)[OTHER]
+def test_assume_role_arn_reads_other_account(role_info: RoleInfo, account: Account) -> None:
+    settings = account.sandbox.add_account(OTHER_ACCOUNT)[OTHER_ACCOUNT]
     keys = {key: settings[key] for key in ("aws_access_key_id", "aws_secret_access_key")}
     iam = account.sandbox.client("iam", **keys)
     trust = {"Effect": "Allow", "Principal": {"AWS": "111122223333"}, "Action": "sts:AssumeRole"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
     iam.create_role(RoleName="auditor", AssumeRolePolicyDocument=document)
     iam.attach_role_policy(RoleName="auditor", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
-    auditor = f"arn:aws:iam::{OTHER}:role/auditor"
-    assert [role["arn"] for role in look(auditor, assume_role_arn=auditor)["roles"]] == [auditor]
+    auditor = f"arn:aws:iam::{OTHER_ACCOUNT}:role/auditor"
+    assert [role["arn"] for role in role_info(auditor, assume_role_arn=auditor)["roles"]] == [auditor]
 
 
-def test_a_role_that_may_not_be_seen_is_told_and_hides_no_other(
-    look: Look, account: Account, monkeypatch: pytest.MonkeyPatch
+def test_forbidden_role_is_unread_and_others_are_returned(
+    role_info: RoleInfo, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     iam = account.sandbox.client("iam")
     make_role(iam, "secret", "pods.eks.amazonaws.com")
@@ -95,7 +95,7 @@ def test_a_role_that_may_not_be_seen_is_told_and_hides_no_other(
     key = iam.create_access_key(UserName="narrow")["AccessKey"]
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
-    result = look(f"{PREFIX}secret", f"{PREFIX}app")
+    result = role_info(f"{PREFIX}secret", f"{PREFIX}app")
     assert [role["name"] for role in result["roles"]] == ["app"]
     [unread] = result["unread"]
     assert unread["arn"] == f"{PREFIX}secret"

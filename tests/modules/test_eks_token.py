@@ -76,12 +76,12 @@ def decoded(token: str) -> urllib.parse.SplitResult:
 
 
 @pytest.fixture
-def no_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_aws_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """An environment without any AWS settings."""
     use_environment(monkeypatch, {})
 
 
-def test_the_token_is_a_signed_url_of_the_region_bound_to_the_cluster(tokens: Lookup, no_aws: None) -> None:
+def test_token_is_regional_signed_url_bound_to_cluster(tokens: Lookup, no_aws_settings: None) -> None:
     [token] = tokens("example", region="eu-west-1", **KEYS)
     url = decoded(token)
     query = dict(urllib.parse.parse_qsl(url.query))
@@ -94,12 +94,12 @@ def test_the_token_is_a_signed_url_of_the_region_bound_to_the_cluster(tokens: Lo
     assert "secret" not in url.query
 
 
-def test_each_cluster_has_a_signature_of_its_own(tokens: Lookup, no_aws: None) -> None:
+def test_each_cluster_has_its_own_signature(tokens: Lookup, no_aws_settings: None) -> None:
     queries = [urllib.parse.parse_qs(decoded(token).query) for token in tokens("a", "b", region="eu-west-1", **KEYS)]
     assert len({query["X-Amz-Signature"][0] for query in queries}) == 2
 
 
-def test_a_session_token_goes_along(tokens: Lookup, no_aws: None) -> None:
+def test_session_token_is_included(tokens: Lookup, no_aws_settings: None) -> None:
     [token] = tokens("example", region="eu-west-1", session_token="session", **KEYS)
     assert dict(urllib.parse.parse_qsl(decoded(token).query))["X-Amz-Security-Token"] == "session"
 
@@ -124,13 +124,13 @@ def test_settings_come_from_a_profile(tokens: Lookup, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS"])
-def test_the_endpoint_follows_the_environment(tokens: Lookup, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+def test_endpoint_follows_environment(tokens: Lookup, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     use_environment(monkeypatch, {variable: "http://aws.example:8080"})
     [token] = tokens("example", region="eu-west-1", **KEYS)
     assert decoded(token).netloc == "aws.example:8080"
 
 
-def test_the_token_is_made_without_a_call_and_sts_takes_it(tokens: Lookup, account: Account) -> None:
+def test_token_is_created_offline_and_accepted_by_sts(tokens: Lookup, account: Account) -> None:
     [token] = tokens("example")
     assert account.sandbox.calls() == {}
     request = urllib.request.Request(decoded(token).geturl(), headers={"x-k8s-aws-id": "example"})
@@ -147,8 +147,8 @@ def test_the_token_is_made_without_a_call_and_sts_takes_it(tokens: Lookup, accou
         (["example"], {"region": "eu-west-1", "profile": "none"}, "The config profile (none) could not be found"),
     ],
 )
-def test_what_is_missing_or_wrong_is_one_sentence(
-    tokens: Lookup, no_aws: None, terms: list[str], options: dict[str, str], sentence: str
+def test_missing_or_invalid_setting_fails_in_one_sentence(
+    tokens: Lookup, no_aws_settings: None, terms: list[str], options: dict[str, str], sentence: str
 ) -> None:
     with pytest.raises(LookupError) as caught:
         tokens(*terms, **options)
@@ -165,7 +165,7 @@ def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> collections.abc.Iter
     process.stop()
 
 
-def test_a_cluster_knows_who_holds_the_token(
+def test_cluster_accepts_only_its_own_token(
     tokens: Lookup, kubernetes: SandboxProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_environment(monkeypatch, kubernetes.env)

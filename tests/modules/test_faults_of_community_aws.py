@@ -67,7 +67,7 @@ def test_tags_can_be_removed(nodegroup: t.Callable[..., Result], cluster: Accoun
         ("taints", [], [BATCH]),
     ],
 )
-def test_check_mode_sees_tags_labels_and_taints(
+def test_check_mode_detects_tags_labels_and_taints(
     nodegroup: t.Callable[..., Result], cluster: Account, option: str, before: t.Any, after: t.Any
 ) -> None:
     """There check mode says that nothing would change."""
@@ -80,16 +80,14 @@ def test_check_mode_sees_tags_labels_and_taints(
     assert nodegroup(**{option: after})["nodegroup"][option] == after
 
 
-def test_a_changed_value_of_a_label_is_seen(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
+def test_changed_label_value_is_detected(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
     """There only the keys of labels are compared."""
     nodegroup(labels={"pool": "general"})
     assert nodegroup(labels={"pool": "batch"})["changed"]
     assert described(cluster)["labels"] == {"pool": "batch"}
 
 
-def test_messages_name_the_node_group_and_a_new_one_gets_its_tags(
-    nodegroup: t.Callable[..., Result], cluster: Account
-) -> None:
+def test_messages_name_nodegroup_and_new_one_gets_tags(nodegroup: t.Callable[..., Result], cluster: Account) -> None:
     """There a message says "Nodegroup '{name}'", and tags of a new group come to nothing when it is waited for."""
     assert nodegroup(tags={"team": "platform"})["nodegroup"]["tags"] == {"team": "platform"}
     assert described(cluster)["tags"] == {"team": "platform"}

@@ -10,7 +10,7 @@ from support.associations import DESCRIBE
 from support.associations import LIST
 from support.associations import ROLE
 from support.associations import Run
-from support.associations import others_create
+from support.associations import create_unmanaged_association
 from support.associations import stored
 from support.associations import stored_names
 from support.module_runs import Account
@@ -24,7 +24,7 @@ def item(namespace: str, service_account: str, **fields: t.Any) -> dict[str, t.A
     return {"namespace": namespace, "service_account": service_account, "role_arn": f"{ROLE}app", **fields}
 
 
-def test_associations_beyond_the_first_hundred_are_seen(run: Run, example: Account) -> None:
+def test_associations_beyond_first_page_are_found(run: Run, example: Account) -> None:
     """eksctl lists one page only."""
     many = [item("team-a", f"app-{number:03}") for number in range(130)]
     run(MANY, cluster_name="example", associations=many)
@@ -34,7 +34,7 @@ def test_associations_beyond_the_first_hundred_are_seen(run: Run, example: Accou
     assert len(purged["deleted"]) == 129
 
 
-def test_names_that_read_the_same_when_joined_are_different_associations(run: Run, example: Account) -> None:
+def test_names_equal_when_joined_are_distinct(run: Run, example: Account) -> None:
     """eksctl takes namespace "a-b" with "c" for namespace "a" with "b-c"."""
     both = [item("a-b", "c"), item("a", "b-c", role_arn=f"{ROLE}app-v2")]
     assert len(run(MANY, cluster_name="example", associations=both)["created"]) == 2
@@ -43,7 +43,7 @@ def test_names_that_read_the_same_when_joined_are_different_associations(run: Ru
     assert stored_names(example) == ["a-b/c"]
 
 
-def test_a_second_run_writes_nothing(run: Run, example: Account) -> None:
+def test_second_run_writes_nothing(run: Run, example: Account) -> None:
     """Others write every association again to find out that nothing has changed."""
     items = [item("team-a", "app", tags={"a": "b"}), item("team-b", "app", target_role_arn=f"{ROLE}target")]
     run(MANY, cluster_name="example", associations=items)
@@ -51,7 +51,7 @@ def test_a_second_run_writes_nothing(run: Run, example: Account) -> None:
     assert sorted(again["calls"]) == sorted([LIST, DESCRIBE, DESCRIBE])
 
 
-def test_a_target_role_is_set_and_cleared(run: Run, example: Account) -> None:
+def test_target_role_is_set_and_cleared(run: Run, example: Account) -> None:
     """terraform never clears one; community.aws's draft ignores the option."""
     run(MANY, cluster_name="example", associations=[item("team-a", "app", target_role_arn=f"{ROLE}target")])
     assert stored(example, "team-a/app")["targetRoleArn"] == f"{ROLE}target"
@@ -61,15 +61,15 @@ def test_a_target_role_is_set_and_cleared(run: Run, example: Account) -> None:
     assert "targetRoleArn" not in stored(example, "team-a/app")
 
 
-def test_what_somebody_else_owns_is_asked_for_before_it_is_touched(run: Run, example: Account) -> None:
+def test_unmanaged_association_is_skipped(run: Run, example: Account) -> None:
     """terraform does not look whose an association is."""
-    others_create(example, "team-a/app")
+    create_unmanaged_association(example, "team-a/app")
     result = run(MANY, cluster_name="example", associations=[item("team-a", "app", role_arn=f"{ROLE}app-v2")])
     assert len(result["skipped_associations"]) == 1
     assert stored(example, "team-a/app")["roleArn"] == f"{ROLE}app"
 
 
-def test_keys_of_tags_stay_as_they_are_written(run: Run, example: Account) -> None:
+def test_tag_keys_keep_their_spelling(run: Run, example: Account) -> None:
     """community.aws's draft makes snake case of them."""
     tags = {"CostCenter": "1", "cost-center": "2", "Cost Center": "3", "kubernetes.io/Name": "4"}
     result = run(ONE, **KEY, role_arn=f"{ROLE}app", tags=tags)
@@ -77,7 +77,7 @@ def test_keys_of_tags_stay_as_they_are_written(run: Run, example: Account) -> No
     assert run(INFO, cluster_name="example")["associations"][0]["tags"] == tags
 
 
-def test_the_result_has_one_shape_whatever_was_done(run: Run, example: Account) -> None:
+def test_result_shape_is_always_the_same(run: Run, example: Account) -> None:
     """community.aws's draft returns another one for each branch."""
     declared = {**KEY, "role_arn": f"{ROLE}app"}
     changed = {**KEY, "role_arn": f"{ROLE}app-v2"}
@@ -94,13 +94,13 @@ def test_the_result_has_one_shape_whatever_was_done(run: Run, example: Account) 
     assert set(many[0]) == set(many[1])
 
 
-def test_looking_for_what_is_not_there_is_no_failure(run: Run, example: Account) -> None:
+def test_info_without_matches_does_not_fail(run: Run, example: Account) -> None:
     """community.aws's draft fails when nothing is found."""
     assert run(INFO, cluster_name="example")["associations"] == []
     assert run(INFO, cluster_name="example", role_arn=f"{ROLE}nobody", tags={"no": "tag"})["associations"] == []
 
 
-def test_a_refusal_does_not_stop_the_others(run: Run, example: Account) -> None:
+def test_one_failure_does_not_stop_the_others(run: Run, example: Account) -> None:
     """Others stop half-way when EKS says "Rate exceeded", or at the first role that is not there."""
     items = [item("team-a", f"app-{number}") for number in range(20)]
     items[3]["role_arn"] = f"{ROLE}missing"

@@ -58,7 +58,7 @@ def denied(call: t.Callable[..., t.Any], **parameters: t.Any) -> bool:
     return False
 
 
-def test_roles_are_made_and_changed_with_the_boundary_only(account: Account, client: t.Callable[..., Client]) -> None:
+def test_role_changes_need_permissions_boundary(account: Account, client: t.Callable[..., Client]) -> None:
     iam = client("iam_role", permissions_boundary=BOUNDARY)("iam")
     make_role(account.sandbox.client("iam"), "powerful", "ec2.amazonaws.com", "AdministratorAccess")
     assert denied(iam.create_role, RoleName="free", AssumeRolePolicyDocument=PODS)
@@ -72,9 +72,7 @@ def test_roles_are_made_and_changed_with_the_boundary_only(account: Account, cli
     assert denied(iam.put_role_permissions_boundary, RoleName="bound", PermissionsBoundary=READ_ONLY)
 
 
-def test_only_the_named_policies_are_attached_and_only_to_the_named_roles(
-    account: Account, client: t.Callable[..., Client]
-) -> None:
+def test_only_named_policies_attach_to_named_roles(account: Account, client: t.Callable[..., Client]) -> None:
     iam = client("iam_role", "association", role_names=["shop-*"], policy_arns=[f"{POLICY}shop-*"])("iam")
     assert denied(iam.create_role, RoleName="other", AssumeRolePolicyDocument=PODS)
     assert not denied(iam.create_role, RoleName="shop-app", AssumeRolePolicyDocument=PODS)
@@ -82,7 +80,7 @@ def test_only_the_named_policies_are_attached_and_only_to_the_named_roles(
     assert not denied(iam.attach_role_policy, RoleName="shop-app", PolicyArn=f"{POLICY}shop-read")
 
 
-def test_a_role_that_others_made_is_not_deleted(account: Account, client: t.Callable[..., Client]) -> None:
+def test_unmanaged_role_cannot_be_deleted(account: Account, client: t.Callable[..., Client]) -> None:
     iam = client("iam_role")("iam")
     make_role(account.sandbox.client("iam"), "theirs", "pods.eks.amazonaws.com")
     assert denied(iam.delete_role, RoleName="theirs")
@@ -91,7 +89,7 @@ def test_a_role_that_others_made_is_not_deleted(account: Account, client: t.Call
     assert not denied(iam.delete_role, RoleName="ours")
 
 
-def test_the_roles_of_clusters_get_the_policies_of_eks_alone(account: Account, client: t.Callable[..., Client]) -> None:
+def test_cluster_roles_take_only_eks_policies(account: Account, client: t.Callable[..., Client]) -> None:
     iam = client("cluster", cluster_role_names=["shop-*"])("iam")
     assert denied(iam.create_role, RoleName="other", AssumeRolePolicyDocument=PODS)
     iam.create_role(RoleName="shop-nodes", AssumeRolePolicyDocument=PODS)
@@ -100,7 +98,7 @@ def test_the_roles_of_clusters_get_the_policies_of_eks_alone(account: Account, c
     assert not denied(iam.attach_role_policy, RoleName="shop-nodes", PolicyArn=policy)
 
 
-def test_other_clusters_and_regions_are_out_of_reach(account: Account, client: t.Callable[..., Client]) -> None:
+def test_other_clusters_are_denied(account: Account, client: t.Callable[..., Client]) -> None:
     account.create_cluster("shop-one", tags={"podidentity.eks/cluster": "shop-one"})
     account.create_cluster("other", tags={"podidentity.eks/cluster": "other"})
     account.create_cluster("shop-theirs")
@@ -113,13 +111,13 @@ def test_other_clusters_and_regions_are_out_of_reach(account: Account, client: t
     assert not denied(eks.delete_cluster, name="shop-one")
 
 
-def test_another_region_is_out_of_reach(account: Account, client: t.Callable[..., Client]) -> None:
+def test_other_region_is_denied(account: Account, client: t.Callable[..., Client]) -> None:
     account.create_cluster("shop")
     eks = client("inventory", region="eu-central-1")("eks")
     assert denied(eks.describe_cluster, name="shop")
 
 
-def test_networks_of_others_stay_as_they_are(account: Account, client: t.Callable[..., Client]) -> None:
+def test_unmanaged_networks_cannot_be_changed(account: Account, client: t.Callable[..., Client]) -> None:
     ec2 = client("cluster", cluster_names=["shop-*"])("ec2")
 
     def tags(cluster: str, kind: str = "vpc") -> list[dict[str, t.Any]]:
@@ -137,7 +135,7 @@ def test_networks_of_others_stay_as_they_are(account: Account, client: t.Callabl
     assert not denied(ec2.delete_vpc, VpcId=ours)
 
 
-def test_only_the_named_roles_of_other_accounts_are_assumed(
+def test_only_named_roles_of_other_accounts_are_assumable(
     sandbox: SandboxProcess, account: Account, client: t.Callable[..., Client]
 ) -> None:
     sandbox.add_account("444455556666")

@@ -47,7 +47,7 @@ def decision(iam: t.Any, document: Mapping, case: Mapping) -> str:
     return str(result["EvalDecision"])
 
 
-def wrong(iam: t.Any, document: Mapping, cases: Mapping, actions: t.Sequence[str] = ("*",)) -> list[Mapping]:
+def wrong_decisions(iam: t.Any, document: Mapping, cases: Mapping, actions: t.Sequence[str] = ("*",)) -> list[Mapping]:
     """The cases about these actions that the document decides otherwise than it should."""
     expected = [(case, "allowed") for case in cases["allow"]] + [(case, "implicitDeny") for case in cases["deny"]]
     return [
@@ -58,14 +58,14 @@ def wrong(iam: t.Any, document: Mapping, cases: Mapping, actions: t.Sequence[str
 
 
 @every_policy
-def test_a_policy_allows_what_the_controller_needs_and_denies_the_rest(sandbox: SandboxProcess, name: str) -> None:
+def test_policy_allows_and_denies_expected_requests(sandbox: SandboxProcess, name: str) -> None:
     for cases in CASES[name]:
         assert min(len(cases["allow"]), len(cases["deny"])) >= 2
         document = pod_identity_policy(name, **cases["parameters"])
-        assert wrong(sandbox.client("iam"), document, cases) == [], cases["parameters"]
+        assert wrong_decisions(sandbox.client("iam"), document, cases) == [], cases["parameters"]
 
 
-def changed(statements: t.Sequence[Mapping]) -> t.Iterator[tuple[str, t.Sequence[str], list[Mapping]]]:
+def mutations(statements: t.Sequence[Mapping]) -> t.Iterator[tuple[str, t.Sequence[str], list[Mapping]]]:
     """Every way to spoil a policy by one step: what was done, which actions it is about, and the statements then."""
     for number, statement in enumerate(statements):
         before, after = statements[:number], statements[number + 1 :]
@@ -84,22 +84,22 @@ def changed(statements: t.Sequence[Mapping]) -> t.Iterator[tuple[str, t.Sequence
 
 
 @every_policy
-def test_every_statement_condition_and_parameter_matters_to_a_case(sandbox: SandboxProcess, name: str) -> None:
+def test_every_policy_part_is_covered_by_a_case(sandbox: SandboxProcess, name: str) -> None:
     iam = sandbox.client("iam")
     policy = policy_library.policy(name)
 
-    def noticed(actions: t.Sequence[str], statements: list[Mapping]) -> bool:
+    def detected(actions: t.Sequence[str], statements: list[Mapping]) -> bool:
         spoilt = dataclasses.replace(policy, statements=statements)
         try:
-            return any(wrong(iam, spoilt.document(each["parameters"]), each, actions) for each in CASES[name])
+            return any(wrong_decisions(iam, spoilt.document(each["parameters"]), each, actions) for each in CASES[name])
         except policy_library.PolicyError:
             return True
 
-    idle = [what for what, actions, statements in changed(policy.statements) if not noticed(actions, statements)]
+    idle = [what for what, actions, statements in mutations(policy.statements) if not detected(actions, statements)]
     assert idle == []
 
 
-def test_iam_takes_every_policy_inline_and_managed(sandbox: SandboxProcess) -> None:
+def test_iam_accepts_every_policy_inline_and_managed(sandbox: SandboxProcess) -> None:
     iam = sandbox.client("iam")
     for name, all_cases in CASES.items():
         for number, cases in enumerate(all_cases):

@@ -21,7 +21,7 @@ CREATE, UPDATE = "eks:CreatePodIdentityAssociation", "eks:UpdatePodIdentityAssoc
 DELETE, CLUSTER = "eks:DeletePodIdentityAssociation", "eks:DescribeCluster"
 TAG, UNTAG, GET_RESOURCES = "eks:TagResource", "eks:UntagResource", "tagging:GetResources"
 #: The tag of what is made here.
-OURS = "podidentity.eks/cluster"
+MANAGED_TAG = "podidentity.eks/cluster"
 
 
 class Run(t.Protocol):
@@ -39,7 +39,7 @@ def create_role(account: Account, name: str, replaces: bool = False) -> None:
         make_role(iam, name, "pods.eks.amazonaws.com")
 
 
-def others_create(account: Account, name: str, **fields: t.Any) -> dict[str, t.Any]:
+def create_unmanaged_association(account: Account, name: str, **fields: t.Any) -> dict[str, t.Any]:
     """Somebody else makes an association for ``namespace/service_account``."""
     namespace, service_account = name.split("/")
     parameters = {"namespace": namespace, "serviceAccount": service_account, "roleArn": f"{ROLE}app", **fields}
@@ -80,7 +80,7 @@ def limited_caller(account: Account, deny: str, resource: str = "*") -> dict[str
     return {"access_key": keys["AccessKeyId"], "secret_key": keys["SecretAccessKey"]}
 
 
-def older_botocore(folder: pathlib.Path, *members: str) -> None:
+def write_old_eks_model(folder: pathlib.Path, *members: str) -> None:
     """A service model of EKS from before an association had these members."""
     built_in = pathlib.Path(botocore.loaders.Loader.BUILTIN_DATA_PATH) / "eks" / "2017-11-01"
     model = json.loads(gzip.decompress((built_in / "service-2.json.gz").read_bytes()))

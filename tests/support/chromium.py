@@ -66,7 +66,7 @@ def install_chromium() -> None:
 
 
 @contextlib.contextmanager
-def running(program: str, profile: pathlib.Path) -> collections.abc.Iterator[int]:
+def running_chromium(program: str, profile: pathlib.Path) -> collections.abc.Iterator[int]:
     """A Chromium with an empty profile; the port of its DevTools."""
     command = [program, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
     with (profile / "chromium.log").open("wb") as log:
@@ -115,10 +115,10 @@ class Tab:
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
         self.events.clear()
         self.call("Page.navigate", url=path.as_uri())
-        while not self.told("Page.loadEventFired"):
+        while not self.event_params("Page.loadEventFired"):
             self._receive()
 
-    def told(self, *methods: str) -> list[Answer]:
+    def event_params(self, *methods: str) -> list[Answer]:
         """The parameters of the events of these kinds."""
         return [event["params"] for event in self.events if event["method"] in methods]
 

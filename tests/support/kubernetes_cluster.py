@@ -71,9 +71,9 @@ class Cluster:
         try:
             return eventually(read)
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.story(name, namespace)}") from error
+            raise AssertionError(f"{error}\n{self.history(name, namespace)}") from error
 
-    def story(self, name: str, namespace: str) -> str:
+    def history(self, name: str, namespace: str) -> str:
         """What has happened to a pod, for whoever reads a failure."""
         events = self.core.list_namespaced_event(namespace, field_selector=f"involvedObject.name={name}").items
         lines = [f"{event.reason}: {event.message}" for event in events]
@@ -130,7 +130,7 @@ def refused(status: int, *words: str) -> t.Iterator[None]:
 
 
 @functools.cache
-def start() -> tuple[Cluster, t.Callable[[], None]]:
+def start_cluster() -> tuple[Cluster, t.Callable[[], None]]:
     """The cluster that all test modules share, and how to end it."""
     directory = tempfile.TemporaryDirectory(prefix="sandbox-kubernetes-", dir="/tmp")
     sandbox = SandboxProcess("--region", REGION)
@@ -151,8 +151,8 @@ def start() -> tuple[Cluster, t.Callable[[], None]]:
 @pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest) -> Cluster:
     """The shared cluster; it ends with the test run."""
-    is_first = start.cache_info().currsize == 0
-    found, stop = start()
+    is_first = start_cluster.cache_info().currsize == 0
+    found, stop = start_cluster()
     if is_first:
         request.config.add_cleanup(stop)
     return found

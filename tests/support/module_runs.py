@@ -35,7 +35,7 @@ ROLES = {"eks-cluster": "eks.amazonaws.com", "eks-node": "ec2.amazonaws.com", "a
 
 
 #: Operations that only look.
-LOOKS = ("eks:Describe", "eks:List")
+READ_PREFIXES = ("eks:Describe", "eks:List")
 
 
 Result = dict[str, t.Any]
@@ -70,10 +70,10 @@ class Account:
         return self.until_active(lambda: self.eks.describe_nodegroup(**names)["nodegroup"])
 
     @staticmethod
-    def until_active(look: collections.abc.Callable[[], dict[str, t.Any]]) -> dict[str, t.Any]:
+    def until_active(describe: collections.abc.Callable[[], dict[str, t.Any]]) -> dict[str, t.Any]:
         """Look until it is ACTIVE; a test that waits for ten seconds has failed."""
         deadline = time.monotonic() + 10
-        while (found := look())["status"] != "ACTIVE":
+        while (found := describe())["status"] != "ACTIVE":
             assert time.monotonic() < deadline, found
             time.sleep(0.01)
         return found
@@ -83,7 +83,7 @@ class Account:
         return [
             call["operation"].removeprefix("eks:")
             for call in self.sandbox.call_log()
-            if call["operation"].startswith("eks:") and not call["operation"].startswith(LOOKS)
+            if call["operation"].startswith("eks:") and not call["operation"].startswith(READ_PREFIXES)
         ]
 
 

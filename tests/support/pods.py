@@ -24,7 +24,7 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> t.Iterator[st
     cluster.core.delete_namespace(name)
 
 
-def ended(cluster: Cluster, namespace: str, body: dict[str, t.Any]) -> t.Any:
+def run_pod(cluster: Cluster, namespace: str, body: dict[str, t.Any]) -> t.Any:
     """The pod after it has run."""
     cluster.core.create_namespaced_pod(namespace, body)
     return cluster.phase(body["metadata"]["name"], "Succeeded", "Failed", namespace=namespace)
@@ -36,7 +36,7 @@ def execute(cluster: Cluster, name: str, namespace: str, *command: str, **more: 
     return stream(cluster.core.connect_get_namespaced_pod_exec, name, namespace, command=list(command), **settings)
 
 
-def running(text: str) -> list[str]:
+def running_processes(text: str) -> list[str]:
     """Processes of this machine whose command line holds the text."""
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     return [line for line in listed.splitlines() if text in line and "setsid" not in line and "ps -eo" not in line]

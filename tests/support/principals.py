@@ -18,7 +18,7 @@ POLICY = "arn:aws:eks::aws:cluster-access-policy/"
 SESSION = "arn:aws:sts::111122223333:assumed-role/"
 
 
-class Person:
+class Principal:
     """A session of a role of its own, which has an access entry."""
 
     def __init__(self, cluster: Cluster, **entry: t.Any) -> None:
@@ -36,7 +36,7 @@ class Person:
         self.token = eks_token(account, CLUSTER, keys=own)
         self.core = cluster.client(self.token)
 
-    def associate(self, policy: str, *namespaces: str) -> Person:
+    def associate(self, policy: str, *namespaces: str) -> Principal:
         """Give the entry a policy in these namespaces, or in the whole cluster."""
         scope = {"type": "namespace", "namespaces": list(namespaces)} if namespaces else {"type": "cluster"}
         self._eks.associate_access_policy(**self._who, policyArn=f"{POLICY}{policy}", accessScope=scope)

@@ -54,7 +54,7 @@ def connect(sandbox: SandboxProcess) -> http.client.HTTPConnection:
     return http.client.HTTPConnection("127.0.0.1", port(sandbox), timeout=PATIENCE)
 
 
-def ask(
+def send_over(
     connection: http.client.HTTPConnection, method: str, path: str, body: bytes = b"", headers: Headers | None = None
 ) -> Answer:
     """Send one request over a connection and read its whole answer."""
@@ -66,7 +66,7 @@ def ask(
 def send(sandbox: SandboxProcess, method: str, path: str, body: bytes = b"", service: str = "eks") -> Answer:
     """A signed request without a client in between."""
     with contextlib.closing(connect(sandbox)) as connection:
-        return ask(connection, method, path, body, sign(sandbox, service, method, path, body))
+        return send_over(connection, method, path, body, sign(sandbox, service, method, path, body))
 
 
 def exchange(sandbox: SandboxProcess, *parts: bytes) -> bytes:

@@ -61,13 +61,13 @@ def refusal(before: access_entry.Entry | None, wanted: AccessEntrySpec, **facts:
     return str(caught.value)
 
 
-def test_nothing_declared_changes_nothing() -> None:
+def test_empty_spec_changes_nothing() -> None:
     for before in (BEFORE, NODES):
         change = access_entry.plan(before, spec())
         assert (change.changed, change.after) == (False, before)
 
 
-def test_creation_sends_what_is_declared_and_no_more() -> None:
+def test_create_sends_only_declared_options() -> None:
     [action] = access_entry.plan(None, spec()).actions
     assert action.parameters == {"clusterName": "example", "principalArn": ROLE}
     wanted = spec(kubernetes_groups=["a", "b", "a"], policies=[EDIT, VIEW], tags={"t": "1"}, creation_tags={"c": "2"})
@@ -78,7 +78,7 @@ def test_creation_sends_what_is_declared_and_no_more() -> None:
     assert view.parameters["accessScope"] == {"type": "cluster"}
 
 
-def test_an_update_tells_groups_and_user_name_both() -> None:
+def test_update_sends_groups_and_user_name_together() -> None:
     [action] = access_entry.plan(BEFORE, spec(kubernetes_groups=[])).actions
     both = {"kubernetesGroups": [], "username": "people:{{SessionName}}"}
     assert action.parameters == {"clusterName": "example", "principalArn": ROLE, **both}
@@ -86,7 +86,7 @@ def test_an_update_tells_groups_and_user_name_both() -> None:
     assert (action.parameters["kubernetesGroups"], action.parameters["username"]) == (["viewers"], "anna")
 
 
-def test_what_is_missing_comes_before_what_goes() -> None:
+def test_plan_associates_policies_before_disassociating_others() -> None:
     admin = AccessPolicy(arn=f"{PREFIX}AmazonEKSAdminPolicy")
     assert operations(BEFORE, spec(policies=[admin, VIEW])) == [
         "associate_access_policy",
@@ -95,7 +95,7 @@ def test_what_is_missing_comes_before_what_goes() -> None:
     assert operations(BEFORE, spec(policies=[admin, VIEW], purge_policies=False)) == ["associate_access_policy"]
 
 
-def test_a_replacement_keeps_all_that_is_not_declared_otherwise() -> None:
+def test_replacement_keeps_undeclared_settings() -> None:
     before = {**BEFORE, "tags": {"team": "a", "aws:owner": "x"}}
     change = access_entry.plan(before, spec(policies=[VIEW]), stale=True)
     delete, create, view = change.actions
@@ -113,7 +113,7 @@ def test_a_replacement_keeps_all_that_is_not_declared_otherwise() -> None:
     assert change.after["policies"] == [VIEW.render()]
 
 
-def test_a_replacement_by_another_type_leaves_behind_what_that_cannot_have() -> None:
+def test_replacement_by_node_type_omits_groups_and_user_name() -> None:
     change = access_entry.plan(BEFORE, spec(type="EC2_LINUX"), stale=True)
     assert [action.operation for action in change.actions] == ["delete_access_entry", "create_access_entry"]
     assert not {"kubernetesGroups", "username"} & set(change.actions[1].parameters)
@@ -121,7 +121,7 @@ def test_a_replacement_by_another_type_leaves_behind_what_that_cannot_have() -> 
     assert not {"kubernetesGroups", "username"} & set(change.actions[1].parameters), "EKS gives nodes what they need"
 
 
-def test_a_type_is_for_creation_only() -> None:
+def test_plan_refuses_type_change_and_cross_account_node_type() -> None:
     assert "is EC2_LINUX and cannot become STANDARD" in refusal(NODES, spec(type="STANDARD"))
     assert "its type is EC2_LINUX" in refusal(NODES, spec(kubernetes_groups=["a"]))
     assert "in the cluster's account 444455556666" in refusal(None, spec(type="EC2"), account="444455556666")
@@ -158,7 +158,7 @@ def test_a_type_is_for_creation_only() -> None:
         ({"tags": {"aws:a": "1"}}, "reserved by AWS"),
     ],
 )
-def test_what_cannot_be_right_is_one_sentence(fields: dict[str, t.Any], words: str) -> None:
+def test_invalid_spec_is_one_problem(fields: dict[str, t.Any], words: str) -> None:
     [problem] = access_entry.problems(spec(**fields))
     assert words in problem
 
@@ -174,11 +174,11 @@ def test_what_cannot_be_right_is_one_sentence(fields: dict[str, t.Any], words: s
         {"type": "EC2_LINUX", "policies": [], "kubernetes_groups": []},
     ],
 )
-def test_what_eks_takes_is_no_problem(fields: dict[str, t.Any]) -> None:
+def test_valid_spec_has_no_problems(fields: dict[str, t.Any]) -> None:
     assert list(access_entry.problems(spec(**fields))) == []
 
 
-def test_a_policys_name_stands_for_the_one_in_the_principals_partition() -> None:
+def test_policy_name_resolves_in_partition_of_principal() -> None:
     china = ROLE.replace("arn:aws:", "arn:aws-cn:")
     arn = "arn:aws-cn:eks::aws:cluster-access-policy/AmazonEKSViewPolicy"
     for policy in ("AmazonEKSViewPolicy", arn):
@@ -209,9 +209,7 @@ specs = st.builds(
 
 
 @given(specs, policies, st.booleans())
-def test_a_plan_that_was_carried_out_leaves_nothing_to_do(
-    wanted: AccessEntrySpec, there: list[AccessPolicy], stale: bool
-) -> None:
+def test_second_plan_changes_nothing(wanted: AccessEntrySpec, there: list[AccessPolicy], stale: bool) -> None:
     before = {**BEFORE, "policies": [policy.render() for policy in there]}
     for start in (None, before):
         after = access_entry.plan(start, wanted, stale=stale).after
@@ -220,9 +218,7 @@ def test_a_plan_that_was_carried_out_leaves_nothing_to_do(
 
 
 @given(specs, policies)
-def test_policies_end_as_declared_and_others_stay_unless_purged(
-    wanted: AccessEntrySpec, there: list[AccessPolicy]
-) -> None:
+def test_policy_calls_reach_predicted_policies(wanted: AccessEntrySpec, there: list[AccessPolicy]) -> None:
     """The calls themselves, carried out on a set, lead to what the plan says."""
     change = access_entry.plan({**BEFORE, "policies": [policy.render() for policy in there]}, wanted)
     state = {policy.arn: policy.namespaces for policy in there}

@@ -33,13 +33,13 @@ from support.access_reports import report
 from support.access_reports import role
 from support.access_reports import statement
 
-HERE = cluster()
+CLUSTER = cluster()
 OPEN = document(statement())
 TARGET = f"arn:aws:iam::{ACCOUNT}:role/target"
 
 
 def scoped(namespace: str = "shop", service_account: str = "reader") -> dict[str, t.Any]:
-    return document(statement(condition(HERE["arn"], namespace, service_account)))
+    return document(statement(condition(CLUSTER["arn"], namespace, service_account)))
 
 
 def ids(item: Report) -> list[str]:
@@ -50,7 +50,7 @@ def inline(*actions: str, resource: str = "*") -> Policy:
     return Policy(name="inline", document=allowing(*actions, resource=resource))
 
 
-def trusting(source: Role, **conditions: str) -> dict[str, t.Any]:
+def target_trust_policy(source: Role, **conditions: str) -> dict[str, t.Any]:
     """The trust policy of a target role, by the account and the role's ARN."""
     tests: dict[str, t.Any] = {"ArnEquals": {"aws:PrincipalArn": source.arn}}
     if conditions:
@@ -62,55 +62,57 @@ def trusting(source: Role, **conditions: str) -> dict[str, t.Any]:
 # --- one workload -----------------------------------------------------------------------------------------------------
 
 
-def test_a_workload_that_is_as_it_should_be_has_no_findings() -> None:
-    item = access(HERE, "shop", "reader", role("reader", scoped(), "AmazonS3ReadOnlyAccess"))
+def test_correct_workload_has_no_findings() -> None:
+    item = access(CLUSTER, "shop", "reader", role("reader", scoped(), "AmazonS3ReadOnlyAccess"))
     assert (item["trust"]["scope"], item["findings"]) == ("workload", [])
 
 
-def test_a_missing_role_has_only_that_finding() -> None:
+def test_missing_roles_are_the_only_findings() -> None:
     gone = Role(arn=TARGET, exists=False)
-    item = access(HERE, "shop", "reader", gone, Role(arn=TARGET, exists=False))
+    item = access(CLUSTER, "shop", "reader", gone, Role(arn=TARGET, exists=False))
     assert ids(item) == ["role_missing", "target_role_missing"]
     assert (item["role"]["readable"], item["role"]["exists"]) == (True, False)
 
 
-def test_session_tags_that_are_off_are_the_cause_only_where_they_are() -> None:
+def test_session_tags_off_is_found_only_where_it_is_the_cause() -> None:
     off: dict[str, t.Any] = {"disable_session_tags": True}
-    assert ids(access(HERE, "shop", "reader", role("app", scoped()), **off)) == ["session_tags_off"]
-    assert ids(access(HERE, "shop", "other", role("app", scoped()), **off)) == ["trust_refuses"]
-    assert ids(access(HERE, "shop", "other", role("app", scoped()))) == ["trust_refuses"]
+    assert ids(access(CLUSTER, "shop", "reader", role("app", scoped()), **off)) == ["session_tags_off"]
+    assert ids(access(CLUSTER, "shop", "other", role("app", scoped()), **off)) == ["trust_refuses"]
+    assert ids(access(CLUSTER, "shop", "other", role("app", scoped()))) == ["trust_refuses"]
 
 
-def test_trust_that_goes_too_far_is_a_warning_where_nothing_narrows_it() -> None:
+def test_open_trust_is_warning_and_account_trust_is_info() -> None:
     account = document(statement({"StringEquals": {"aws:SourceAccount": ACCOUNT}}))
-    found = [access(HERE, "shop", "reader", role("app", trust))["findings"] for trust in (OPEN, account)]
+    found = [access(CLUSTER, "shop", "reader", role("app", trust))["findings"] for trust in (OPEN, account)]
     assert [(one["id"], one["severity"]) for [one] in found] == [("trust_open", "warning"), ("trust_account", "info")]
 
 
-def test_the_chain_to_a_target_role_is_followed_as_far_as_it_can_be_read() -> None:
+def test_findings_name_broken_link_to_target_role() -> None:
     source = role("source", scoped(), inline(*ACTIONS, resource=TARGET))
-    good = role("target", trusting(source), "AmazonS3ReadOnlyAccess")
-    assert ids(access(HERE, "shop", "reader", source, good)) == []
-    assert ids(access(HERE, "shop", "reader", source, role("target", OPEN))) == ["target_trust_refuses"]
+    good = role("target", target_trust_policy(source), "AmazonS3ReadOnlyAccess")
+    assert ids(access(CLUSTER, "shop", "reader", source, good)) == []
+    assert ids(access(CLUSTER, "shop", "reader", source, role("target", OPEN))) == ["target_trust_refuses"]
     weak = role("source", scoped(), inline("sts:AssumeRole", resource=TARGET))
-    found = access(HERE, "shop", "reader", weak, good)["findings"]
+    found = access(CLUSTER, "shop", "reader", weak, good)["findings"]
     assert [one["id"] for one in found] == ["target_permission_missing"]
     assert "allows sts:TagSession on" in found[0]["text"]
-    untagged = access(HERE, "shop", "reader", role("source", OPEN, weak.policies[0]), good, disable_session_tags=True)
+    untagged = access(
+        CLUSTER, "shop", "reader", role("source", OPEN, weak.policies[0]), good, disable_session_tags=True
+    )
     assert "target_permission_missing" not in ids(untagged), "without session tags there is nothing to pass on"
-    external = role("target", trusting(source, **{"sts:ExternalId": "theirs"}))
-    refused = access(HERE, "shop", "reader", source, external, external_id="ours")["findings"]
+    external = role("target", target_trust_policy(source, **{"sts:ExternalId": "theirs"}))
+    refused = access(CLUSTER, "shop", "reader", source, external, external_id="ours")["findings"]
     assert "asks for theirs, and EKS sends ours" in refused[0]["text"]
     assert "sts:ExternalId ours" in refused[0]["advice"]
 
 
-def test_what_was_not_read_is_not_called_missing() -> None:
+def test_unread_role_is_unreadable_and_not_missing() -> None:
     away = Role(arn=f"arn:aws:iam::{OTHER_ACCOUNT}:role/target", note="it is elsewhere")
     unread = role("source", scoped(), Policy(name="inline"))
-    assert ids(access(HERE, "shop", "reader", unread, away)) == ["target_role_unreadable"]
+    assert ids(access(CLUSTER, "shop", "reader", unread, away)) == ["target_role_unreadable"]
     unlisted = role("source", scoped(), note="User is not authorized to perform: iam:ListRolePolicies")
-    assert ids(access(HERE, "shop", "reader", unlisted, away)) == ["role_unreadable", "target_role_unreadable"]
-    hidden = access(HERE, "shop", "reader", Role(arn=TARGET, note="not authorized"))
+    assert ids(access(CLUSTER, "shop", "reader", unlisted, away)) == ["role_unreadable", "target_role_unreadable"]
+    hidden = access(CLUSTER, "shop", "reader", Role(arn=TARGET, note="not authorized"))
     assert (hidden["trust"], ids(hidden)) == ({"scope": "unknown", "reason": "not authorized"}, ["role_unreadable"])
 
 
@@ -128,22 +130,26 @@ def test_what_was_not_read_is_not_called_missing() -> None:
         (Policy(name="none", document=document({"Effect": "Deny", "Action": "*", "Resource": "*"})), False),
     ],
 )
-def test_a_policy_that_allows_everything_is_known_by_name_or_by_what_it_says(policy: Policy, wanted: bool) -> None:
+def test_wildcard_policy_is_recognised_by_arn_or_document(policy: Policy, wanted: bool) -> None:
     assert bool(wildcards(policy.name, policy.arn, policy.document)) is wanted
 
 
-def test_a_boundary_or_a_session_policy_narrows_a_policy_that_allows_everything() -> None:
-    plain = access(HERE, "shop", "reader", role("app", scoped(), inline("*")))["findings"]
-    bounded = access(HERE, "shop", "reader", role("app", scoped(), inline("*"), permissions_boundary="b"))["findings"]
+def test_boundary_or_session_policy_narrows_wildcard_policy() -> None:
+    plain = access(CLUSTER, "shop", "reader", role("app", scoped(), inline("*")))["findings"]
+    bounded = access(CLUSTER, "shop", "reader", role("app", scoped(), inline("*"), permissions_boundary="b"))[
+        "findings"
+    ]
     assert [(one["id"], one["severity"]) for one in (*plain, *bounded)] == [
         ("wildcard_permissions", "warning"),
         ("wildcard_permissions", "info"),
     ]
     narrowed: dict[str, t.Any] = {"policy": allowing("s3:GetObject"), "disable_session_tags": True}
-    assert "wildcard_permissions" not in ids(access(HERE, "shop", "reader", role("app", OPEN, inline("*")), **narrowed))
+    assert "wildcard_permissions" not in ids(
+        access(CLUSTER, "shop", "reader", role("app", OPEN, inline("*")), **narrowed)
+    )
     target = role("target", OPEN)
     source = role("app", OPEN, inline("*"))
-    assert "wildcard_permissions" in ids(access(HERE, "shop", "reader", source, target, **narrowed)), (
+    assert "wildcard_permissions" in ids(access(CLUSTER, "shop", "reader", source, target, **narrowed)), (
         "with a target role the session policy narrows only the session of that"
     )
 
@@ -152,7 +158,7 @@ ACTION_LISTS = st.lists(st.sampled_from(["sts:AssumeRole", "sts:TagSession", "st
 
 
 @given(st.lists(st.tuples(ACTION_LISTS, st.sampled_from([TARGET, "*", "arn:aws:iam::*:role/t*", "x"])), max_size=4))
-def test_a_further_policy_never_takes_a_permission_away(given_policies: list[tuple[list[str], str]]) -> None:
+def test_additional_policy_never_removes_permission(given_policies: list[tuple[list[str], str]]) -> None:
     policies = [inline(*actions, resource=resource) for actions, resource in given_policies]
     lacking = [
         set(may_assume(role("app", OPEN, *policies[:number]), TARGET, ACTIONS)) for number in range(len(policies) + 1)
@@ -168,26 +174,26 @@ WORKLOADS = st.tuples(NAMES, NAMES, NAMES)
 
 
 @given(st.sets(WORKLOADS, max_size=6), st.sets(WORKLOADS, max_size=6))
-def test_what_is_trusted_and_not_used_is_left_over(
+def test_trusted_but_unused_workloads_are_left_over(
     trusted: set[tuple[str, str, str]], used: set[tuple[str, str, str]]
 ) -> None:
     trusts = [(name, scoped(namespace, service_account)) for name, namespace, service_account in sorted(trusted)]
-    found = left_over(trusts, HERE["arn"], used)
+    found = left_over(trusts, CLUSTER["arn"], used)
     named = [(item["role_name"], item["namespace"], item["service_account"]) for item in found]
     assert named == sorted(trusted - used)
     assert left_over(trusts, cluster("another")["arn"], set()) == []
 
 
-def test_trust_in_a_whole_cluster_is_left_over_when_nothing_there_has_the_role() -> None:
-    whole = [("app", document(statement({"ArnEquals": {"aws:SourceArn": HERE["arn"]}})))]
-    assert left_over(whole, HERE["arn"], {("app", "any", "thing")}) == []
-    [found] = left_over(whole, HERE["arn"], {("other", "any", "thing")})
+def test_cluster_wide_trust_is_left_over_if_role_is_unused() -> None:
+    whole = [("app", document(statement({"ArnEquals": {"aws:SourceArn": CLUSTER["arn"]}})))]
+    assert left_over(whole, CLUSTER["arn"], {("app", "any", "thing")}) == []
+    [found] = left_over(whole, CLUSTER["arn"], {("other", "any", "thing")})
     assert (found["namespace"], found["service_account"]) == (None, None)
     by_pattern = [
         ("app", document(statement({"ArnLike": {"aws:SourceArn": "arn:aws:eks:*:*:cluster/*"}}))),
         ("x", OPEN),
     ]
-    assert left_over(by_pattern, HERE["arn"], set()) == [], "it may be meant for another cluster"
+    assert left_over(by_pattern, CLUSTER["arn"], set()) == [], "it may be meant for another cluster"
 
 
 # --- over clusters ----------------------------------------------------------------------------------------------------
@@ -203,7 +209,7 @@ def fleet() -> list[Report]:
     ]
 
 
-def test_roles_that_clusters_share_are_found() -> None:
+def test_role_shared_by_clusters_is_found() -> None:
     closed, north, south = over_clusters(fleet())
     assert (closed["error"], closed["access"]) == ("No credentials.", [])
     assert [item["service_account"] for item in south["access"]] == ["one", "two"]
@@ -215,7 +221,7 @@ def test_roles_that_clusters_share_are_found() -> None:
     assert "serves 2 namespaces: north/a, south/b" in north["access"][0]["findings"][1]["text"]
 
 
-def test_clusters_of_the_same_name_are_told_apart() -> None:
+def test_clusters_of_same_name_show_region_and_account() -> None:
     shared = role("shared", OPEN)
     near, far = cluster("prod"), cluster("prod", "us-east-1")
     one, _two = over_clusters(
@@ -226,7 +232,7 @@ def test_clusters_of_the_same_name_are_told_apart() -> None:
 
 
 @given(st.permutations(fleet()))
-def test_order_does_not_matter_and_once_more_changes_nothing(reports: list[Report]) -> None:
+def test_over_clusters_ignores_order_and_is_idempotent(reports: list[Report]) -> None:
     before = copy.deepcopy(reports)
     found = over_clusters(reports)
     assert found == over_clusters(fleet()) == over_clusters(found)
@@ -235,7 +241,7 @@ def test_order_does_not_matter_and_once_more_changes_nothing(reports: list[Repor
     assert severities == sorted(severities)
 
 
-def test_the_sum_counts_a_finding_that_workloads_share_once() -> None:
+def test_summary_counts_shared_finding_once() -> None:
     assert summary(over_clusters(fleet())) == {
         "clusters": 3,
         "unread_clusters": 1,
@@ -250,11 +256,11 @@ def test_the_sum_counts_a_finding_that_workloads_share_once() -> None:
     [
         ("text", "no list"),
         ([{}], "Item 1 of the list lacks cluster, access"),
-        ([{"cluster": HERE, "access": [{}]}], "lacks association_id"),
+        ([{"cluster": CLUSTER, "access": [{}]}], "lacks association_id"),
         ([{"failed": True, "msg": "No."}], "lacks cluster"),
-        ([report(HERE), 7], "Item 2 of the list lacks cluster, access"),
+        ([report(CLUSTER), 7], "Item 2 of the list lacks cluster, access"),
     ],
 )
-def test_what_is_no_report_is_named(given_reports: t.Any, told: str) -> None:
+def test_invalid_report_is_named(given_reports: t.Any, told: str) -> None:
     with pytest.raises(ReportError, match=told):
         over_clusters(given_reports)

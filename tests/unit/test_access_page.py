@@ -62,7 +62,7 @@ def fleet(sizes: t.Sequence[t.Sequence[int]]) -> list[Report]:
 # --- the table --------------------------------------------------------------------------------------------------------
 
 
-def test_the_table_has_a_row_for_everything() -> None:
+def test_table_lists_unread_clusters_workloads_and_leftovers() -> None:
     where = cluster()
     target = role("target", OPEN, "AmazonS3ReadOnlyAccess", Policy(name="more", document=allowing("sqs:*")))
     own = access(where, "shop", "reader", role("app", OPEN, "P"), target, policy=allowing("s3:GetObject"))
@@ -83,7 +83,7 @@ CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_siz
 
 
 @given(st.lists(CELLS.filter(bool), min_size=1, max_size=5, unique=True))
-def test_every_cell_comes_back_and_none_is_a_formula(names: list[str]) -> None:
+def test_csv_cells_round_trip_and_escape_formulas(names: list[str]) -> None:
     where = cluster()
     items = [access(where, "ns", f"sa-{number}", role("app", OPEN, name)) for number, name in enumerate(names)]
     table = list(csv.reader(as_csv([report(where, *items)]).split("\n")))
@@ -99,7 +99,7 @@ SIZES = st.lists(st.lists(st.integers(0, 8), max_size=8), max_size=4)
 
 @settings(max_examples=40, deadline=None)
 @given(SIZES)
-def test_every_workload_is_in_one_box_of_each_column_and_no_two_boxes_touch(sizes: list[list[int]]) -> None:
+def test_picture_shows_workload_once_per_column_without_overlap(sizes: list[list[int]]) -> None:
     drawn = picture(over_clusters(fleet(sizes)))
     count = sum(map(sum, sizes))
     for column in drawn.columns:
@@ -113,7 +113,7 @@ def test_every_workload_is_in_one_box_of_each_column_and_no_two_boxes_touch(size
         assert line.workloads == tuple(sorted(set(line.source.workloads) & set(line.target.workloads)))
 
 
-def test_more_than_sixty_workloads_are_grouped_by_namespace_and_more_namespaces_by_cluster() -> None:
+def test_picture_groups_by_namespace_then_cluster_above_sixty() -> None:
     def labels(sizes: list[list[int]]) -> list[str]:
         nodes = picture(over_clusters(fleet(sizes))).nodes
         return [f"{node.label} {node.detail}".strip() for node in nodes if node.column.name == "Workloads"]
@@ -124,21 +124,21 @@ def test_more_than_sixty_workloads_are_grouped_by_namespace_and_more_namespaces_
 
 
 @given(st.text(max_size=60), st.integers(1, 40))
-def test_a_shortened_text_fits_and_a_short_one_stays(text: str, room: int) -> None:
+def test_shortened_text_fits_and_short_text_stays(text: str, room: int) -> None:
     short = shortened(text, room)
     assert cells(short) <= room
     if cells(" ".join(text.split())) <= room:
         assert short == " ".join(text.split())
 
 
-def test_a_shortened_name_keeps_both_its_ends() -> None:
+def test_shortened_name_keeps_both_ends() -> None:
     assert shortened("AmazonEKSWorkerNodeMinimalPolicy", 15) == "AmazonE…lPolicy"
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_same_reports_in_any_order_give_the_same_page() -> None:
+def test_page_ignores_order_of_reports() -> None:
     reports = fleet([[3, 2], [1]])
     page = as_page(reports, "Who", "today")
     for report_ in reports:
@@ -149,7 +149,7 @@ def test_the_same_reports_in_any_order_give_the_same_page() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1), st.sampled_from("&<>\"'"))
-def test_whatever_a_name_is_it_is_only_text(name: str, sign: str) -> None:
+def test_page_escapes_hostile_names(name: str, sign: str) -> None:
     hostile = f"{sign}{name}{sign}"
     where = {**cluster(), "name": hostile}
     policy = Policy(name=hostile, document=allowing(hostile))
@@ -163,7 +163,7 @@ def test_whatever_a_name_is_it_is_only_text(name: str, sign: str) -> None:
     assert tags.findall(page).count("script") == 1
 
 
-def test_the_page_may_load_nothing() -> None:
+def test_page_loads_no_external_resources() -> None:
     page = as_page(fleet([[1]]), "Who", "")
     assert "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'" in page
     assert re.findall(r"(?:https?:)?//[a-z]|url\(|@import|src=", page) == []
@@ -179,7 +179,7 @@ def luminance(colour: str) -> float:
 
 
 @pytest.mark.parametrize("scheme", range(3), ids=["light", "dark", "print"])
-def test_words_stand_out_from_what_is_behind_them(scheme: int) -> None:
+def test_text_contrast_meets_wcag(scheme: int) -> None:
     blocks = re.findall(r":root \{(.*?)\}", TEMPLATE.read_text(encoding="utf-8"), re.S)
     colours = dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-f]{6})", blocks[scheme]))
     on_panels = [(word, behind) for word in ("text", "muted") for behind in ("page", "panel")]
@@ -196,7 +196,7 @@ def test_every_finding_has_a_title() -> None:
     assert named | {"role_shared"} == set(TITLES)
 
 
-def test_the_filters_take_results_and_refuse_anything_else() -> None:
+def test_filters_accept_reports_and_refuse_other_input() -> None:
     plugins = (pod_identity_access_overview, pod_identity_access_csv, pod_identity_access_page)
     for plugin in plugins:
         [(name, filter_)] = plugin.FilterModule().filters().items()

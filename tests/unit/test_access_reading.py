@@ -38,7 +38,7 @@ NOVEMBER = datetime.datetime(2019, 11, 20, 17, 9, 20, tzinfo=datetime.UTC)
     ],
     ids=["used", "never, or so long ago that IAM has forgotten"],
 )
-def test_a_role_tells_when_it_was_used_last(told: dict[str, t.Any], last_used: dict[str, str] | None) -> None:
+def test_role_shows_last_use(told: dict[str, t.Any], last_used: dict[str, str] | None) -> None:
     found = described_role({**DESCRIBED, "RoleLastUsed": told}, [], "")  # type: ignore[typeddict-item]
     shown = found.render(documents=False)
     assert (shown["last_used"], shown["note"]) == (last_used, None)
@@ -48,6 +48,6 @@ def test_a_role_tells_when_it_was_used_last(told: dict[str, t.Any], last_used: d
 
 
 @pytest.mark.parametrize("arn", ["", "role", "arn:aws:iam", "arn:aws:iam::1:role/a"])
-def test_whatever_an_association_names_as_its_role_is_shown(arn: str) -> None:
+def test_unread_role_shows_any_arn_unchanged(arn: str) -> None:
     shown = Role(arn=arn).render(documents=True)
     assert shown["arn"] == arn and shown["readable"] is False

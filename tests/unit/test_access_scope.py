@@ -57,7 +57,7 @@ CASES: list[tuple[dict[str, t.Any] | None, str]] = [
 
 
 @pytest.mark.parametrize(("conditions", "wanted"), CASES, ids=[str(number) for number in range(len(CASES))])
-def test_conditions_say_how_far_a_statement_goes(conditions: dict[str, t.Any] | None, wanted: str) -> None:
+def test_conditions_determine_scope(conditions: dict[str, t.Any] | None, wanted: str) -> None:
     found = trust_scope(document(statement(conditions)), TAGGED)
     assert found.scope == wanted, found.reason
 
@@ -67,14 +67,14 @@ def test_conditions_say_how_far_a_statement_goes(conditions: dict[str, t.Any] | 
     [({}, "workload"), ({"session_tags": False}, "cluster"), ({"scoped": False}, "open")],
     ids=["scoped", "without session tags", "open"],
 )
-def test_what_the_collection_writes_is_as_narrow_as_it_says(settings: dict[str, bool], wanted: str) -> None:
+def test_generated_statement_has_expected_scope(settings: dict[str, bool], wanted: str) -> None:
     subject = Subject(Cluster.from_arn(ARN), "shop", "reader")
     trust = document(trust_statement(subject, **settings))
     context = UNTAGGED if settings.get("session_tags") is False else TAGGED
     assert trust_scope(trust, context).scope == wanted
 
 
-def test_the_widest_statement_that_lets_the_workload_in_counts() -> None:
+def test_widest_matching_statement_determines_scope() -> None:
     own, other = statement(condition(ARN, "shop", "reader")), statement(condition(ARN, "shop", "other"))
     assert trust_scope(document(own, other), TAGGED).scope == "workload"
     assert trust_scope(document(own, statement()), TAGGED).scope == "open"
@@ -82,14 +82,14 @@ def test_the_widest_statement_that_lets_the_workload_in_counts() -> None:
     assert trust_scope(document(own, only_tagging), TAGGED).scope == "workload", "it assumes nothing"
 
 
-def test_one_that_lets_the_workload_not_in_says_why() -> None:
+def test_refusing_trust_policy_gives_reason() -> None:
     found = trust_scope(document(statement(condition(ARN, "shop", "other"))), TAGGED)
     assert (found.scope, "asks for other, and EKS sends reader" in found.reason) == ("none", True)
     tags_off = trust_scope(document(statement(condition(ARN, "shop", "reader"))), UNTAGGED)
     assert (tags_off.scope, "session tags disabled" in tags_off.reason) == ("none", True)
 
 
-def test_a_deny_is_told_since_it_is_not_judged() -> None:
+def test_deny_statement_is_mentioned_but_not_evaluated() -> None:
     denying = {"Effect": "Deny", "Principal": "*", "Action": "sts:AssumeRole"}
     found = trust_scope(document(statement(), denying), TAGGED)
     assert found.scope == "open" and "a Deny in it" in found.reason
@@ -114,7 +114,7 @@ STATEMENTS = st.builds(
 
 
 @given(st.lists(STATEMENTS, max_size=4), st.sampled_from([TAGGED, UNTAGGED]))
-def test_none_means_refused_and_order_does_not_matter(
+def test_scope_none_means_refused_in_any_statement_order(
     statements: list[dict[str, t.Any]], context: dict[str, str]
 ) -> None:
     found = trust_scope(document(*statements), context)
@@ -123,16 +123,14 @@ def test_none_means_refused_and_order_does_not_matter(
 
 
 @given(CONDITIONS, CONDITIONS)
-def test_a_further_condition_never_makes_a_statement_wider(few: dict[str, t.Any], more: dict[str, t.Any]) -> None:
+def test_additional_condition_never_widens_statement(few: dict[str, t.Any], more: dict[str, t.Any]) -> None:
     both = {operator: {**more.get(operator, {}), **few.get(operator, {})} for operator in [*few, *more]}
     narrow, wide = statement_scope(statement(both)).scope, statement_scope(statement(few)).scope
     assert WIDTHS.index(narrow) <= WIDTHS.index(wide)
 
 
 @given(st.lists(STATEMENTS, min_size=1, max_size=3), STATEMENTS)
-def test_a_further_statement_never_makes_a_policy_narrower(
-    statements: list[dict[str, t.Any]], more: dict[str, t.Any]
-) -> None:
+def test_additional_statement_never_narrows_policy(statements: list[dict[str, t.Any]], more: dict[str, t.Any]) -> None:
     before = trust_scope(document(*statements), TAGGED).scope
     after = trust_scope(document(*statements, {**more, "Effect": "Allow"}), TAGGED).scope
     order = ("none", *WIDTHS)
@@ -152,5 +150,5 @@ JUNK = st.recursive(
 
 
 @given(JUNK)
-def test_whatever_a_policy_is_it_is_judged(junk: t.Any) -> None:
+def test_scope_accepts_any_document(junk: t.Any) -> None:
     assert trust_scope(junk, TAGGED).scope in ("none", *WIDTHS)

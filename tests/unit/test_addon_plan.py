@@ -45,7 +45,7 @@ PREFIX = "arn:aws:eks:eu-west-1:111122223333:podidentityassociation/example/a-"
 TAGS = st.dictionaries(st.sampled_from(["team", "cost"]), st.sampled_from(["x", "y"]))
 
 
-def a_spec(**changes: t.Any) -> AddonSpec:
+def addon_spec(**changes: t.Any) -> AddonSpec:
     return AddonSpec(**{"cluster_name": "example", "name": "eks-pod-identity-agent", **changes})
 
 
@@ -70,7 +70,7 @@ def addons(draw: st.DrawFn) -> dict[str, t.Any]:
 
 @st.composite
 def specs(draw: st.DrawFn) -> AddonSpec:
-    return a_spec(
+    return addon_spec(
         present=draw(st.sampled_from([True, True, True, False])),
         configuration=draw(st.none() | st.sampled_from(CONFIGURATIONS)),
         service_account_role_arn=draw(st.none() | st.sampled_from([*ROLES, ""])),
@@ -93,7 +93,7 @@ def identities_of(parameters: dict[str, t.Any], before: dict[str, str]) -> dict[
     return before if named is None else {one["serviceAccount"]: one["roleArn"] for one in named}
 
 
-def carried_out(addon: dict[str, t.Any] | None, change: Change) -> dict[str, t.Any] | None:
+def apply_plan(addon: dict[str, t.Any] | None, change: Change) -> dict[str, t.Any] | None:
     """What EKS would hold after the calls of a plan. An update forgets what it is not told, as EKS may do."""
     for call in change.actions:
         parameters = {key: value for key, value in call.parameters.items() if key != "resolveConflicts"}
@@ -127,7 +127,7 @@ def tagged(tags: dict[str, str], operation: str, parameters: dict[str, t.Any]) -
     return {key: value for key, value in tags.items() if key not in parameters["tagKeys"]}
 
 
-def visible(addon: dict[str, t.Any] | None) -> dict[str, t.Any] | None:
+def rendered(addon: dict[str, t.Any] | None) -> dict[str, t.Any] | None:
     if addon is None:
         return None
     described = [
@@ -153,22 +153,22 @@ ROLE = "service_account_role_arn"
 
 
 @given(st.none() | addons(), specs(), st.none() | st.sampled_from(VERSIONS))
-def test_carrying_out_a_plan_reaches_what_is_declared_and_a_second_plan_is_empty(
+def test_applied_plan_reaches_spec_and_second_plan_is_empty(
     before: dict[str, t.Any] | None, spec: AddonSpec, version: str | None
 ) -> None:
-    change = planning.plan(visible(before), spec, version)
-    after = carried_out(before, change)
+    change = planning.plan(rendered(before), spec, version)
+    after = apply_plan(before, change)
     if not spec.present:
         assert after is None
         return
-    shown = visible(after)
+    shown = rendered(after)
     assert shown is not None
     wanted = {
         "version": version,
         "configuration": spec.configuration,
         "service_account_role_arn": spec.service_account_role_arn,
     }
-    left = visible(before) or dict.fromkeys(wanted) | {"configuration": {}, "pod_identity_associations": []}
+    left = rendered(before) or dict.fromkeys(wanted) | {"configuration": {}, "pod_identity_associations": []}
     expected = {key: left[key] if value is None else value for key, value in wanted.items()}
     assert {key: shown[key] for key in wanted} == {**expected, "service_account_role_arn": expected[ROLE] or None}
     identities = spec.pod_identity_associations
@@ -180,11 +180,11 @@ def test_carrying_out_a_plan_reaches_what_is_declared_and_a_second_plan_is_empty
 
 
 @given(st.none() | addons(), specs(), st.none() | st.sampled_from(VERSIONS))
-def test_a_plan_predicts_what_there_will_be_and_has_no_call_too_many(
+def test_plan_predicts_result_without_redundant_calls(
     before: dict[str, t.Any] | None, spec: AddonSpec, version: str | None
 ) -> None:
-    change = planning.plan(visible(before), spec, version)
-    real = visible(carried_out(before, change))
+    change = planning.plan(rendered(before), spec, version)
+    real = rendered(apply_plan(before, change))
     if real and before is None:
         real["arn"] = None
     for one in real["pod_identity_associations"] if real else ():
@@ -197,27 +197,27 @@ def test_a_plan_predicts_what_there_will_be_and_has_no_call_too_many(
         assert bool(operations) == (change.before != change.after)
 
 
-def test_a_configuration_written_as_yaml_in_another_order_is_no_difference() -> None:
+def test_reordered_yaml_configuration_is_no_difference() -> None:
     text = "resources:\n  limits: {memory: 64Mi, cpu: 50m}\nreplicas: 2\n"
     declared = {"replicas": 2, "resources": {"limits": {"cpu": "50m", "memory": "64Mi"}}}
     before = results.normalized(
         {"clusterName": "e", "addonName": "a", "status": "ACTIVE", "addonArn": ARN, "configurationValues": text}
     )
-    assert not planning.plan(before, a_spec(configuration=declared)).changed
+    assert not planning.plan(before, addon_spec(configuration=declared)).changed
 
 
-def test_an_addon_whose_creation_failed_is_updated_even_if_nothing_differs() -> None:
+def test_plan_updates_create_failed_addon_without_drift() -> None:
     before = results.normalized({"clusterName": "e", "addonName": "a", "status": "CREATE_FAILED", "addonArn": ARN})
-    change = planning.plan(before, a_spec())
+    change = planning.plan(before, addon_spec())
     assert [call.operation for call in change.actions] == ["update_addon"]
 
 
-def test_a_deletion_in_progress_is_not_ordered_again() -> None:
+def test_deleting_addon_is_not_deleted_again() -> None:
     before = results.normalized({"clusterName": "e", "addonName": "a", "status": "DELETING", "addonArn": ARN})
-    assert not planning.plan(before, a_spec(present=False)).changed
+    assert not planning.plan(before, addon_spec(present=False)).changed
 
 
-def test_versions_are_sorted_by_their_numbers() -> None:
+def test_versions_sort_by_number() -> None:
     assert sorted(reversed(VERSIONS), key=versions.version_key) == VERSIONS
 
 
@@ -242,16 +242,16 @@ def test_versions_are_sorted_by_their_numbers() -> None:
         ("v1.2", VERSIONS[4], VERSIONS[3], True),
     ],
 )
-def test_a_version_is_chosen_and_no_downgrade_is_silent(
+def test_choose_picks_version_and_warns_about_downgrade(
     declared: str | None, installed: str | None, chosen: str, warns: bool
 ) -> None:
-    choice = versions.choose(a_spec(version=declared), FITTING, "1.34", installed)
+    choice = versions.choose(addon_spec(version=declared), FITTING, "1.34", installed)
     assert choice.version == chosen
     assert bool(choice.warning) == warns
 
 
 @pytest.mark.parametrize(("version", "declared", "meant"), [("v1.30.0", "v1.3", False), ("v1.3-x", "v1.3", True)])
-def test_the_first_numbers_of_a_version_are_whole_numbers(version: str, declared: str, meant: bool) -> None:
+def test_version_prefix_matches_whole_numbers(version: str, declared: str, meant: bool) -> None:
     assert versions.is_meant(version, declared) is meant
 
 
@@ -260,10 +260,10 @@ def test_the_first_numbers_of_a_version_are_whole_numbers(version: str, declared
     st.sampled_from([None, *VERSIONS]),
     st.permutations(FITTING),
 )
-def test_default_and_latest_never_lead_to_an_older_version(
+def test_default_latest_keep_and_major_never_downgrade(
     declared: str | None, installed: str | None, offers: list[Offer]
 ) -> None:
-    choice = versions.choose(a_spec(version=declared), offers, "1.34", installed)
+    choice = versions.choose(addon_spec(version=declared), offers, "1.34", installed)
     assert choice.version is not None
     assert installed is None or versions.version_key(choice.version) >= versions.version_key(installed)
 
@@ -278,15 +278,15 @@ def test_default_and_latest_never_lead_to_an_older_version(
         ("v1.3", ["does not exist", VERSIONS[3], VERSIONS[4]]),
     ],
 )
-def test_a_version_that_cannot_be_is_one_sentence_with_the_nearest_that_can(version: str, says: list[str]) -> None:
-    (problem,) = versions.version_problems(a_spec(version=version), FITTING, OFFERS, "1.34")
+def test_unavailable_version_problem_names_nearest_ones(version: str, says: list[str]) -> None:
+    (problem,) = versions.version_problems(addon_spec(version=version), FITTING, OFFERS, "1.34")
     assert [part for part in says if part not in problem] == []
     assert problem.endswith(".")
 
 
 @pytest.mark.parametrize("version", [VERSIONS[3], "v1.2"])
-def test_a_version_that_fits_is_no_problem(version: str) -> None:
-    assert list(versions.version_problems(a_spec(version=version), FITTING, OFFERS, "1.34")) == []
+def test_compatible_version_has_no_problems(version: str) -> None:
+    assert list(versions.version_problems(addon_spec(version=version), FITTING, OFFERS, "1.34")) == []
 
 
 @pytest.mark.parametrize(
@@ -305,13 +305,13 @@ def test_a_version_that_fits_is_no_problem(version: str) -> None:
         ({"tags": {"aws:x": "y"}}, "reserved"),
     ],
 )
-def test_what_cannot_be_right_is_one_sentence(changes: dict[str, t.Any], says: str) -> None:
-    (problem,) = declared.problems(a_spec(**changes))
+def test_invalid_spec_is_one_problem(changes: dict[str, t.Any], says: str) -> None:
+    (problem,) = declared.problems(addon_spec(**changes))
     assert says in problem
     assert problem.endswith(".")
 
 
-def test_a_configuration_that_is_no_mapping_is_an_error_of_ours_not_a_traceback() -> None:
+def test_non_mapping_configuration_raises_module_error() -> None:
     with pytest.raises(AnsibleEKSError, match="mapping"):
         results.configuration_of({"addonName": "agent", "configurationValues": "just text"})
 
@@ -373,19 +373,17 @@ SCHEMA: dict[str, t.Any] = {
         ),
     ],
 )
-def test_what_a_schema_does_not_allow_is_said_at_once_with_its_path(
-    configuration: dict[str, t.Any], says: list[str]
-) -> None:
+def test_schema_problems_are_reported_together_with_paths(configuration: dict[str, t.Any], says: list[str]) -> None:
     assert schema.problems(configuration, SCHEMA, "X") == says
 
 
-def test_of_several_forms_the_nearest_is_told() -> None:
+def test_any_of_violation_is_one_problem() -> None:
     (problem,) = schema.problems({"controller": {}, "size": 0}, SCHEMA, "X")
     assert problem.startswith("configuration.size of X ")
 
 
 @pytest.mark.parametrize(("dialect", "count"), [("http://json-schema.org/draft-04/schema#", 1), (None, 0)])
-def test_the_dialect_is_the_one_that_the_schema_names(dialect: str | None, count: int) -> None:
+def test_schema_dialect_is_taken_from_schema(dialect: str | None, count: int) -> None:
     """Draft 4 has no const and draft 2020-12 no boolean exclusiveMaximum."""
     document = {"properties": {"a": {"maximum": 1, "exclusiveMaximum": True}}}
     if dialect is None:
@@ -397,12 +395,12 @@ def test_the_dialect_is_the_one_that_the_schema_names(dialect: str | None, count
 @pytest.mark.parametrize(
     "broken", [{"type": "colour"}, {"$ref": "#/definitions/none"}, {"patternProperties": {"(": {}}}, {"required": 1}]
 )
-def test_a_schema_that_cannot_be_read_is_no_fault_of_the_configuration(broken: dict[str, t.Any]) -> None:
+def test_unreadable_schema_raises_value_error(broken: dict[str, t.Any]) -> None:
     with pytest.raises(ValueError, match="X cannot be read"):
         schema.problems({"a": 1}, broken, "X")
 
 
-def test_the_missing_library_is_named_as_ansible_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_jsonschema_is_reported_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jsonschema", None)
     with pytest.raises(AnsibleEKSError, match=r"Failed to import the required Python library \(jsonschema\)"):
         schema.problems({}, SCHEMA, "X")
@@ -416,10 +414,8 @@ def test_the_missing_library_is_named_as_ansible_names_it(monkeypatch: pytest.Mo
         ({}, ["name controller", "version v1 of it takes no"]),
     ],
 )
-def test_service_accounts_that_cannot_have_a_role_are_named_with_those_that_can(
-    accounts: dict[str, list[str]], says: list[str]
-) -> None:
-    spec = a_spec(pod_identity_associations=declared_identities({"controller": ROLES[0]}))
+def test_unsupported_service_account_problem_lists_supported(accounts: dict[str, list[str]], says: list[str]) -> None:
+    spec = addon_spec(pod_identity_associations=declared_identities({"controller": ROLES[0]}))
     found = examining.unsupported(spec, Configuration(version="v1", schema=None, service_accounts=accounts))
     assert len(found) == bool(says)
     assert [part for part in says if part not in found[0]] == []
@@ -432,18 +428,18 @@ def test_service_accounts_that_cannot_have_a_role_are_named_with_those_that_can(
         (ARN.replace("agent", "other"), ["belongs to add-on other", "take it out of that add-on's"]),
     ],
 )
-def test_an_association_in_the_way_says_whose_it_is_and_what_to_do(owner: str | None, says: list[str]) -> None:
+def test_conflicting_association_names_owner_and_remedy(owner: str | None, says: list[str]) -> None:
     association = Association(
         cluster_name="example", namespace="n", service_account="s", association_id="a-1", owner_arn=owner
     )
-    sentence = examining.in_the_way(a_spec(), association)
+    sentence = examining.in_the_way(addon_spec(), association)
     assert [part for part in ["n/s has the association a-1 already", *says] if part not in sentence] == []
 
 
-def test_a_namespace_cannot_change() -> None:
+def test_namespace_cannot_change() -> None:
     before = results.normalized(
         {"clusterName": "e", "addonName": "a", "status": "ACTIVE", "namespaceConfig": {"namespace": "old"}}
     )
-    spec = a_spec(namespace="new")
+    spec = addon_spec(namespace="new")
     (problem,) = ensuring.obstacles(before, spec, Change(before, before), check_mode=True)
     assert '"old" and cannot become "new"' in problem

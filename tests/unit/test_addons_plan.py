@@ -15,15 +15,15 @@ from ansible_collections.podidentity.eks.plugins.module_utils._eks.addon.many im
 
 CLUSTER_ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/example"
 POLICY = "arn:aws:iam::aws:policy/service-role/AmazonEBSCSIDriverPolicy"
-GIVEN, MADE = (f"arn:aws:iam::111122223333:role/{name}" for name in ("given", "made"))
-ACCOUNT = "ebs-csi-controller-sa"
-OURS = {"podidentity.eks/cluster": "example"}
+GIVEN_ROLE, CREATED_ROLE = (f"arn:aws:iam::111122223333:role/{name}" for name in ("given", "made"))
+SERVICE_ACCOUNT = "ebs-csi-controller-sa"
+MANAGED_TAGS = {"podidentity.eks/cluster": "example"}
 AVAILABLE = {
     "name": "driver",
     "default_namespace": "storage",
     "default_version": "v1.2.0-eksbuild.1",
     "versions": ["v1.3.0-eksbuild.1", "v1.2.0-eksbuild.1", "v1.1.0-eksbuild.2"],
-    "pod_identity": [{"service_account": ACCOUNT, "recommended_policies": [POLICY]}],
+    "pod_identity": [{"service_account": SERVICE_ACCOUNT, "recommended_policies": [POLICY]}],
 }
 
 Mapping = dict[str, t.Any]
@@ -43,9 +43,9 @@ def installed(**changes: t.Any) -> Mapping:
     } | changes
 
 
-def association(role_arn: str = GIVEN) -> Mapping:
+def association(role_arn: str = GIVEN_ROLE) -> Mapping:
     arn = "arn:aws:eks:eu-west-1:111122223333:podidentityassociation/example/a-1"
-    return {"association_id": "a-1", "association_arn": arn, "service_account": ACCOUNT, "role_arn": role_arn}
+    return {"association_id": "a-1", "association_arn": arn, "service_account": SERVICE_ACCOUNT, "role_arn": role_arn}
 
 
 def plan(*addons: t.Any, **known: t.Any) -> Mapping:
@@ -57,7 +57,7 @@ def driver(**changes: t.Any) -> Mapping:
 
 
 def with_role(**role: t.Any) -> Mapping:
-    return driver(service_accounts=[{"name": ACCOUNT, "role": role}])
+    return driver(service_accounts=[{"name": SERVICE_ACCOUNT, "role": role}])
 
 
 @pytest.mark.parametrize(
@@ -73,12 +73,12 @@ def with_role(**role: t.Any) -> Mapping:
         ({"namespace": "kube-system"}, {}),
         ({"service_accounts": []}, {}),
         ({"resolve_conflicts": "overwrite"}, {}),
-        (with_role(arn=GIVEN), {"pod_identity_associations": [association()]}),
-        (with_role(name="made"), {"pod_identity_associations": [association(MADE)]}),
+        (with_role(arn=GIVEN_ROLE), {"pod_identity_associations": [association()]}),
+        (with_role(name="made"), {"pod_identity_associations": [association(CREATED_ROLE)]}),
         ({}, {"pod_identity_associations": [association()]}),
     ],
 )
-def test_an_addon_that_is_as_declared_needs_no_task(declared: Mapping, there: Mapping) -> None:
+def test_addon_without_drift_needs_no_task(declared: Mapping, there: Mapping) -> None:
     planned = plan(driver(**declared), installed=[installed(**there)], available=[AVAILABLE])
     assert (planned["problems"], planned["changes"], planned["findings"]) == ([], [], [])
 
@@ -96,17 +96,17 @@ def test_an_addon_that_is_as_declared_needs_no_task(declared: Mapping, there: Ma
         ({"configuration": {}}, {"configuration": {"a": 2}}),
         ({"namespace": "elsewhere"}, {}),
         ({"service_accounts": []}, {"pod_identity_associations": [association()]}),
-        (with_role(arn=GIVEN), {}),
+        (with_role(arn=GIVEN_ROLE), {}),
         (with_role(name="made"), {"pod_identity_associations": [association()]}),
     ],
 )
-def test_an_addon_that_differs_is_a_task_for_the_module(declared: Mapping, there: Mapping) -> None:
+def test_addon_with_drift_needs_task(declared: Mapping, there: Mapping) -> None:
     [change] = plan(driver(**declared), installed=[installed(**there)], available=[AVAILABLE])["changes"]
     options = {key: value for key, value in declared.items() if key in OPTIONS}
     assert change | {"name": "driver", "wait": True, **options} == change
 
 
-def test_the_plan_agrees_with_the_module_about_what_differs() -> None:
+def test_plan_agrees_with_module_on_differences() -> None:
     for there in (installed(), installed(configuration={"a": 1}), installed(status="CREATE_FAILED")):
         for configuration in (None, {}, {"a": 1}):
             declared = driver() if configuration is None else driver(configuration=configuration)
@@ -115,13 +115,13 @@ def test_the_plan_agrees_with_the_module_about_what_differs() -> None:
             assert differs is planning.plan(there, spec).changed
 
 
-def test_tags_of_all_addons_are_looked_at_as_text() -> None:
+def test_tags_compare_as_text() -> None:
     there = installed(tags={"cost": "42", "other": "x"})
     assert plan(driver(), installed=[there], tags={"cost": 42})["changes"] == []
     assert plan(driver(), installed=[there], tags={"cost": 43})["changes"] != []
 
 
-def test_an_addon_that_is_newer_than_asked_for_stays_and_that_is_said() -> None:
+def test_newer_installed_version_is_kept_and_reported() -> None:
     there = installed(version="v1.4.0-eksbuild.1")
     planned = plan(driver(version="latest"), installed=[there], available=[AVAILABLE])
     assert planned["changes"] == []
@@ -129,22 +129,22 @@ def test_an_addon_that_is_newer_than_asked_for_stays_and_that_is_said() -> None:
     assert "stays at version v1.4.0-eksbuild.1" in finding
 
 
-def test_several_changes_are_not_waited_for_one_by_one_but_what_is_busy_is() -> None:
+def test_several_changes_wait_only_for_busy_addon() -> None:
     busy = installed(name="busy", status="UPDATING")
     changes = plan(driver(), {"name": "new"}, {"name": "busy"}, installed=[busy])["changes"]
     assert {change["name"]: change["wait"] for change in changes} == {"driver": False, "new": False, "busy": True}
 
 
-def test_a_new_addon_gets_its_role_with_the_recommended_policies() -> None:
+def test_new_addon_gets_role_with_recommended_policies() -> None:
     planned = plan(with_role(name="made"), available=[AVAILABLE])
     [workload] = planned["workloads"]
     assert workload == {
         "namespace": "storage",
-        "service_account": ACCOUNT,
+        "service_account": SERVICE_ACCOUNT,
         "role": {"name": "made", "managed_policies": [POLICY]},
     }
     [change] = planned["changes"]
-    assert change["pod_identity_associations"] == [{"service_account": ACCOUNT, "role_arn": MADE}]
+    assert change["pod_identity_associations"] == [{"service_account": SERVICE_ACCOUNT, "role_arn": CREATED_ROLE}]
 
 
 @pytest.mark.parametrize(
@@ -155,15 +155,15 @@ def test_a_new_addon_gets_its_role_with_the_recommended_policies() -> None:
         ({"inline_policy": {"Statement": []}}, None),
     ],
 )
-def test_declared_policies_are_taken_as_they_are(role: Mapping, policies: list[str] | None) -> None:
+def test_declared_policies_replace_recommended_ones(role: Mapping, policies: list[str] | None) -> None:
     [workload] = plan(with_role(name="made", **role), available=[AVAILABLE])["workloads"]
     assert workload["role"].get("managed_policies") == policies
 
 
-def test_a_given_role_is_not_made_and_the_arn_of_a_made_one_is_taken() -> None:
-    assert plan(with_role(arn=GIVEN), available=[AVAILABLE])["workloads"] == []
+def test_given_role_is_not_created_and_known_role_arn_is_used() -> None:
+    assert plan(with_role(arn=GIVEN_ROLE), available=[AVAILABLE])["workloads"] == []
     elsewhere = "arn:aws:iam::111122223333:role/elsewhere/made"
-    for known, arn in (({}, MADE.replace("made", "x/made")), ({"made": elsewhere}, elsewhere)):
+    for known, arn in (({}, CREATED_ROLE.replace("made", "x/made")), ({"made": elsewhere}, elsewhere)):
         [change] = plan(with_role(name="made", path="/x/"), available=[AVAILABLE], role_arns=known)["changes"]
         assert change["pod_identity_associations"][0]["role_arn"] == arn
 
@@ -177,7 +177,7 @@ def test_a_given_role_is_not_made_and_the_arn_of_a_made_one_is_taken() -> None:
         (driver(version="default"), True),
         (driver(version="v1.2"), True),
         (driver(version="latest", state="absent"), False),
-        (with_role(arn=GIVEN), False),
+        (with_role(arn=GIVEN_ROLE), False),
         (with_role(name="made"), True),
         (with_role(name="made", managed_policies=[]), True),
         (with_role(name="made", managed_policies=[]) | {"namespace": "kube-system"}, False),
@@ -185,13 +185,13 @@ def test_a_given_role_is_not_made_and_the_arn_of_a_made_one_is_taken() -> None:
         (with_role(name="made") | {"namespace": "kube-system", "state": "absent"}, False),
     ],
 )
-def test_eks_is_asked_for_its_offers_only_where_they_count(item: Mapping, needs: bool) -> None:
+def test_available_addons_are_read_only_if_needed(item: Mapping, needs: bool) -> None:
     assert plan(item)["needs_available"] is needs
 
 
 @pytest.mark.parametrize("everything", [False, True])
-def test_only_what_was_installed_here_goes_with_its_roles(everything: bool) -> None:
-    ours, foreign = installed(tags=OURS), installed(name="foreign")
+def test_only_managed_addons_are_removed_with_their_roles(everything: bool) -> None:
+    ours, foreign = installed(tags=MANAGED_TAGS), installed(name="foreign")
     items = [with_role(name="made"), {**with_role(name="theirs"), "name": "foreign"}, {"name": "gone"}]
     state = "absent" if everything else "present"
     if not everything:
@@ -204,31 +204,31 @@ def test_only_what_was_installed_here_goes_with_its_roles(everything: bool) -> N
     assert "foreign of cluster example was left" in finding
 
 
-def test_what_stays_in_the_cluster_keeps_its_role() -> None:
+def test_preserved_addon_keeps_its_role() -> None:
     item = {**with_role(name="made"), "state": "absent", "preserve": True}
-    planned = plan(item, installed=[installed(tags=OURS)])
+    planned = plan(item, installed=[installed(tags=MANAGED_TAGS)])
     assert planned["removals"] == [{"name": "driver", "preserve": True}]
     assert planned["former_workloads"] == []
 
 
-def test_the_role_of_an_addon_that_is_gone_already_goes_too() -> None:
+def test_role_of_already_removed_addon_is_removed() -> None:
     planned = plan({**with_role(name="made"), "state": "absent"})
     assert planned["removals"] == []
     assert [one["namespace"] for one in planned["former_workloads"]] == ["kube-system"]
 
 
-def test_a_service_account_that_the_addon_does_not_have_is_told_before_its_role_is_made() -> None:
+def test_unsupported_service_account_is_a_problem() -> None:
     item = driver(service_accounts=[{"name": "nobody", "role": {"name": "made"}}])
     [problem] = plan(item, available=[AVAILABLE])["problems"]
     assert problem == (
-        f"Service account nobody of add-on driver cannot have a role by Pod Identity: {ACCOUNT} can have one."
+        f"Service account nobody of add-on driver cannot have a role by Pod Identity: {SERVICE_ACCOUNT} can have one."
     )
     [problem] = plan(item, available=[{**AVAILABLE, "pod_identity": []}])["problems"]
     assert problem.endswith("none of it can have one.")
 
 
-def test_a_service_account_of_another_version_is_for_the_module_to_judge() -> None:
-    accounts = [{"name": "nobody", "role": {"arn": GIVEN}}]
+def test_service_accounts_of_other_versions_are_left_to_module() -> None:
+    accounts = [{"name": "nobody", "role": {"arn": GIVEN_ROLE}}]
     planned = plan(driver(service_accounts=accounts, version="latest"), available=[AVAILABLE])
     assert (planned["problems"], len(planned["changes"])) == ([], 1)
     accounts = [{"name": "nobody", "role": {"name": "made"}}]
@@ -256,24 +256,24 @@ def test_a_service_account_of_another_version_is_for_the_module_to_judge() -> No
         ([driver(service_accounts={})], ["service_accounts {}", "give a list"]),
         ([driver(service_accounts=["a"])], ['service_accounts ["a"]', "each with name and role"]),
         ([driver(service_accounts=[{"name": "a"}])], ["Service account a of add-on driver needs a role"]),
-        ([driver(service_accounts=[{"name": "A", "role": {"arn": GIVEN}}])], ["has no name of a service account"]),
-        ([with_role(arn=GIVEN.replace("1111", "9999"))], ["the cluster is in 111122223333"]),
-        ([with_role(arn=GIVEN, managed_policies=[])], ["take managed_policies out"]),
+        ([driver(service_accounts=[{"name": "A", "role": {"arn": GIVEN_ROLE}}])], ["has no name of a service account"]),
+        ([with_role(arn=GIVEN_ROLE.replace("1111", "9999"))], ["the cluster is in 111122223333"]),
+        ([with_role(arn=GIVEN_ROLE, managed_policies=[])], ["take managed_policies out"]),
     ],
 )
-def test_what_cannot_be_right_is_one_sentence_and_nothing_is_planned(addons: t.Any, says: list[str]) -> None:
+def test_invalid_addon_is_one_problem_and_plans_nothing(addons: t.Any, says: list[str]) -> None:
     planned = eks_addons_plan(addons, CLUSTER_ARN)
     [problem] = planned["problems"]
     assert [part for part in says if part not in problem] == []
     assert (planned["changes"], planned["removals"], planned["workloads"]) == ([], [], [])
 
 
-def test_a_role_is_declared_alike_by_all_who_share_it() -> None:
+def test_shared_role_declared_differently_is_a_problem() -> None:
     items = [with_role(name="made", path="/a/"), {**with_role(name="made", path="/b/"), "name": "other"}]
     [problem] = plan(*items)["problems"]
     assert problem.startswith("Role made is declared with path")
 
 
-def test_a_text_that_is_no_arn_of_a_cluster_is_an_error_of_the_filter() -> None:
+def test_filter_refuses_invalid_cluster_arn() -> None:
     with pytest.raises(AnsibleFilterError, match="no ARN of an EKS cluster"):
         eks_addons_plan([], "example")

@@ -31,17 +31,17 @@ ROLES = [f"arn:aws:iam::{ACCOUNT}:role/{name}" for name in ("a", "path/b")]
 TARGET = "arn:aws:iam::444455556666:role/target"
 
 
-def a_policy(*actions: str) -> dict[str, t.Any]:
+def session_policy(*actions: str) -> dict[str, t.Any]:
     return {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": list(actions), "Resource": "*"}]}
 
 
-READ = a_policy("s3:Get*", "s3:List*")
-READ_IN_ANOTHER_ORDER = json.dumps(a_policy("s3:List*", "s3:Get*"), indent=1, sort_keys=True)
-POLICIES = [json.dumps(READ), READ_IN_ANOTHER_ORDER, json.dumps(a_policy("s3:Put*"))]
+READ = session_policy("s3:Get*", "s3:List*")
+READ_IN_ANOTHER_ORDER = json.dumps(session_policy("s3:List*", "s3:Get*"), indent=1, sort_keys=True)
+POLICIES = [json.dumps(READ), READ_IN_ANOTHER_ORDER, json.dumps(session_policy("s3:Put*"))]
 TAGS = st.dictionaries(st.sampled_from(["team", "cost", "aws:made-by"]), st.sampled_from(["x", "y"]))
 #: What is made here carries, and what the fast mode adds.
 MARKS = {"podidentity.eks/cluster": "example"}
-LASTING = {*MARKS, SPEC_TAG}
+KEPT_TAGS = {*MARKS, SPEC_TAG}
 
 
 KEYS = list(itertools.product(["default", "team-a"], ["app", "job", "web"]))
@@ -133,7 +133,7 @@ def situations(draw: st.DrawFn) -> Situation:
     return Situation(observed, declared, Purge(scope=draw(st.sampled_from(scopes)), marks=MARKS))
 
 
-def carried_out(observed: list[Association], steps: t.Iterable[Step]) -> list[Association]:
+def apply_steps(observed: list[Association], steps: t.Iterable[Step]) -> list[Association]:
     """What EKS would hold after the calls of these steps, by the rules of its API."""
     account = {association.key: association for association in observed}
     for call in [call for step in steps for call in step.calls]:
@@ -222,16 +222,16 @@ def tags_satisfied(association: Association, spec: AssociationSpec) -> bool:
     if spec.tags is None:
         return True
     if spec.purge_tags:
-        lasting = LASTING if spec.marks else {SPEC_TAG}
+        lasting = KEPT_TAGS if spec.marks else {SPEC_TAG}
         rest = {key: value for key, value in tags.items() if key not in lasting}
         return without_reserved(rest) == spec.tags
     return spec.tags.items() <= (association.tags or {}).items()
 
 
 @given(situations())
-def test_carrying_out_a_plan_reaches_what_is_declared_and_a_second_plan_is_empty(situation: Situation) -> None:
+def test_applied_plan_reaches_specs_and_second_plan_is_empty(situation: Situation) -> None:
     plan = situation.plan()
-    after = carried_out(situation.observed, plan.steps)
+    after = apply_steps(situation.observed, plan.steps)
     skipped = {step.spec.key for step in plan.steps_that("skipped")}
     there = {association.key: association for association in after}
     unsatisfied = [spec for spec in situation.declared if not satisfied(there.get(spec.key), spec)]
@@ -242,9 +242,9 @@ def test_carrying_out_a_plan_reaches_what_is_declared_and_a_second_plan_is_empty
 
 
 @given(situations())
-def test_a_plan_predicts_what_there_will_be(situation: Situation) -> None:
+def test_plan_predicts_result(situation: Situation) -> None:
     plan = situation.plan()
-    there = {association.key: association for association in carried_out(situation.observed, plan.steps)}
+    there = {association.key: association for association in apply_steps(situation.observed, plan.steps)}
     for step in plan.steps:
         expected, real = step.after, there.get(step.spec.key)
         if step.action == "skipped":
@@ -252,15 +252,15 @@ def test_a_plan_predicts_what_there_will_be(situation: Situation) -> None:
             continue
         if expected and real and expected.association_id is None:
             real = dataclasses.replace(real, association_id=None, association_arn=None)
-        assert visible(expected) == visible(real)
+        assert rendered(expected) == rendered(real)
 
 
-def visible(association: Association | None) -> dict[str, t.Any] | None:
+def rendered(association: Association | None) -> dict[str, t.Any] | None:
     return render(association) if association else None
 
 
 @given(situations())
-def test_nothing_is_touched_that_is_not_declared_or_not_ours(situation: Situation) -> None:
+def test_plan_leaves_undeclared_and_unmanaged_associations_alone(situation: Situation) -> None:
     plan = situation.plan()
     steps = [step.spec.key for step in plan.steps]
     assert len(steps) == len(set(steps)), "every association gets one step at most"
@@ -268,14 +268,14 @@ def test_nothing_is_touched_that_is_not_declared_or_not_ours(situation: Situatio
     for step in plan.steps_that("update", "adopt", "replace", "delete"):
         assert step.before in situation.observed
         assert step.before
-        assert may_be_touched(step.before, step)
+        assert may_change(step.before, step)
     for step in plan.steps_that("skipped"):
         assert step.reason
         assert step.after == step.before
         assert step.calls == ()
 
 
-def may_be_touched(association: Association, step: Step) -> bool:
+def may_change(association: Association, step: Step) -> bool:
     """Whether a step may change or delete an association, by the rules that the documentation gives."""
     spec = step.spec
     if spec.force_owned:
@@ -287,9 +287,9 @@ def may_be_touched(association: Association, step: Step) -> bool:
 
 
 @given(situations())
-def test_a_purge_takes_what_is_ours_and_nothing_else(situation: Situation) -> None:
+def test_purge_deletes_only_managed_associations(situation: Situation) -> None:
     plan = situation.plan()
-    there = {association.key for association in carried_out(situation.observed, plan.steps)}
+    there = {association.key for association in apply_steps(situation.observed, plan.steps)}
     declared = {spec.key for spec in situation.declared}
     moved = {step.before.key for step in plan.steps_that("replace", "skipped") if step.before}
     for association in situation.observed:
@@ -300,7 +300,7 @@ def test_a_purge_takes_what_is_ours_and_nothing_else(situation: Situation) -> No
 
 
 @given(situations())
-def test_a_plan_has_no_call_too_many(situation: Situation) -> None:
+def test_plan_has_no_redundant_calls(situation: Situation) -> None:
     plan = situation.plan()
     assert {len(step.calls) for step in plan.steps_that("create", "delete")} <= {1}
     assert [step for step in plan.steps_that("unchanged", "skipped") if step.calls] == []
@@ -316,7 +316,7 @@ def test_a_plan_has_no_call_too_many(situation: Situation) -> None:
 
 
 @given(situations())
-def test_a_hash_is_never_made_wrong_not_even_by_a_run_that_is_killed(situation: Situation) -> None:
+def test_spec_hash_is_never_wrong_after_interrupted_run(situation: Situation) -> None:
     for step in situation.plan().steps_that("update", "adopt"):
         there = t.cast("Association", step.before)
         right = spec_hash(subject.declared_fields(step.spec))
@@ -332,21 +332,26 @@ def test_a_hash_is_never_made_wrong_not_even_by_a_run_that_is_killed(situation: 
                 assert dataclasses.replace(there, tags=None) == fields_before, "an old hash with new fields"
 
 
-def a_spec(**changes: t.Any) -> AssociationSpec:
+def association_spec(**changes: t.Any) -> AssociationSpec:
     values = {"cluster_name": "example", "namespace": "default", "service_account": "app", "role_arn": ROLES[0]}
     return AssociationSpec(**{**values, **changes})
 
 
-def an_association(**changes: t.Any) -> Association:
+def observed_association(**changes: t.Any) -> Association:
     values = {"cluster_name": "example", "namespace": "default", "service_account": "app", "role_arn": ROLES[0]}
     return Association(**{**values, **changes})
 
 
-def test_a_good_declaration_has_no_problems() -> None:
+def test_valid_spec_has_no_problems() -> None:
     longest = {"namespace": "a" * 63, "service_account": ".".join(["b" * 63] * 4)[:253]}
-    assert declarations.problems([a_spec(), a_spec(**longest), a_spec(service_account="app.v1")]) == []
+    assert (
+        declarations.problems(
+            [association_spec(), association_spec(**longest), association_spec(service_account="app.v1")]
+        )
+        == []
+    )
     china = "arn:aws-cn:iam::111122223333:role/service-role/with+=,.@-_chars"
-    assert declarations.problems([a_spec(role_arn=china, target_role_arn="", policy="")]) == []
+    assert declarations.problems([association_spec(role_arn=china, target_role_arn="", policy="")]) == []
 
 
 @pytest.mark.parametrize(
@@ -382,50 +387,52 @@ def test_a_good_declaration_has_no_problems() -> None:
         ({"tags": {"AWS:key": "value"}}, "reserved"),
     ],
 )
-def test_what_cannot_be_right_is_one_sentence_that_names_option_and_association(
-    changes: dict[str, t.Any], says: str
-) -> None:
-    (problem,) = declarations.problems([a_spec(**changes)])
+def test_invalid_spec_is_one_problem_naming_option(changes: dict[str, t.Any], says: str) -> None:
+    (problem,) = declarations.problems([association_spec(**changes)])
     assert says in problem
     assert problem.endswith(".")
     assert "\n" not in problem
 
 
-def test_all_problems_of_a_list_are_reported_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     found = declarations.problems(
-        [a_spec(namespace="A", service_account="B", role_arn="C", target_role_arn="D", policy="E"), a_spec(), a_spec()]
+        [
+            association_spec(namespace="A", service_account="B", role_arn="C", target_role_arn="D", policy="E"),
+            association_spec(),
+            association_spec(),
+        ]
     )
     assert len(found) == 7
     assert "declared 2 times" in found[-1]
 
 
-def test_white_space_does_not_count_against_the_policy_limit() -> None:
+def test_policy_limit_ignores_white_space() -> None:
     wide = json.dumps({"Version": "2012-10-17", "Statement": [{"Sid": "x" * 1900}]}, indent=200)
     assert len(wide) > declarations.POLICY_LIMIT
-    assert declarations.problems([a_spec(policy=wide, disable_session_tags=True)]) == []
+    assert declarations.problems([association_spec(policy=wide, disable_session_tags=True)]) == []
 
 
-def test_a_role_of_another_account_is_a_problem_once_the_account_is_known() -> None:
-    foreign = a_spec(role_arn="arn:aws:iam::444455556666:role/app")
+def test_plan_refuses_role_of_other_account_if_account_is_known() -> None:
+    foreign = association_spec(role_arn="arn:aws:iam::444455556666:role/app")
     assert subject.plan([], [foreign]).problems == ()
     (problem,) = subject.plan([], [foreign], account=ACCOUNT).problems
     assert "444455556666" in problem
     assert "target_role_arn" in problem
     arn = f"arn:aws:eks:eu-west-1:{ACCOUNT}:podidentityassociation/example/a-1"
-    assert subject.plan([an_association(association_arn=arn)], [foreign]).problems == (problem,)
+    assert subject.plan([observed_association(association_arn=arn)], [foreign]).problems == (problem,)
 
 
-def test_session_tags_cannot_come_back_while_there_is_a_session_policy() -> None:
-    restricted = an_association(disable_session_tags=True, policy=json.dumps(READ))
-    (problem,) = subject.plan([restricted], [a_spec(disable_session_tags=False)]).problems
+def test_plan_refuses_session_tags_with_session_policy() -> None:
+    restricted = observed_association(disable_session_tags=True, policy=json.dumps(READ))
+    (problem,) = subject.plan([restricted], [association_spec(disable_session_tags=False)]).problems
     assert 'policy: ""' in problem
-    assert subject.plan([restricted], [a_spec(disable_session_tags=False, policy="")]).problems == ()
+    assert subject.plan([restricted], [association_spec(disable_session_tags=False, policy="")]).problems == ()
 
 
-def test_an_addon_owned_association_that_is_as_declared_is_simply_unchanged() -> None:
-    owned = an_association(owner_arn="arn:aws:eks:eu-west-1:111122223333:addon/example/vpc-cni/1")
-    assert len(subject.plan([owned], [a_spec()]).steps_that("unchanged")) == 1
-    (skipped,) = subject.plan([owned], [a_spec(role_arn=ROLES[1])]).steps_that("skipped")
+def test_addon_owned_association_is_updated_only_with_force() -> None:
+    owned = observed_association(owner_arn="arn:aws:eks:eu-west-1:111122223333:addon/example/vpc-cni/1")
+    assert len(subject.plan([owned], [association_spec()]).steps_that("unchanged")) == 1
+    (skipped,) = subject.plan([owned], [association_spec(role_arn=ROLES[1])]).steps_that("skipped")
     assert "force_owned" in skipped.reason
-    assert len(subject.plan([owned], [a_spec(role_arn=ROLES[1], force_owned=True)]).steps_that("update")) == 1
-    assert len(subject.plan([owned], [a_spec(present=False)]).steps_that("skipped")) == 1
+    assert len(subject.plan([owned], [association_spec(role_arn=ROLES[1], force_owned=True)]).steps_that("update")) == 1
+    assert len(subject.plan([owned], [association_spec(present=False)]).steps_that("skipped")) == 1

@@ -53,12 +53,12 @@ def template(group: Mapping, **changes: t.Any) -> Mapping:
     ("group", "subnets"),
     [({}, PRIVATE), ({"zones": ["eu-west-1b"]}, PRIVATE[1:]), ({"subnet_ids": ["subnet-mine"]}, ["subnet-mine"])],
 )
-def test_a_new_node_group_gets_the_subnets_of_its_zones(group: Mapping, subnets: list[str]) -> None:
+def test_new_nodegroup_gets_subnets_of_its_zones(group: Mapping, subnets: list[str]) -> None:
     assert plan(group, observed())["subnet_ids"] == subnets
 
 
 @pytest.mark.parametrize("zones", [{}, {"zones": ["eu-west-1a", "eu-west-1b"]}])
-def test_a_node_group_of_an_older_network_stays_where_it_is(zones: Mapping) -> None:
+def test_existing_nodegroup_keeps_its_subnets(zones: Mapping) -> None:
     assert plan(zones, observed(nodegroup("workers", *PUBLIC)))["subnet_ids"] is None
 
 
@@ -71,11 +71,11 @@ def test_a_node_group_of_an_older_network_stays_where_it_is(zones: Mapping) -> N
         ({"replace": True}, PRIVATE),
     ],
 )
-def test_subnets_are_declared_where_they_are_meant(group: Mapping, subnets: list[str]) -> None:
+def test_explicit_change_sets_subnets_of_existing_nodegroup(group: Mapping, subnets: list[str]) -> None:
     assert plan(group, observed(nodegroup("workers", *PUBLIC)))["subnet_ids"] == subnets
 
 
-def test_a_node_group_that_has_replaced_another_is_the_declared_one() -> None:
+def test_replacement_nodegroup_counts_as_declared_one() -> None:
     replaced = nodegroup("workers-1a2b3c", *PRIVATE, **{"podidentity.eks/nodegroup": "workers"})
     assert plan({}, observed(replaced))["subnet_ids"] is None
 
@@ -84,11 +84,11 @@ def test_a_node_group_that_has_replaced_another_is_the_declared_one() -> None:
     "group",
     [{}, {"disk_size": 50}, {"additional_security_groups": []}, {"metadata_options": {}}, {"labels": {"a": "b"}}],
 )
-def test_what_eks_sets_itself_needs_no_launch_template(group: Mapping) -> None:
+def test_native_eks_options_need_no_launch_template(group: Mapping) -> None:
     assert plan(group, observed())["template"] is None
 
 
-def test_a_launch_template_with_security_groups_names_the_clusters_own_too() -> None:
+def test_launch_template_includes_cluster_security_group() -> None:
     groups = {"additional_security_groups": [METRICS, "sg-given"]}
     assert plan(groups, observed())["template"] == {
         "name": "example-workers",
@@ -105,12 +105,12 @@ def test_a_launch_template_with_security_groups_names_the_clusters_own_too() -> 
         ({"http_tokens": "optional"}, {"http_tokens": "optional", "http_put_response_hop_limit": 2}),
     ],
 )
-def test_options_of_the_metadata_that_are_not_declared_are_as_eks_has_them(declared: Mapping, options: Mapping) -> None:
+def test_undeclared_metadata_options_get_eks_defaults(declared: Mapping, options: Mapping) -> None:
     data = plan({"metadata_options": declared}, observed())["template"]["data"]
     assert data == {"metadata_options": options}, "without security groups, which EKS adds itself then"
 
 
-def test_a_volume_is_as_declared_and_goes_with_its_node() -> None:
+def test_volume_has_declared_options_and_is_deleted_with_node() -> None:
     volume = {
         "disk_type": "gp3",
         "disk_iops": 4000,
@@ -137,7 +137,7 @@ def test_a_volume_is_as_declared_and_goes_with_its_node() -> None:
 GROUP = {"additional_security_groups": ["sg-given", METRICS], "metadata_options": {"http_tokens": "required"}}
 
 
-def test_a_launch_template_as_declared_stays() -> None:
+def test_launch_template_without_drift_stays() -> None:
     found = template(GROUP, tags={"team": "one"})
     found["data"]["security_group_ids"].reverse()
     found["data"]["metadata_options"] |= {"state": "applied", "http_endpoint": "enabled"}
@@ -155,5 +155,5 @@ def test_a_launch_template_as_declared_stays() -> None:
         (GROUP, {"team": "one"}),
     ],
 )
-def test_a_launch_template_that_differs_is_changed(group: Mapping, tags: dict[str, str]) -> None:
+def test_launch_template_with_drift_is_changed(group: Mapping, tags: dict[str, str]) -> None:
     assert plan(group, observed(templates=[template(GROUP)]), tags=tags)["template"]["changed"]

@@ -46,7 +46,7 @@ KEY = "arn:aws:kms:eu-west-1:111122223333:key/01234567-89ab-cdef-0123-456789abcd
 NODE_ROLE = "arn:aws:iam::111122223333:role/eks-node"
 AUTO = cluster.AutoMode(enabled=True, node_pools=["general-purpose"], node_role_arn=NODE_ROLE)
 #: BEFORE with Auto Mode as AUTO has it.
-AUTOMATIC: dict[str, t.Any] = {
+WITH_AUTO_MODE: dict[str, t.Any] = {
     **BEFORE,
     "access_config": {"authentication_mode": "API"},
     "compute_config": {"enabled": True, "node_pools": ["general-purpose"], "node_role_arn": NODE_ROLE},
@@ -75,20 +75,20 @@ def refusal(before: cluster.Cluster | None, wanted: cluster.ClusterSpec) -> str:
     return str(caught.value)
 
 
-def test_nothing_declared_changes_nothing() -> None:
+def test_empty_spec_changes_nothing() -> None:
     change = cluster.plan(BEFORE, spec())
     assert not change.changed
     assert change.after == BEFORE
 
 
-def test_absent_is_reached_when_there_is_none_or_when_it_is_being_deleted() -> None:
+def test_absent_skips_missing_and_deleting_cluster() -> None:
     assert operations(None, spec(present=False)) == []
     assert operations({**BEFORE, "status": "DELETING"}, spec(present=False)) == []
     assert operations(BEFORE, spec(present=False)) == ["delete_cluster"]
     assert operations({**BEFORE, "status": "FAILED"}, spec(present=False)) == ["delete_cluster"]
 
 
-def test_creation_sends_what_is_declared_and_no_more() -> None:
+def test_create_sends_only_declared_options() -> None:
     change = cluster.plan(None, spec(role_arn=ROLE, subnet_ids=["subnet-a", "subnet-b"], tags={"a": "b"}))
     [action] = change.actions
     assert action.operation == "create_cluster"
@@ -104,13 +104,13 @@ def test_creation_sends_what_is_declared_and_no_more() -> None:
     assert change.after["tags"] == {"a": "b"}
 
 
-def test_creation_without_role_or_subnets_names_them() -> None:
+def test_create_without_role_or_subnets_is_refused() -> None:
     message = refusal(None, spec())
     assert "role_arn is missing" in message
     assert "subnet_ids is missing" in message
 
 
-def test_deletion_protection_holds_and_can_be_switched_off_on_the_way() -> None:
+def test_deletion_protection_blocks_delete_unless_disabled() -> None:
     protected = {**BEFORE, "deletion_protection": True}
     assert "set deletion_protection: false" in refusal(protected, spec(present=False))
     assert "set deletion_protection: false" in refusal(BEFORE, spec(present=False, deletion_protection=True))
@@ -121,7 +121,7 @@ def test_deletion_protection_holds_and_can_be_switched_off_on_the_way() -> None:
     assert operations({**protected, "status": "FAILED"}, spec(present=False)) == ["delete_cluster"]
 
 
-def test_creation_sends_every_option_in_its_place() -> None:
+def test_create_sends_every_option() -> None:
     wanted = spec(
         role_arn=ROLE,
         subnet_ids=["subnet-a", "subnet-b"],
@@ -155,7 +155,7 @@ def test_creation_sends_every_option_in_its_place() -> None:
     }
 
 
-def test_creation_with_auto_mode_leaves_out_what_auto_mode_replaces() -> None:
+def test_create_with_auto_mode_omits_self_managed_addons() -> None:
     wanted = spec(role_arn=ROLE, subnet_ids=["subnet-a", "subnet-b"], authentication_mode="API", auto_mode=AUTO)
     change = cluster.plan(None, wanted)
     [action] = change.actions
@@ -176,7 +176,7 @@ def test_creation_with_auto_mode_leaves_out_what_auto_mode_replaces() -> None:
     assert change.after["pod_identity"]["agent"] == "built-in"
 
 
-def test_what_is_switched_off_by_default_is_not_sent() -> None:
+def test_create_omits_options_off_by_default() -> None:
     wanted = spec(
         role_arn=ROLE,
         subnet_ids=["subnet-a", "subnet-b"],
@@ -189,7 +189,7 @@ def test_what_is_switched_off_by_default_is_not_sent() -> None:
     assert set(action.parameters) == {"name", "roleArn", "resourcesVpcConfig", "bootstrapSelfManagedAddons"}
 
 
-def test_a_new_cluster_with_auto_mode_needs_access_entries() -> None:
+def test_create_with_auto_mode_needs_access_entries() -> None:
     wanted = spec(role_arn=ROLE, subnet_ids=["subnet-a", "subnet-b"], auto_mode=AUTO)
     message = refusal(None, wanted)
     assert "authentication_mode API_AND_CONFIG_MAP or API" in message
@@ -197,7 +197,7 @@ def test_a_new_cluster_with_auto_mode_needs_access_entries() -> None:
 
 
 @pytest.mark.parametrize("mode", [None, "CONFIG_MAP"])
-def test_somebody_must_get_in_without_access_entries(mode: str | None) -> None:
+def test_create_without_access_entries_needs_creator_admin(mode: str | None) -> None:
     new = {
         "role_arn": ROLE,
         "subnet_ids": ["subnet-a", "subnet-b"],
@@ -210,7 +210,7 @@ def test_somebody_must_get_in_without_access_entries(mode: str | None) -> None:
 
 
 @pytest.mark.parametrize(("version", "sentence"), [("1.32", "never goes backwards"), ("1.35", "1.34 is next")])
-def test_version_goes_one_minor_step_forward(version: str, sentence: str) -> None:
+def test_version_updates_one_minor_at_a_time(version: str, sentence: str) -> None:
     message = refusal(BEFORE, spec(version=version))
     assert sentence in message
     assert "1.33" in message
@@ -222,14 +222,14 @@ def test_version_compares_as_a_number() -> None:
     assert "never goes backwards" in refusal({**BEFORE, "version": "1.100"}, spec(version="1.99"))
 
 
-def test_authentication_mode_goes_step_by_step_and_never_back() -> None:
+def test_authentication_mode_steps_forward_and_never_back() -> None:
     modes = [call["accessConfig"]["authenticationMode"] for call in parameters(spec(authentication_mode="API"))]
     assert modes == ["API_AND_CONFIG_MAP", "API"]
     api = {**BEFORE, "access_config": {"authentication_mode": "API"}}
     assert "is API and cannot become CONFIG_MAP" in refusal(api, spec(authentication_mode="CONFIG_MAP"))
 
 
-def test_a_cluster_older_than_access_entries_counts_as_config_map() -> None:
+def test_missing_access_config_counts_as_config_map() -> None:
     old = {key: value for key, value in BEFORE.items() if key != "access_config"}
     assert operations(old, spec(authentication_mode="CONFIG_MAP")) == []
     assert operations(old, spec(authentication_mode="API_AND_CONFIG_MAP")) == ["update_cluster_config"]
@@ -244,7 +244,7 @@ def test_a_cluster_older_than_access_entries_counts_as_config_map() -> None:
         ("ip_family", "ipv6"),
     ],
 )
-def test_what_is_set_at_creation_only_is_refused_with_old_and_new_value(option: str, value: t.Any) -> None:
+def test_change_of_creation_only_option_is_refused(option: str, value: t.Any) -> None:
     message = refusal(BEFORE, spec(**{option: value}))
     assert message.startswith(option)
     assert str(value) in message
@@ -259,18 +259,18 @@ def test_what_is_set_at_creation_only_is_refused_with_old_and_new_value(option: 
         ({"zonal_shift": True}, {"zonalShiftConfig": {"enabled": True}}),
     ],
 )
-def test_a_setting_of_one_value_is_a_call_of_its_own(fields: dict[str, t.Any], expected: dict[str, t.Any]) -> None:
+def test_single_value_option_is_separate_update(fields: dict[str, t.Any], expected: dict[str, t.Any]) -> None:
     assert parameters(spec(**fields)) == [expected]
 
 
-def test_what_eks_does_not_tell_is_off() -> None:
+def test_options_missing_from_eks_response_count_as_off() -> None:
     silent = {key: value for key, value in BEFORE.items() if key not in {"deletion_protection", "zonal_shift_config"}}
     wanted = spec(deletion_protection=False, zonal_shift=False, auto_mode=cluster.AutoMode(enabled=False), logging=[])
     assert operations(silent, wanted) == []
     assert operations({**silent, "zonal_shift_config": None, "logging": None, "compute_config": None}, wanted) == []
 
 
-def test_logs_are_a_set_of_which_exactly_the_declared_are_on() -> None:
+def test_exactly_declared_log_types_are_enabled() -> None:
     some = {**BEFORE, "logging": {"cluster_logging": [{"types": ["audit", "api"], "enabled": True}]}}
     assert operations(some, spec(logging=["api", "audit", "api"])) == []
     assert parameters(spec(logging=["scheduler", "api"]), some) == [
@@ -287,7 +287,7 @@ def test_logs_are_a_set_of_which_exactly_the_declared_are_on() -> None:
     assert parameters(spec(logging=[]), some) == [{"logging": off}]
 
 
-def test_encryption_is_added_and_never_changed_or_taken_away() -> None:
+def test_encryption_is_added_but_never_changed_or_removed() -> None:
     config = [{"resources": ["secrets"], "provider": {"keyArn": KEY}}]
     assert operations(BEFORE, spec(encryption_key_arn=KEY)) == ["associate_encryption_config"]
     assert parameters(spec(encryption_key_arn=KEY)) == [{"encryptionConfig": config}]
@@ -302,7 +302,7 @@ def test_encryption_is_added_and_never_changed_or_taken_away() -> None:
     assert "cannot be taken away" in refusal(encrypted, spec(encryption_key_arn=""))
 
 
-def test_auto_mode_is_three_settings_in_one_call_after_the_mode_that_it_needs() -> None:
+def test_auto_mode_is_one_call_after_authentication_mode() -> None:
     assert "but it has CONFIG_MAP" in refusal(BEFORE, spec(auto_mode=AUTO))
     wanted = spec(auto_mode=AUTO, authentication_mode="API_AND_CONFIG_MAP")
     change = cluster.plan(BEFORE, wanted)
@@ -315,61 +315,61 @@ def test_auto_mode_is_three_settings_in_one_call_after_the_mode_that_it_needs() 
         },
     ]
     assert change.after is not None
-    assert change.after["kubernetes_network_config"] == AUTOMATIC["kubernetes_network_config"]
+    assert change.after["kubernetes_network_config"] == WITH_AUTO_MODE["kubernetes_network_config"]
     assert change.after["auto_mode"] is True
     assert change.after["pod_identity"]["agent"] == "built-in"
 
 
-def test_auto_mode_keeps_what_is_not_declared_and_compares_pools_as_a_set() -> None:
+def test_auto_mode_keeps_undeclared_and_ignores_pool_order() -> None:
     only_on = cluster.AutoMode(enabled=True)
-    assert operations(AUTOMATIC, spec(auto_mode=only_on)) == []
+    assert operations(WITH_AUTO_MODE, spec(auto_mode=only_on)) == []
     pools = ["system", "general-purpose"]
     both = dataclasses.replace(AUTO, node_pools=pools)
-    [call] = parameters(spec(auto_mode=both), AUTOMATIC)
+    [call] = parameters(spec(auto_mode=both), WITH_AUTO_MODE)
     assert call["computeConfig"] == {"enabled": True, "nodePools": pools, "nodeRoleArn": NODE_ROLE}
-    after = cluster.plan(AUTOMATIC, spec(auto_mode=both)).after
+    after = cluster.plan(WITH_AUTO_MODE, spec(auto_mode=both)).after
     reordered = dataclasses.replace(AUTO, node_pools=pools[::-1])
     assert operations(after, spec(auto_mode=reordered)) == []
 
 
-def test_auto_mode_without_pools_of_eks_has_no_role_either() -> None:
+def test_auto_mode_without_node_pools_has_no_node_role() -> None:
     no_pools = spec(auto_mode=cluster.AutoMode(enabled=True, node_pools=[]))
-    [call] = parameters(no_pools, AUTOMATIC)
+    [call] = parameters(no_pools, WITH_AUTO_MODE)
     assert call["computeConfig"] == {"enabled": True, "nodePools": []}
-    assert operations({**AUTOMATIC, "compute_config": {"enabled": True}}, no_pools) == []
+    assert operations({**WITH_AUTO_MODE, "compute_config": {"enabled": True}}, no_pools) == []
 
 
-def test_auto_mode_is_switched_off_as_a_whole() -> None:
+def test_auto_mode_is_disabled_in_one_call() -> None:
     off = spec(auto_mode=cluster.AutoMode(enabled=False))
-    assert parameters(off, AUTOMATIC) == [
+    assert parameters(off, WITH_AUTO_MODE) == [
         {
             "computeConfig": {"enabled": False},
             "kubernetesNetworkConfig": {"elasticLoadBalancing": {"enabled": False}},
             "storageConfig": {"blockStorage": {"enabled": False}},
         }
     ]
-    after = cluster.plan(AUTOMATIC, off).after
+    after = cluster.plan(WITH_AUTO_MODE, off).after
     assert after is not None
     assert after["auto_mode"] is False
     assert operations(after, off) == []
 
 
-def test_the_role_of_running_nodes_cannot_change_but_can_be_given_when_there_was_none() -> None:
+def test_auto_mode_node_role_can_be_set_but_not_changed() -> None:
     other = dataclasses.replace(AUTO, node_role_arn=ROLE)
-    message = refusal(AUTOMATIC, spec(auto_mode=other))
+    message = refusal(WITH_AUTO_MODE, spec(auto_mode=other))
     assert NODE_ROLE in message
     assert ROLE in message
-    bare = {**AUTOMATIC, "compute_config": {"enabled": True, "node_pools": []}}
+    bare = {**WITH_AUTO_MODE, "compute_config": {"enabled": True, "node_pools": []}}
     assert operations(bare, spec(auto_mode=AUTO)) == ["update_cluster_config"]
 
 
-def test_force_goes_with_the_version_only() -> None:
+def test_force_is_sent_only_with_version_update() -> None:
     assert parameters(spec(version="1.34", force_version_update=True)) == [{"version": "1.34", "force": True}]
     assert parameters(spec(version="1.34")) == [{"version": "1.34"}]
     assert operations(BEFORE, spec(version="1.33", force_version_update=True)) == []
 
 
-def test_creation_tags_are_for_new_clusters_and_are_not_purged() -> None:
+def test_creation_tags_are_only_for_create_and_never_purged() -> None:
     wanted = spec(tags={"team": "platform"}, creation_tags={"made": "here"})
     assert operations(BEFORE, wanted) == []
     marked = {**BEFORE, "tags": {"team": "platform", "made": "here"}}
@@ -384,7 +384,7 @@ def test_creation_tags_are_for_new_clusters_and_are_not_purged() -> None:
         ({"public_access_cidrs": ["203.0.113.0/24"]}, "but it has none"),
     ],
 )
-def test_endpoints_that_do_not_fit_what_is_there_are_refused(fields: dict[str, t.Any], words: str) -> None:
+def test_endpoint_change_conflicting_with_cluster_is_refused(fields: dict[str, t.Any], words: str) -> None:
     closed = "endpoint_public_access" not in fields
     found = {
         **BEFORE["resources_vpc_config"],
@@ -394,17 +394,17 @@ def test_endpoints_that_do_not_fit_what_is_there_are_refused(fields: dict[str, t
     assert words in refusal({**BEFORE, "resources_vpc_config": found}, spec(**fields))
 
 
-def test_all_that_stands_in_the_way_is_told_at_once() -> None:
+def test_all_refusals_are_reported_at_once() -> None:
     wanted = spec(version="1.35", ip_family="ipv6", role_arn=NODE_ROLE, auto_mode=AUTO)
     assert len(refusal(BEFORE, wanted).splitlines()) == 4
 
 
-def test_creator_permissions_are_not_compared_when_eks_does_not_tell_them() -> None:
+def test_unreported_creator_permissions_are_not_compared() -> None:
     silent = {**BEFORE, "access_config": {"authentication_mode": "CONFIG_MAP"}}
     assert operations(silent, spec(bootstrap_cluster_creator_admin_permissions=False)) == []
 
 
-def test_endpoints_and_subnets_go_in_calls_of_their_own() -> None:
+def test_endpoints_and_subnets_are_separate_updates() -> None:
     calls = parameters(spec(endpoint_private_access=True, subnet_ids=["subnet-a", "subnet-c"]))
     assert [call["resourcesVpcConfig"] for call in calls] == [
         {"endpointPublicAccess": True, "endpointPrivateAccess": True, "publicAccessCidrs": ["0.0.0.0/0"]},
@@ -412,17 +412,17 @@ def test_endpoints_and_subnets_go_in_calls_of_their_own() -> None:
     ]
 
 
-def test_a_closed_public_endpoint_is_sent_without_cidrs() -> None:
+def test_disabled_public_endpoint_is_sent_without_cidrs() -> None:
     [call] = parameters(spec(endpoint_public_access=False, endpoint_private_access=True))
     assert call["resourcesVpcConfig"] == {"endpointPublicAccess": False, "endpointPrivateAccess": True}
 
 
-def test_order_of_subnets_groups_and_cidrs_is_no_difference() -> None:
+def test_subnet_order_is_no_difference() -> None:
     assert operations(BEFORE, spec(subnet_ids=["subnet-b", "subnet-a"])) == []
 
 
 @pytest.mark.parametrize("status", ["DELETING", "FAILED"])
-def test_a_cluster_beyond_change_is_refused_with_the_way_out(status: str) -> None:
+def test_deleting_or_failed_cluster_is_refused_with_remedy(status: str) -> None:
     issues = [{"code": "InternalFailure", "message": "It broke.", "resource_ids": []}]
     message = refusal({**BEFORE, "status": status, "health": {"issues": issues}}, spec(tags={}))
     assert f"is {status}" in message
@@ -430,7 +430,7 @@ def test_a_cluster_beyond_change_is_refused_with_the_way_out(status: str) -> Non
     assert ("(InternalFailure: It broke.)" in message) == (status == "FAILED")
 
 
-def test_long_update_comes_last() -> None:
+def test_version_update_comes_last() -> None:
     wanted = spec(version="1.34", tags={"new": "tag"}, endpoint_private_access=True)
     assert operations(BEFORE, wanted) == [
         "untag_resource",
@@ -440,7 +440,7 @@ def test_long_update_comes_last() -> None:
     ]
 
 
-def test_what_cannot_be_taken_back_comes_late() -> None:
+def test_irreversible_updates_come_last() -> None:
     wanted = spec(
         version="1.34",
         encryption_key_arn=KEY,
@@ -516,7 +516,7 @@ def test_what_cannot_be_taken_back_comes_late() -> None:
         ({"tags": {"aws:mine": "x"}}, ["tags", "aws:mine"]),
     ],
 )
-def test_a_problem_is_one_sentence_with_option_and_value(fields: dict[str, t.Any], words: list[str]) -> None:
+def test_invalid_spec_is_one_problem_with_option_and_value(fields: dict[str, t.Any], words: list[str]) -> None:
     [sentence] = cluster.problems(dataclasses.replace(spec(), **fields))
     assert all(word in sentence for word in words), sentence
 
@@ -539,7 +539,7 @@ MODES = st.builds(
 ) | st.sampled_from([cluster.AutoMode(enabled=False), cluster.AutoMode(enabled=True, node_pools=[])])
 
 
-def can_be(wanted: cluster.ClusterSpec) -> bool:
+def is_reachable(wanted: cluster.ClusterSpec) -> bool:
     """Whether EKS has a way from BEFORE to it."""
     with_entries = wanted.authentication_mode not in {None, "CONFIG_MAP"}
     reachable = wanted.endpoint_public_access is not False or wanted.endpoint_private_access is True
@@ -564,11 +564,11 @@ SPECS = st.builds(
     deletion_protection=unset_or(st.booleans()),
     tags=unset_or(TAGS),
     purge_tags=st.booleans(),
-).filter(can_be)
+).filter(is_reachable)
 
 
 @given(SPECS)
-def test_after_a_plan_there_is_nothing_left_to_do(wanted: cluster.ClusterSpec) -> None:
+def test_second_plan_is_empty(wanted: cluster.ClusterSpec) -> None:
     change = cluster.plan(BEFORE, wanted)
     assert cluster.plan(change.after, wanted).actions == ()
     assert change.changed == (change.after != BEFORE)
@@ -597,7 +597,7 @@ def flat(found: cluster.Cluster) -> dict[str, t.Any]:
 
 
 @given(SPECS)
-def test_what_is_not_declared_stays(wanted: cluster.ClusterSpec) -> None:
+def test_undeclared_options_stay(wanted: cluster.ClusterSpec) -> None:
     after = cluster.plan(BEFORE, wanted).after
     assert after is not None
     for option in OPTIONS:
@@ -607,7 +607,7 @@ def test_what_is_not_declared_stays(wanted: cluster.ClusterSpec) -> None:
     assert after["role_arn"] == ROLE
 
 
-def test_normalized_cluster_keeps_tag_keys_and_decodes_the_authority() -> None:
+def test_normalized_cluster_keeps_tag_keys_and_decodes_ca() -> None:
     found = cluster.normalized(
         {
             "name": "example",
@@ -629,7 +629,7 @@ def test_normalized_cluster_keeps_tag_keys_and_decodes_the_authority() -> None:
     assert cluster.normalized({"name": "new", "certificateAuthority": {}})["certificate_authority"] is None
 
 
-def test_the_issuer_and_auto_mode_are_at_hand() -> None:
+def test_normalized_cluster_shows_issuer_and_auto_mode() -> None:
     issuer = "https://oidc.eks.eu-west-1.amazonaws.com/id/A"
     api = {"identity": {"oidc": {"issuer": issuer}}, "computeConfig": {"enabled": True}}
     found = cluster.normalized(api)
@@ -639,7 +639,7 @@ def test_the_issuer_and_auto_mode_are_at_hand() -> None:
 @pytest.mark.parametrize(
     ("version", "first"), [("1.24", 13), ("1.25", 10), ("1.26", 9), ("1.27", 8), ("1.28", 4), ("1.29", 1), ("1.34", 1)]
 )
-def test_pod_identity_begins_with_a_platform_version(version: str, first: int) -> None:
+def test_pod_identity_needs_minimum_platform_version(version: str, first: int) -> None:
     found = cluster.pod_identity({"version": version, "platform_version": f"eks.{first}"})
     assert (found["supported"], found["agent"]) == (True, "add-on")
     assert "the add-on eks-pod-identity-agent" in found["reason"]
@@ -661,12 +661,12 @@ def test_pod_identity_begins_with_a_platform_version(version: str, first: int) -
         ({"version": "1.34", "connector_config": {"provider": "OTHER"}}, "only shows this cluster"),
     ],
 )
-def test_some_clusters_have_no_pod_identity(found: dict[str, t.Any], words: str) -> None:
+def test_unsupported_clusters_have_no_pod_identity(found: dict[str, t.Any], words: str) -> None:
     answer = cluster.pod_identity(found)
     assert (answer["supported"], answer["agent"]) == (False, None)
     assert words in answer["reason"]
 
 
-def test_nodes_of_auto_mode_have_the_agent_built_in() -> None:
+def test_auto_mode_has_built_in_agent() -> None:
     found = cluster.pod_identity({"version": "1.34", "compute_config": {"enabled": True}})
     assert (found["supported"], found["agent"]) == (True, "built-in")

@@ -119,7 +119,7 @@ def without_identity(message: str, kind: str = "CredentialRetrievalError", **cha
     return merged(base, changes)
 
 
-def agent_says(body: str, status: int = 400) -> Json:
+def agent_answer(body: str, status: int = 400) -> Json:
     """What boto3 makes of an answer of the agent; bodies as in facts/agent-cases.json."""
     return without_identity(
         "Error when retrieving credentials from container-role: Error retrieving metadata: "
@@ -142,12 +142,12 @@ def pod(words: Json | str | None = None, **changes: t.Any) -> Json:
     return merged(base, changes)
 
 
-def waiting(reason: str, message: str) -> Json:
+def waiting_pod(reason: str, message: str) -> Json:
     state = {"waiting": {"reason": reason, "message": message}}
     return pod("", status={"phase": "Pending", "containerStatuses": [{"name": "prove", "state": state}]})
 
 
-def ended(exit_code: int, reason: str, message: str) -> Json:
+def ended_pod(exit_code: int, reason: str, message: str) -> Json:
     state = {"terminated": {"exitCode": exit_code, "reason": reason, "message": message}}
     return pod("", status={"phase": "Failed", "containerStatuses": [{"name": "prove", "state": state}]})
 
@@ -193,7 +193,7 @@ def agent_pod(node: str, **container: Json) -> Json:
     return {"spec": {"nodeName": node}, "status": {"conditions": [], "containerStatuses": [container]}}
 
 
-def special(compute_type: str) -> Json:
+def special_node(compute_type: str) -> Json:
     """The verification's node, of a compute type without agents."""
     labels = {"eks.amazonaws.com/compute-type": compute_type}
     return {"resources": [{"metadata": {"name": NODE, "labels": labels}}]}
@@ -218,7 +218,7 @@ def roles(*found: Json, missing: t.Sequence[str] = (), unread: t.Sequence[Json] 
     return {"results": [{"item": ACCOUNT, "roles": list(found), "missing": list(missing), "unread": list(unread)}]}
 
 
-def judge(seen: Json, workload: Json | None = None) -> Json:
+def diagnose(seen: Json, workload: Json | None = None) -> Json:
     [proof] = pod_identity_proof([WORKLOAD if workload is None else workload], seen)
     assert pod_identity_proof_report([proof])
     return proof
@@ -273,7 +273,7 @@ TARGET = role(
     },
     arn=TARGET_ARN,
 )
-REFUSED = agent_says(
+REFUSED = agent_answer(
     "[req-1]: (AccessDeniedException): Unauthorized Exception! EKS does not have permissions to assume the associated "
     "role., fault: client"
 )
@@ -308,7 +308,7 @@ CASES: list[tuple[str, Json, list[str]]] = [
     ("association_missing", observed(associations=[{**ASSOCIATION, "namespace": "team-b"}]), ["team-a/app"]),
     (
         "association_missing",
-        with_document(agent_says("[r]: (ResourceNotFoundException): No associated role found, fault: client", 404)),
+        with_document(agent_answer("[r]: (ResourceNotFoundException): No associated role found, fault: client", 404)),
         ["team-a/app"],
     ),
     (
@@ -344,17 +344,19 @@ CASES: list[tuple[str, Json, list[str]]] = [
     ),
     (
         "image_pull_failed",
-        observed(pods={"resources": [waiting("ImagePullBackOff", "Back-off pulling image")]}),
+        observed(pods={"resources": [waiting_pod("ImagePullBackOff", "Back-off pulling image")]}),
         ["ImagePullBackOff", "Back-off pulling image"],
     ),
     (
         "image_unusable",
-        observed(pods={"resources": [ended(128, "StartError", 'exec: "python3": executable file not found in $PATH')]}),
+        observed(
+            pods={"resources": [ended_pod(128, "StartError", 'exec: "python3": executable file not found in $PATH')]}
+        ),
         ["python3"],
     ),
     (
         "image_unusable",
-        observed(pods={"resources": [ended(127, "Error", "python3: command not found")]}),
+        observed(pods={"resources": [ended_pod(127, "Error", "python3: command not found")]}),
         ["python3: command not found"],
     ),
     (
@@ -383,7 +385,7 @@ CASES: list[tuple[str, Json, list[str]]] = [
         observed(pods={"resources": [pod("", status={"phase": "Running", "containerStatuses": []})]}),
         ["120 s", NODE],
     ),
-    ("no_document", observed(pods={"resources": [ended(137, "OOMKilled", "")]}), ["OOMKilled", "137"]),
+    ("no_document", observed(pods={"resources": [ended_pod(137, "OOMKilled", "")]}), ["OOMKilled", "137"]),
     (
         "image_without_boto3",
         with_document(
@@ -550,14 +552,15 @@ CASES: list[tuple[str, Json, list[str]]] = [
     (
         "node_unsupported",
         with_document(
-            UNREACHABLE, surroundings={"addon": addon(), "agent_pods": agents("other"), "nodes": special("fargate")}
+            UNREACHABLE,
+            surroundings={"addon": addon(), "agent_pods": agents("other"), "nodes": special_node("fargate")},
         ),
         [NODE, "fargate", "EC2 nodes"],
     ),
     (
         "node_unsupported",
         with_document(
-            UNREACHABLE, surroundings={"addon": addon(), "agent_pods": agents("other"), "nodes": special("hybrid")}
+            UNREACHABLE, surroundings={"addon": addon(), "agent_pods": agents("other"), "nodes": special_node("hybrid")}
         ),
         [NODE, "hybrid", "enableCredentialsFile"],
     ),
@@ -581,13 +584,13 @@ CASES: list[tuple[str, Json, list[str]]] = [
     ("agent_unreachable", with_document(SLOW), [NODE]),
     (
         "eks_auth_unreachable",
-        with_document(agent_says("dial tcp: lookup eks-auth.eu-west-1.api.aws: no such host", 500)),
+        with_document(agent_answer("dial tcp: lookup eks-auth.eu-west-1.api.aws: no such host", 500)),
         ["no such host", "interface endpoint"],
     ),
     (
         "node_role_forbidden",
         with_document(
-            agent_says(
+            agent_answer(
                 f"[r]: (AccessDeniedException): User: arn:aws:sts::{ACCOUNT}:assumed-role/example-node/i-1 is not "
                 "authorized to perform: eks-auth:AssumeRoleForPodIdentity on resource: x, fault: client"
             )
@@ -647,17 +650,17 @@ CASES: list[tuple[str, Json, list[str]]] = [
     ),
     (
         "agent_throttled",
-        with_document(agent_says("[r]: (ThrottlingException): Rate exceeded, fault: client", 429)),
+        with_document(agent_answer("[r]: (ThrottlingException): Rate exceeded, fault: client", 429)),
         ["Rate exceeded"],
     ),
     (
         "token_refused",
-        with_document(agent_says("Service account token failed basic claim validations: token is expired")),
+        with_document(agent_answer("Service account token failed basic claim validations: token is expired")),
         ["token is expired"],
     ),
     (
         "eks_auth_failed",
-        with_document(agent_says("[r]: (InternalServerException): internal, fault: server", 500)),
+        with_document(agent_answer("[r]: (InternalServerException): internal, fault: server", 500)),
         ["InternalServerException"],
     ),
     (
@@ -738,15 +741,15 @@ CASES: list[tuple[str, Json, list[str]]] = [
 @pytest.mark.parametrize(
     ("cause", "seen", "told"), CASES, ids=[f"{place}-{case[0]}" for place, case in enumerate(CASES)]
 )
-def test_a_cause_gives_its_own_name_and_says_what_was_seen(cause: str, seen: Json, told: list[str]) -> None:
-    proof = judge(seen)
+def test_cause_is_identified_with_evidence(cause: str, seen: Json, told: list[str]) -> None:
+    proof = diagnose(seen)
     assert proof["proven"] is False
     assert proof["cause"]["id"] == cause
     assert proof["advice"].endswith((".", ")"))
     assert [word for word in told if word not in proof["cause"]["text"] + proof["advice"]] == []
 
 
-def test_the_documented_causes_are_those_that_exist() -> None:
+def test_documented_causes_are_those_implemented() -> None:
     readme = (ROOT / "roles" / "verify" / "README.md").read_text(encoding="utf-8")
     rows = [line.split("|")[1] for line in readme.splitlines() if line.startswith("| `")]
     documented = {name for row in rows for name in row.split("`")[1::2]}
@@ -757,8 +760,8 @@ def test_the_documented_causes_are_those_that_exist() -> None:
     assert {cause for cause, _seen, _told in CASES} <= documented
 
 
-def test_what_is_right_is_proven_and_shows_what_was_asked_for() -> None:
-    proof = judge(observed())
+def test_good_observation_is_proven_and_shows_requested_output() -> None:
+    proof = diagnose(observed())
     assert proof["proven"] is True
     assert "cause" not in proof
     assert proof["identity"]["session_name"].startswith("eks-")
@@ -769,12 +772,12 @@ def test_what_is_right_is_proven_and_shows_what_was_asked_for() -> None:
     assert "customer-invoices, customer-reports" in lines
 
 
-def test_a_workload_without_calls_proves_its_identity() -> None:
+def test_workload_without_calls_proves_identity() -> None:
     bare = {"namespace": "team-a", "service_account": "app"}
-    assert judge(with_document(document(calls=[])), bare)["proven"] is True
+    assert diagnose(with_document(document(calls=[])), bare)["proven"] is True
 
 
-def test_a_target_role_is_what_the_pod_must_hold() -> None:
+def test_proof_expects_target_role() -> None:
     held = document(
         identity={
             "arn": "arn:aws:sts::444455556666:assumed-role/target-role/eks-x",
@@ -782,33 +785,33 @@ def test_a_target_role_is_what_the_pod_must_hold() -> None:
             "role": "target-role",
         }
     )
-    proof = judge(with_document(held, associations=[{**ASSOCIATION, "target_role_arn": TARGET_ARN}]))
+    proof = diagnose(with_document(held, associations=[{**ASSOCIATION, "target_role_arn": TARGET_ARN}]))
     assert proof["proven"] is True
     assert (proof["role_arn"], proof["target_role_arn"]) == (ROLE_ARN, TARGET_ARN)
 
 
-def test_a_document_in_the_log_counts_when_it_is_too_long_for_the_status() -> None:
+def test_document_is_read_from_log_if_status_is_truncated() -> None:
     log = f"noise\n-----BEGIN POD IDENTITY PROOF-----\n{json.dumps(DOCUMENT)}\n-----END POD IDENTITY PROOF-----\n"
     seen = observed(
         pods={"resources": [pod("cut of")]}, logs={"results": [{"item": {"index": "0"}, "log": log}], "changed": False}
     )
-    assert judge(seen)["proven"] is True
+    assert diagnose(seen)["proven"] is True
 
 
-def test_a_log_that_may_not_be_read_is_named() -> None:
+def test_unreadable_log_is_a_warning() -> None:
     refused = {"item": {"index": "0"}, "failed": True, "msg": 'body: {"message": "pods is forbidden."}'}
-    proof = judge(observed(pods={"resources": [pod("cut of")]}, logs={"results": [refused]}))
+    proof = diagnose(observed(pods={"resources": [pod("cut of")]}, logs={"results": [refused]}))
     assert proof["proven"] is False
     assert proof["warnings"] == ["The log of the pod of Job verify-app-1 could not be read: pods is forbidden."]
 
 
-def test_calls_of_another_declaration_prove_nothing() -> None:
+def test_calls_of_other_spec_prove_nothing() -> None:
     calls = [merged(call, {"operation": "something_else"}) for call in DOCUMENT["calls"]]
-    assert judge(with_document(document(calls=calls)))["proven"] is False
-    assert judge(with_document(document(calls=DOCUMENT["calls"][:1])))["proven"] is False
+    assert diagnose(with_document(document(calls=calls)))["proven"] is False
+    assert diagnose(with_document(document(calls=DOCUMENT["calls"][:1])))["proven"] is False
 
 
-def test_pods_belong_to_their_workloads_by_label() -> None:
+def test_pods_match_workloads_by_label() -> None:
     other = {"namespace": "team-b", "service_account": "other"}
     proofs = pod_identity_proof([other, WORKLOAD], observed(pods={"resources": [pod(metadata=label("1"))]}))
     assert [proof["proven"] for proof in proofs] == [False, True]
@@ -822,9 +825,9 @@ def label(place: str) -> Json:
     return {"labels": {"podidentity.eks/workload": place}}
 
 
-def test_what_could_not_be_looked_up_is_told() -> None:
+def test_failed_lookup_is_reported_in_advice() -> None:
     lookups = {"roles": roles(unread=[{"arn": ROLE_ARN, "message": "Failed to get role: AccessDenied iam:GetRole"}])}
-    assert "AccessDenied iam:GetRole" in judge(with_document(REFUSED, surroundings=lookups))["advice"]
+    assert "AccessDenied iam:GetRole" in diagnose(with_document(REFUSED, surroundings=lookups))["advice"]
 
 
 @pytest.mark.parametrize(
@@ -859,23 +862,25 @@ def test_what_could_not_be_looked_up_is_told() -> None:
         ),
     ],
 )
-def test_the_part_of_the_trust_that_refuses_is_named(change: Json, told: str) -> None:
+def test_refusing_part_of_trust_policy_is_named(change: Json, told: str) -> None:
     trust = {"Version": "2012-10-17", "Statement": [{**TRUST["Statement"][0], **change}]}
-    proof = judge(with_document(REFUSED, surroundings={"roles": roles(role(trust))}))
+    proof = diagnose(with_document(REFUSED, surroundings={"roles": roles(role(trust))}))
     assert proof["cause"]["id"] == "trust_refused"
     assert told in proof["cause"]["text"]
 
 
-def test_conditions_on_session_tags_never_match_when_tags_are_off() -> None:
+def test_session_tag_conditions_never_match_with_tags_disabled() -> None:
     association = {**ASSOCIATION, "disable_session_tags": True}
-    proof = judge(with_document(REFUSED, associations=[association], surroundings={"roles": roles(role())}))
+    proof = diagnose(with_document(REFUSED, associations=[association], surroundings={"roles": roles(role())}))
     assert "session tags disabled" in proof["cause"]["text"]
 
 
-def test_one_statement_that_fits_is_enough() -> None:
+def test_one_matching_statement_is_enough() -> None:
     other = {**TRUST["Statement"][0], "Condition": {"StringEquals": {"aws:RequestTag/kubernetes-namespace": "b"}}}
     trust = {"Version": "2012-10-17", "Statement": [other, TRUST["Statement"][0]]}
-    assert "looks right" in judge(with_document(REFUSED, surroundings={"roles": roles(role(trust))}))["cause"]["text"]
+    assert (
+        "looks right" in diagnose(with_document(REFUSED, surroundings={"roles": roles(role(trust))}))["cause"]["text"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -894,11 +899,11 @@ def test_one_statement_that_fits_is_enough() -> None:
         ),
     ],
 )
-def test_the_part_of_the_targets_trust_that_refuses_is_named(change: Json, told: str) -> None:
+def test_refusing_part_of_target_trust_policy_is_named(change: Json, told: str) -> None:
     whole = {"Principal": {"AWS": ROLE_ARN}, "Action": ["sts:AssumeRole", "sts:TagSession"]}
     trust = {"Statement": [{"Effect": "Allow", **whole, **change}]}
     looked_up = {"roles": roles(SOURCE, role(trust, arn=TARGET_ARN))}
-    proof = judge(with_document(REFUSED, associations=[CHAINED], surroundings=looked_up))
+    proof = diagnose(with_document(REFUSED, associations=[CHAINED], surroundings=looked_up))
     assert proof["cause"]["id"] == "target_trust_refused"
     assert told in proof["cause"]["text"]
 
@@ -911,10 +916,10 @@ def test_the_part_of_the_targets_trust_that_refuses_is_named(change: Json, told:
         (["Deny"], "target_permission_missing"),
     ],
 )
-def test_a_deny_takes_the_source_roles_permission(effects: list[str], cause: str) -> None:
+def test_deny_overrides_source_role_permission(effects: list[str], cause: str) -> None:
     statements = [{"Effect": effect, "Action": "sts:*", "Resource": "arn:aws:iam::4444*:role/*"} for effect in effects]
     looked_up = {"roles": roles(role(inline={"own": {"Statement": statements}}), TARGET)}
-    proof = judge(with_document(REFUSED, associations=[CHAINED], surroundings=looked_up))
+    proof = diagnose(with_document(REFUSED, associations=[CHAINED], surroundings=looked_up))
     assert proof["cause"]["id"] == cause
 
 
@@ -938,14 +943,14 @@ def test_a_deny_takes_the_source_roles_permission(effects: list[str], cause: str
         ({"egress": [{"ports": [{"protocol": "UDP"}]}]}, True),
     ],
 )
-def test_a_network_policy_is_named_when_it_keeps_the_pod_from_the_agent(spec: Json, blocks: bool) -> None:
+def test_network_policy_blocking_agent_is_named(spec: Json, blocks: bool) -> None:
     policies = {"results": [{"resources": [network_policy("limits", **spec)]}]}
     looked_up = {"addon": addon(), "agent_pods": agents(NODE), "network_policies": policies}
-    proof = judge(with_document(UNREACHABLE, surroundings=looked_up))
+    proof = diagnose(with_document(UNREACHABLE, surroundings=looked_up))
     assert proof["cause"]["id"] == ("network_policy" if blocks else "agent_unreachable")
 
 
-def test_what_one_network_policy_allows_no_other_takes_away() -> None:
+def test_network_policies_are_additive() -> None:
     both = [network_policy("deny"), network_policy("allow", egress=[{}])]
     looked_up = {"addon": addon(), "agent_pods": agents(NODE), "network_policies": {"results": [{"resources": both}]}}
-    assert judge(with_document(UNREACHABLE, surroundings=looked_up))["cause"]["id"] == "agent_unreachable"
+    assert diagnose(with_document(UNREACHABLE, surroundings=looked_up))["cause"]["id"] == "agent_unreachable"

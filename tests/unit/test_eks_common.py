@@ -46,7 +46,7 @@ def wait(goal: waiters.Wait, statuses: t.Iterable[str], timeout: float = 60) -> 
     return waiters.wait_for(goal, "example", look, timeout, clock=time.clock, sleep=time.sleep), time
 
 
-def test_a_wait_that_is_over_at_once_does_not_sleep() -> None:
+def test_wait_on_reached_state_does_not_sleep() -> None:
     state, time = wait(waiters.CLUSTER_ACTIVE, ["ACTIVE"])
     assert state.status == "ACTIVE"
     assert time.naps == []
@@ -59,12 +59,12 @@ def test_intervals_grow_from_one_to_fifteen_seconds() -> None:
     assert seconds[-1] == 15
 
 
-def test_a_degraded_add_on_is_waited_for() -> None:
+def test_wait_continues_on_degraded_addon() -> None:
     state, _time = wait(waiters.ADDON_ACTIVE, ["CREATING", "DEGRADED", "DEGRADED", "ACTIVE"])
     assert state.status == "ACTIVE"
 
 
-def test_a_state_that_aws_invents_later_is_waited_for() -> None:
+def test_wait_continues_on_unknown_state() -> None:
     assert wait(waiters.CLUSTER_ACTIVE, ["UPGRADING_SOON", "ACTIVE"])[0].status == "ACTIVE"
 
 
@@ -84,14 +84,14 @@ def test_a_state_that_aws_invents_later_is_waited_for() -> None:
         (waiters.UPDATE_DONE, "Cancelled"),
     ],
 )
-def test_a_state_of_failure_ends_the_wait_with_the_reasons(goal: waiters.Wait, status: str) -> None:
+def test_wait_fails_on_failure_state_with_reasons(goal: waiters.Wait, status: str) -> None:
     with pytest.raises(AnsibleEKSError) as caught:
         wait(goal, [status])
     assert f"{status} (NoNodes: none is ready)" in str(caught.value)
     assert goal.resource in str(caught.value)
 
 
-def test_a_time_out_says_what_was_reached_and_looks_once_more_at_the_end() -> None:
+def test_wait_timeout_reports_last_state() -> None:
     looks = itertools.repeat("DEGRADED")
     with pytest.raises(AnsibleEKSError) as caught:
         wait(waiters.ADDON_ACTIVE, looks, timeout=30)
@@ -101,7 +101,7 @@ def test_a_time_out_says_what_was_reached_and_looks_once_more_at_the_end() -> No
     assert "wait_timeout" in message
 
 
-def test_sleeping_never_goes_beyond_the_time_out() -> None:
+def test_wait_never_sleeps_past_timeout() -> None:
     _state, time = wait(waiters.CLUSTER_ACTIVE, [*["CREATING"] * 4, "ACTIVE"], timeout=5)
     assert time.now == 5
 
@@ -115,14 +115,14 @@ def test_sleeping_never_goes_beyond_the_time_out() -> None:
         ("UpdateStatus", [waiters.UPDATE_DONE]),
     ],
 )
-def test_waits_name_only_states_that_the_api_has(shape: str, waits: list[waiters.Wait]) -> None:
+def test_waits_name_only_states_of_api(shape: str, waits: list[waiters.Wait]) -> None:
     model = eks().meta.service_model.shape_for(shape)
     for goal in waits:
         assert goal.success | goal.failure <= {*model.enum, waiters.ABSENT}
         assert not goal.success & goal.failure
 
 
-def test_issues_are_sentences_with_their_resources() -> None:
+def test_issues_are_formatted_with_resources() -> None:
     addon = {"health": {"issues": [{"code": "AccessDenied", "message": "No way", "resourceIds": ["role"]}]}}
     update = {"errors": [{"errorCode": "SubnetNotFound", "errorMessage": "Gone", "resourceIds": []}]}
     assert waiters.issues_of(addon) == ("AccessDenied: No way [role]",)
@@ -135,9 +135,7 @@ OWN_TAGS = st.dictionaries(st.sampled_from(["a", "b", "C"]), st.sampled_from(["1
 
 
 @given(TAGS, OWN_TAGS, st.booleans())
-def test_tag_calls_lead_from_the_old_tags_to_the_predicted_ones(
-    before: dict[str, str], desired: dict[str, str], purge: bool
-) -> None:
+def test_tag_calls_reach_predicted_tags(before: dict[str, str], desired: dict[str, str], purge: bool) -> None:
     after, actions = common.plan_tags(ARN, before, desired, purge)
     tags = dict(before)
     for action in actions:
@@ -153,24 +151,24 @@ def test_tag_calls_lead_from_the_old_tags_to_the_predicted_ones(
         assert set(before) <= set(after)
 
 
-def test_tags_that_are_not_declared_stay() -> None:
+def test_undeclared_tags_stay() -> None:
     assert common.plan_tags(ARN, {"a": "1"}, None, True) == ({"a": "1"}, ())
 
 
-def test_a_parameter_that_botocore_does_not_know_is_refused_with_the_version_needed() -> None:
+def test_unknown_botocore_parameter_names_required_version() -> None:
     common.require_parameter(eks(), "CreatePodIdentityAssociation", "policy", "policy", "1.42.46")
     with pytest.raises(AnsibleEKSError) as caught:
         common.require_parameter(eks(), "CreatePodIdentityAssociation", "wish", "the option wish", "9.9.9")
     assert "the option wish needs botocore 9.9.9 or newer" in str(caught.value)
 
 
-def test_version_in_the_user_agent_is_that_of_the_collection() -> None:
+def test_user_agent_version_is_collection_version() -> None:
     galaxy = yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))
     assert f"{galaxy['namespace']}.{galaxy['name']}" == common.COLLECTION_NAME
     assert galaxy["version"] == common.COLLECTION_VERSION
 
 
-def test_diff_of_something_new_begins_empty() -> None:
+def test_diff_of_new_object_has_empty_before() -> None:
     change = common.Change(None, {"name": "example"}, (common.Action("create_cluster", {}),))
     assert change.changed
     assert change.diff() == {"before": {}, "after": {"name": "example"}}

@@ -37,11 +37,11 @@ def pod(name: str, ready: str = "True", **status: t.Any) -> Mapping:
     }
 
 
-def test_nodes_with_a_ready_agent_are_well() -> None:
+def test_nodes_with_ready_agent_are_not_listed() -> None:
     assert eks_nodes_without_agent([node("a"), node("b")], [pod("a"), pod("b", ready="False"), pod("b")]) == []
 
 
-def test_a_node_without_an_agent_pod_is_named() -> None:
+def test_node_without_agent_pod_is_listed() -> None:
     lacking = [{"node": "b", "reason": "has no agent pod", "needed": True}]
     assert eks_nodes_without_agent([node("a"), node("b")], [pod("a")]) == lacking
 
@@ -58,7 +58,7 @@ def test_a_node_without_an_agent_pod_is_named() -> None:
         (None, "the tolerations in the add-on's configuration must allow all"),
     ],
 )
-def test_taints_that_keep_the_agent_away_are_named(version: str | None, why: str) -> None:
+def test_taints_blocking_agent_are_named(version: str | None, why: str) -> None:
     taints = [{"key": "gpu", "effect": "NoSchedule"}, {"key": "slow", "effect": "PreferNoSchedule"}]
     (lacking,) = eks_nodes_without_agent([node("a", "True", {}, *taints)], [], version)
     assert lacking["reason"] == f"has no agent pod: of its taints gpu:NoSchedule {why}"
@@ -66,13 +66,13 @@ def test_taints_that_keep_the_agent_away_are_named(version: str | None, why: str
     assert lacking["reason"] == "has no agent pod"
 
 
-def test_why_an_agent_is_not_ready_is_told() -> None:
+def test_reason_of_unready_agent_is_shown() -> None:
     crashing = [{"state": {"waiting": {"reason": "CrashLoopBackOff"}}}]
     (lacking,) = eks_nodes_without_agent([node("a")], [pod("a", ready="False", containerStatuses=crashing)])
     assert lacking["reason"] == "has agent pod eks-pod-identity-agent-a that is not ready (Running, CrashLoopBackOff)"
 
 
-def test_nodes_that_need_no_agent_are_passed_over() -> None:
+def test_nodes_that_need_no_agent_are_skipped() -> None:
     compute_type = "eks.amazonaws.com/compute-type"
     nodes = [
         node("w", labels={"kubernetes.io/os": "windows"}),
@@ -93,14 +93,14 @@ def test_nodes_that_need_no_agent_are_passed_over() -> None:
     assert [one["node"] for one in told if one["needed"]] == ["a"]
 
 
-def test_a_certificate_is_written_for_this_run_only(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+def test_certificate_is_written_to_ansible_local_tmp(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
     path = written(CERTIFICATE)
     assert path.parent == tmp_path and path.read_text(encoding="ascii") == CERTIFICATE
     assert written(CERTIFICATE) == path
 
 
-def test_what_is_no_certificate_is_refused() -> None:
+def test_invalid_certificate_is_refused() -> None:
     with pytest.raises(AnsibleError, match="PEM"):
         written("")
 
@@ -116,16 +116,16 @@ def permission(first: int, last: int, **changes: t.Any) -> Mapping:
     return {"ip_protocol": "tcp", "from_port": first, "to_port": last, "ip_ranges": ranges} | changes
 
 
-def picked(declared: Mapping, *permissions: Mapping, name: str = "shop-ports") -> bool:
+def needs_change(declared: Mapping, *permissions: Mapping, name: str = "shop-ports") -> bool:
     observed = [{"group_name": name, "ip_permissions": list(permissions)}]
     return bool(eks_security_groups_to_change([declared], observed))
 
 
-def test_a_group_as_declared_needs_no_task() -> None:
-    assert not picked(DECLARED, permission(30000, 32767), permission(9100, 9100))
+def test_security_group_without_drift_needs_no_change() -> None:
+    assert not needs_change(DECLARED, permission(30000, 32767), permission(9100, 9100))
     ranged = {"full_name": "shop-ports", "rules": [{"from_port": 1, "to_port": 2, "cidr_ip": ["10.0.0.0/8"]}]}
-    assert not picked(ranged, permission(1, 2))
-    assert not picked({"full_name": "shop-ports"})
+    assert not needs_change(ranged, permission(1, 2))
+    assert not needs_change({"full_name": "shop-ports"})
 
 
 @pytest.mark.parametrize(
@@ -139,8 +139,8 @@ def test_a_group_as_declared_needs_no_task() -> None:
         (permission(9100, 9100, ipv6_ranges=[{"cidr_ipv6": "::/0"}]), permission(30000, 32767)),
     ],
 )
-def test_a_group_with_other_rules_is_picked(permissions: tuple[Mapping, ...]) -> None:
-    assert picked(DECLARED, *permissions)
+def test_security_group_with_other_rules_needs_change(permissions: tuple[Mapping, ...]) -> None:
+    assert needs_change(DECLARED, *permissions)
 
 
 @pytest.mark.parametrize(
@@ -152,9 +152,9 @@ def test_a_group_with_other_rules_is_picked(permissions: tuple[Mapping, ...]) ->
         {"proto": "tcp", "ports": ["http"], "cidr_ip": "10.0.0.0/8"},
     ],
 )
-def test_what_cannot_be_compared_is_left_to_the_module(rule: Mapping) -> None:
-    assert picked({"full_name": "shop-ports", "rules": [rule]}, permission(22, 22))
+def test_incomparable_security_group_rule_is_left_to_module(rule: Mapping) -> None:
+    assert needs_change({"full_name": "shop-ports", "rules": [rule]}, permission(22, 22))
 
 
-def test_a_missing_group_is_picked() -> None:
-    assert picked(DECLARED, permission(9100, 9100), permission(30000, 32767), name="other")
+def test_missing_security_group_needs_change() -> None:
+    assert needs_change(DECLARED, permission(9100, 9100), permission(30000, 32767), name="other")

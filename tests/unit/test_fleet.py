@@ -23,7 +23,7 @@ def host(name: str = "alpha", region: str = "eu-west-1", **cluster: t.Any) -> di
     }
 
 
-def test_without_accounts_the_credentials_in_use_are_asked() -> None:
+def test_no_accounts_means_current_credentials() -> None:
     assert fleet.read_accounts([]) == [fleet.Account()]
     assert fleet.read_accounts([{}, None]) == [fleet.Account(), fleet.Account()]
     assert fleet.read_accounts([], ROLE) == [fleet.Account(assume_role_arn=ROLE)]
@@ -32,7 +32,7 @@ def test_without_accounts_the_credentials_in_use_are_asked() -> None:
     assert str(fleet.Account()) == "the account of the credentials in use"
 
 
-def test_an_account_has_the_variables_by_which_plays_get_in_again() -> None:
+def test_account_provides_its_connection_variables() -> None:
     [by_profile, by_role] = fleet.read_accounts(
         [{"profile": "production"}, {"assume_role_arn": ROLE, "assume_role_external_id": "x", "regions": ["eu-west-1"]}]
     )
@@ -52,7 +52,7 @@ def test_an_account_has_the_variables_by_which_plays_get_in_again() -> None:
         ({"assume_role_external_id": "x"}, "has an assume_role_external_id and no assume_role_arn"),
     ],
 )
-def test_an_account_that_cannot_be_one_is_refused(declared: t.Any, sentence: str) -> None:
+def test_invalid_account_is_refused(declared: t.Any, sentence: str) -> None:
     with pytest.raises(fleet.FleetError) as refused:
         fleet.read_accounts([declared])
     assert sentence in str(refused.value)
@@ -66,7 +66,7 @@ def test_an_account_that_cannot_be_one_is_refused(declared: t.Any, sentence: str
         ({"tags": ["stage"]}, 'The option filters has the tags ["stage"]: give a mapping of keys to values.'),
     ],
 )
-def test_filters_that_cannot_be_right_are_refused(declared: dict[str, t.Any], sentence: str) -> None:
+def test_invalid_filters_are_refused(declared: dict[str, t.Any], sentence: str) -> None:
     with pytest.raises(fleet.FleetError) as refused:
         fleet.read_filters(declared)
     assert sentence in str(refused.value)
@@ -90,13 +90,13 @@ def test_filters_that_cannot_be_right_are_refused(declared: dict[str, t.Any], se
         ({"names": ["alpha"], "statuses": ["DELETING"]}, False),
     ],
 )
-def test_a_cluster_must_meet_every_filter(filters: dict[str, t.Any], wanted: bool) -> None:
+def test_cluster_must_match_every_filter(filters: dict[str, t.Any], wanted: bool) -> None:
     cluster = host(tags={"stage": "production", "team": "42"})
     assert bool(fleet.select([cluster], fleet.read_filters(filters))) is wanted
 
 
 @given(st.permutations([host("b"), host("a", "us-east-1"), host("a"), host("c")]))
-def test_the_order_of_hosts_is_no_matter_of_who_answers_first(hosts: list[dict[str, t.Any]]) -> None:
+def test_host_order_is_independent_of_answer_order(hosts: list[dict[str, t.Any]]) -> None:
     found = fleet.select(hosts, fleet.read_filters({}))
     assert [(item["eks_cluster_name"], item["eks_region"]) for item in found] == [
         ("a", "eu-west-1"),
@@ -106,7 +106,7 @@ def test_the_order_of_hosts_is_no_matter_of_who_answers_first(hosts: list[dict[s
     ]
 
 
-def test_who_could_not_be_asked_is_told_in_one_sentence() -> None:
+def test_unreached_account_is_described_in_one_sentence() -> None:
     account = fleet.Account(profile="staging")
     everywhere = fleet.unreached(account, "", "The config profile (staging) could not be found")
     assert fleet.describe(everywhere) == (

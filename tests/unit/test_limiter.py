@@ -43,7 +43,7 @@ class Race:
 
     def run(self) -> float:
         """Seconds until every call has got through."""
-        time = Standstill()
+        time = RaceClock()
         limiter = AdaptiveLimiter(time.clock, time.sleep)
         bucket = Bucket(self.rate, self.burst)
         number = itertools.count()
@@ -73,7 +73,7 @@ class Race:
 
 
 @dataclasses.dataclass
-class Standstill:
+class RaceClock:
     """A clock that the race moves; who sleeps says for how long."""
 
     now: float = 0.0
@@ -90,16 +90,14 @@ class Standstill:
     ("rate", "burst", "calls"),
     [(50, 50, 500), (50, 500, 1000), (10, 10, 200), (5, 20, 100), (100, 100, 1000), (50, 50, 5000), (20, 200, 500)],
 )
-def test_behind_a_bucket_all_calls_get_through_in_little_more_than_the_bucket_allows(
-    rate: float, burst: float, calls: int
-) -> None:
+def test_throttled_calls_finish_close_to_ideal_time(rate: float, burst: float, calls: int) -> None:
     race = Race(rate, burst, calls)
     ideal = (calls - burst) / rate
     assert race.run() < 1.1 * ideal
     assert race.refused < 0.2 * calls + 2 * race.threads, "no storm"
 
 
-def test_without_a_refusal_nobody_waits() -> None:
+def test_limiter_does_not_wait_without_refusals() -> None:
     time = Time()
     limiter = AdaptiveLimiter(time.clock, time.sleep)
     for _ in range(1000):
@@ -108,7 +106,7 @@ def test_without_a_refusal_nobody_waits() -> None:
     assert (time.now, limiter.waited, limiter.rate) == (100.0, 0.0, None)
 
 
-def test_threads_that_are_refused_together_slow_down_once() -> None:
+def test_simultaneous_refusals_reduce_rate_once() -> None:
     time = Time()
     limiter = AdaptiveLimiter(time.clock, time.sleep)
     for _ in range(100):
@@ -120,7 +118,7 @@ def test_threads_that_are_refused_together_slow_down_once() -> None:
     assert limiter.refused == 32
 
 
-def test_retry_after_holds_everybody_back_and_counts_as_time_lost() -> None:
+def test_retry_after_delays_all_threads_and_counts_as_waited() -> None:
     time = Time()
     limiter = AdaptiveLimiter(time.clock, time.sleep)
     limiter.refuse(limiter.wait_for_turn(), retry_after=7)
@@ -128,7 +126,7 @@ def test_retry_after_holds_everybody_back_and_counts_as_time_lost() -> None:
     assert limiter.waited == 7
 
 
-def test_a_call_is_given_up_when_nothing_has_got_through_for_long() -> None:
+def test_retry_stops_when_no_call_passes_within_patience() -> None:
     time = Time()
     limiter = AdaptiveLimiter(time.clock, time.sleep)
     assert limiter.refuse(limiter.wait_for_turn())
@@ -167,12 +165,12 @@ def answer(
     "code", ["ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown"]
 )
 @pytest.mark.parametrize("status", [400, 429, 503])
-def test_throttling_is_known_by_its_code_whatever_the_status(code: str, status: int) -> None:
+def test_throttling_is_recognised_by_code_with_any_status(code: str, status: int) -> None:
     seconds, limiter = answer(status, code)
     assert (seconds, limiter.refused) == (0, 1)
 
 
-def test_throttling_is_known_by_its_status_whatever_the_code() -> None:
+def test_throttling_is_recognised_by_status_429() -> None:
     seconds, limiter = answer(429, "NewException", headers={"Retry-After": "30"})
     assert (seconds, limiter.refused) == (0, 1)
 
@@ -191,16 +189,16 @@ def test_throttling_is_known_by_its_status_whatever_the_code() -> None:
         (503, "ServiceUnavailableException", True),
     ],
 )
-def test_only_what_may_pass_is_tried_again(status: int, code: str, again: bool) -> None:
+def test_only_transient_errors_are_retried(status: int, code: str, again: bool) -> None:
     assert (answer(status, code)[0] is not None) is again
 
 
-def test_an_update_waits_for_another_one_and_a_creation_does_not() -> None:
+def test_update_retries_resource_in_use_and_delete_does_not() -> None:
     assert answer(409, "ResourceInUseException", operation="UpdateThing")[0] is not None
     assert answer(409, "ResourceInUseException", operation="DeleteThing")[0] is None
 
 
-def test_a_lost_connection_is_tried_again_and_a_wrong_call_is_not() -> None:
+def test_lost_connection_is_retried_but_not_missing_credentials() -> None:
     lost = botocore.exceptions.ConnectionClosedError(endpoint_url="https://eks")
     late = botocore.exceptions.ReadTimeoutError(endpoint_url="https://eks")
     nobody = botocore.exceptions.NoCredentialsError()
@@ -209,7 +207,7 @@ def test_a_lost_connection_is_tried_again_and_a_wrong_call_is_not() -> None:
     assert answer(response=None, caught_exception=nobody)[0] is None
 
 
-def test_the_number_of_attempts_is_limited_and_the_pauses_grow() -> None:
+def test_retry_attempts_are_limited_with_growing_backoff() -> None:
     context: dict[str, t.Any] = {}
     pauses = [traffic.backoff(context, traffic.MOST_ATTEMPTS) for _ in range(traffic.MOST_ATTEMPTS)]
     assert pauses[-1] is None

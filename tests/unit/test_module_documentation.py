@@ -21,27 +21,27 @@ from support.environment import ROOT
 
 MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
 #: Modules that only look.
-LOOKING = ("_info", "_probe")
+READ_ONLY = ("_info", "_probe")
 #: What an option's specification and its documentation both say, and what it is when they say nothing.
 SHARED = {"type": "str", "elements": None, "default": None, "choices": None, "required": False}
 
 
-class Asked(Exception):
+class SettingsTaken(Exception):
     """Carries what a module hands to Ansible."""
 
 
-class Asker:
+class SettingsRecorder:
     """Stands where Ansible reads the task's arguments."""
 
     def __init__(self, **settings: t.Any) -> None:
-        raise Asked(settings)
+        raise SettingsTaken(settings)
 
 
 def specification(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, t.Any]:
     for base in (AnsibleAWSModule, AnsibleK8SModule):
-        monkeypatch.setitem(base.default_settings, "module_class", Asker)
+        monkeypatch.setitem(base.default_settings, "module_class", SettingsRecorder)
     module = importlib.import_module(f"ansible_collections.podidentity.eks.plugins.modules.{name}")
-    with pytest.raises(Asked) as asked:
+    with pytest.raises(SettingsTaken) as asked:
         module.main()
     settings: dict[str, t.Any] = asked.value.args[0]
     return settings
@@ -69,7 +69,7 @@ def documentation(tmp_path_factory: pytest.TempPathFactory) -> dict[str, t.Any]:
     return {name.rsplit(".", 1)[1]: found for name, found in json.loads(done.stdout).items()}
 
 
-def agree(where: str, documented: t.Mapping[str, t.Any], taken: t.Mapping[str, t.Any]) -> None:
+def check_options(where: str, documented: t.Mapping[str, t.Any], taken: t.Mapping[str, t.Any]) -> None:
     """Compare options and their suboptions."""
     assert set(documented) == set(taken), where
     for option, spec in taken.items():
@@ -78,7 +78,7 @@ def agree(where: str, documented: t.Mapping[str, t.Any], taken: t.Mapping[str, t
             assert text.get(key, usual) == spec.get(key, usual), f"{here}: {key}"
         assert set(text.get("aliases") or ()) == set(spec.get("aliases") or ()), here
         assert text["description"], here
-        agree(here, text.get("suboptions") or {}, spec.get("options") or {})
+        check_options(here, text.get("suboptions") or {}, spec.get("options") or {})
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -86,16 +86,16 @@ def test_documentation_and_argument_specification_agree(
     name: str, documentation: dict[str, t.Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = specification(name, monkeypatch)
-    agree(name, documentation[name]["doc"]["options"], settings["argument_spec"])
+    check_options(name, documentation[name]["doc"]["options"], settings["argument_spec"])
     assert settings["supports_check_mode"] is True
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_a_module_says_what_it_supports_and_shows_whole_stories(name: str, documentation: dict[str, t.Any]) -> None:
+def test_module_documents_support_examples_and_return_values(name: str, documentation: dict[str, t.Any]) -> None:
     found = documentation[name]
     attributes = found["doc"]["attributes"]
     assert attributes["check_mode"]["support"] == "full"
-    assert attributes["diff_mode"]["support"] == ("N/A" if name.endswith(LOOKING) else "full")
+    assert attributes["diff_mode"]["support"] == ("N/A" if name.endswith(READ_ONLY) else "full")
     [group] = attributes["action_group"]["membership"]
     assert group in ("podidentity.eks.aws", "podidentity.eks.k8s")
     members = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text(encoding="utf-8"))["action_groups"]

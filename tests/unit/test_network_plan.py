@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import typing as t
 
 import pytest
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 Mapping = dict[str, t.Any]
 ZONES = ["eu-west-1a", "eu-west-1b"]
 NETWORK = "10.42.0.0/16"
-INTERNET = "igw-1"
+INTERNET_GATEWAY = "igw-1"
 
 
 def subnet(zone: str, kind: str = "public", number: int = 0, **changes: t.Any) -> Mapping:
@@ -49,7 +50,7 @@ def observed(**parts: list[Mapping]) -> Mapping:
 def old_network() -> Mapping:
     """What version 0.1.0 made."""
     subnets = [subnet(zone, number=number) for number, zone in enumerate(ZONES)]
-    return observed(subnets=subnets, route_tables=[table(INTERNET, *subnets)])
+    return observed(subnets=subnets, route_tables=[table(INTERNET_GATEWAY, *subnets)])
 
 
 def complete_network(nat: str) -> Mapping:
@@ -62,7 +63,7 @@ def complete_network(nat: str) -> Mapping:
     ]
     gateways = [gateway(zone) for zone in zones]
     return observed(
-        subnets=[*public, *private], route_tables=[table(INTERNET, *public), *tables], nat_gateways=gateways
+        subnets=[*public, *private], route_tables=[table(INTERNET_GATEWAY, *public), *tables], nat_gateways=gateways
     )
 
 
@@ -74,7 +75,7 @@ def places(planned: Mapping) -> list[tuple[str, str, str]]:
     return [(each["zone"], each["kind"], each["cidr"]) for each in planned["subnets"]]
 
 
-def test_an_empty_account_gets_a_public_and_a_private_subnet_in_each_zone() -> None:
+def test_empty_network_plans_public_and_private_subnet_per_zone() -> None:
     planned = plan("single", observed())
     assert places(planned) == [
         ("eu-west-1a", "public", "10.42.0.0/20"),
@@ -86,7 +87,7 @@ def test_an_empty_account_gets_a_public_and_a_private_subnet_in_each_zone() -> N
     assert planned["missing"][-1] == "NAT gateway in eu-west-1a"
 
 
-def test_load_balancers_find_their_subnets_by_tag() -> None:
+def test_subnets_carry_load_balancer_tags() -> None:
     tags = {each["kind"]: each["tags"] for each in plan("single", observed())["subnets"]}
     assert tags["public"] == {"kubernetes.io/role/elb": "1"}
     assert tags["private"] == {"kubernetes.io/role/internal-elb": "1", "podidentity.eks/subnet": "private"}
@@ -96,7 +97,7 @@ def test_load_balancers_find_their_subnets_by_tag() -> None:
     ("nat", "zones", "ways_out"),
     [("single", ZONES[:1], ZONES[:1] * 2), ("per_zone", ZONES, ZONES), ("none", [], [])],
 )
-def test_there_are_as_many_nat_gateways_as_declared(nat: str, zones: list[str], ways_out: list[str]) -> None:
+def test_nat_gateways_match_declared_mode(nat: str, zones: list[str], ways_out: list[str]) -> None:
     planned = plan(nat, observed())
     assert [each["zone"] for each in planned["nat_gateways"]] == zones
     private = [each for each in planned["route_tables"] if each["kind"] == "private"]
@@ -106,17 +107,17 @@ def test_there_are_as_many_nat_gateways_as_declared(nat: str, zones: list[str], 
 
 
 @pytest.mark.parametrize("nat", ["single", "per_zone"])
-def test_a_complete_network_lacks_nothing(nat: str) -> None:
+def test_complete_network_lacks_nothing(nat: str) -> None:
     planned = plan(nat, complete_network(nat))
     assert (planned["missing"], planned["surplus"]) == ([], [])
     assert all("subnet_id" in each and not each["changed"] for each in planned["subnets"])
 
 
-def test_a_network_of_public_subnets_stays_one_where_no_nat_is_declared() -> None:
+def test_public_network_stays_public_without_nat() -> None:
     assert plan("none", old_network())["missing"] == []
 
 
-def test_a_network_of_public_subnets_keeps_them_and_gets_private_ones() -> None:
+def test_public_network_keeps_subnets_and_gains_private_ones() -> None:
     planned = plan("single", old_network())
     assert planned["missing"] == [
         "private subnet 10.42.32.0/20 in eu-west-1a",
@@ -126,12 +127,12 @@ def test_a_network_of_public_subnets_keeps_them_and_gets_private_ones() -> None:
     assert [each["kind"] for each in planned["subnets"] if each["changed"]] == ["private", "private"]
 
 
-def test_private_subnets_are_never_stranded() -> None:
+def test_removing_nat_under_private_subnets_is_refused() -> None:
     with pytest.raises(AnsibleError, match="private subnets subnet-private-eu-west-1a, subnet-private-eu-west-1b"):
         plan("none", complete_network("single"))
 
 
-def test_a_new_zone_gets_the_next_free_parts_and_the_others_keep_theirs() -> None:
+def test_new_zone_gets_next_free_blocks_and_others_stay() -> None:
     planned = plan("single", complete_network("single"), ["eu-west-1c", *ZONES])
     assert dict(((zone, kind), cidr) for zone, kind, cidr in places(planned))["eu-west-1c", "public"] == "10.42.64.0/20"
     assert planned["missing"] == [
@@ -141,7 +142,7 @@ def test_a_new_zone_gets_the_next_free_parts_and_the_others_keep_theirs() -> Non
     assert planned["nat_gateways"] == [{"zone": "eu-west-1a", "nat_gateway_id": "nat-eu-west-1a"}]
 
 
-def test_more_nat_gateways_lead_each_zone_out_by_its_own() -> None:
+def test_per_zone_nat_routes_each_zone_through_its_gateway() -> None:
     planned = plan("per_zone", complete_network("single"))
     assert planned["missing"] == [
         "NAT gateway in eu-west-1b",
@@ -150,24 +151,24 @@ def test_more_nat_gateways_lead_each_zone_out_by_its_own() -> None:
     assert planned["surplus"] == []
 
 
-def test_nat_gateways_that_no_subnet_needs_any_more_end() -> None:
+def test_unused_nat_gateway_is_surplus() -> None:
     planned = plan("single", complete_network("per_zone"))
     assert planned["surplus"] == ["nat-eu-west-1b"]
     assert planned["missing"][-1] == "removal of NAT gateway nat-eu-west-1b, which no subnet needs"
 
 
-def test_a_zone_that_is_not_declared_any_more_keeps_its_way_out() -> None:
+def test_undeclared_zone_keeps_its_nat_gateway() -> None:
     assert plan("per_zone", complete_network("per_zone"), ["eu-west-1a"])["surplus"] == []
 
 
-def test_a_free_address_of_ours_is_used() -> None:
+def test_unused_elastic_ip_is_reused() -> None:
     addresses = [{"allocation_id": "eipalloc-1", "association_id": "eipassoc-1"}, {"allocation_id": "eipalloc-2"}]
     planned = plan("per_zone", observed(addresses=addresses))
     assert [each.get("allocation_id") for each in planned["nat_gateways"]] == ["eipalloc-2", None]
 
 
 @pytest.mark.parametrize("state", ["failed", "deleting", "deleted"])
-def test_a_nat_gateway_that_does_not_work_is_made_anew(state: str) -> None:
+def test_failed_or_deleted_nat_gateway_is_recreated(state: str) -> None:
     found = complete_network("single")
     found["nat_gateways"] = [gateway("eu-west-1a", state)]
     assert "NAT gateway in eu-west-1a" in plan("single", found)["missing"]
@@ -177,13 +178,13 @@ def test_a_nat_gateway_that_does_not_work_is_made_anew(state: str) -> None:
     ("change", "tables", "missing"),
     [
         ({}, [], "route to the internet"),
-        ({}, [table(INTERNET, subnet("eu-west-1a"), state="blackhole")], "route to the internet"),
+        ({}, [table(INTERNET_GATEWAY, subnet("eu-west-1a"), state="blackhole")], "route to the internet"),
         ({}, [table("nat-1", subnet("eu-west-1a"))], "route to the internet"),
-        ({"map_public_ip_on_launch": False}, [table(INTERNET, subnet("eu-west-1a"))], "public addresses"),
-        ({"tags": {}}, [table(INTERNET, subnet("eu-west-1a"))], "tag kubernetes.io/role/elb"),
+        ({"map_public_ip_on_launch": False}, [table(INTERNET_GATEWAY, subnet("eu-west-1a"))], "public addresses"),
+        ({"tags": {}}, [table(INTERNET_GATEWAY, subnet("eu-west-1a"))], "tag kubernetes.io/role/elb"),
     ],
 )
-def test_what_a_public_subnet_lacks_is_named(change: Mapping, tables: list[Mapping], missing: str) -> None:
+def test_missing_part_of_public_subnet_is_named(change: Mapping, tables: list[Mapping], missing: str) -> None:
     found = observed(subnets=[subnet("eu-west-1a", **change)], route_tables=tables)
     (text,) = plan("none", found, ["eu-west-1a"])["missing"]
     assert text.startswith(missing) and "subnet-public-eu-west-1a" in text
@@ -196,14 +197,14 @@ def test_what_a_public_subnet_lacks_is_named(change: Mapping, tables: list[Mappi
         ({"tags": {"podidentity.eks/subnet": "private"}}, "tag kubernetes.io/role/internal-elb"),
     ],
 )
-def test_what_a_private_subnet_lacks_is_named(change: Mapping, missing: str) -> None:
+def test_missing_part_of_private_subnet_is_named(change: Mapping, missing: str) -> None:
     found = complete_network("single")
     found["subnets"][2].update(change)
     (text,) = plan("single", found)["missing"]
     assert text.startswith(missing) and "subnet-private-eu-west-1a" in text
 
 
-def test_a_dead_way_out_of_private_subnets_is_named() -> None:
+def test_blackhole_route_of_private_subnet_is_named() -> None:
     found = complete_network("single")
     for number in (1, 2):
         found["route_tables"][number] = table("nat-eu-west-1a", found["subnets"][1 + number], state="blackhole")
@@ -211,12 +212,12 @@ def test_a_dead_way_out_of_private_subnets_is_named() -> None:
 
 
 @pytest.mark.parametrize("cidr", ["10.42.0.0/8", "10.42.0.1/16", "10.42.0.0/25", "x"])
-def test_a_network_that_cannot_be_is_refused(cidr: str) -> None:
+def test_invalid_network_cidr_is_refused(cidr: str) -> None:
     with pytest.raises(AnsibleError, match="network"):
         plan("single", observed(), cidr=cidr)
 
 
-def test_a_network_without_room_for_another_zone_says_so() -> None:
+def test_network_without_room_for_zone_is_refused() -> None:
     with pytest.raises(AnsibleError, match="no room for a private subnet"):
         plan("single", observed(), [f"eu-west-1{letter}" for letter in "abcdefghi"])
 
@@ -230,10 +231,10 @@ def test_subnets_never_overlap_and_never_move(zones: list[str], nat: str, old: b
     found = old_network() if old else observed()
     planned = plan(nat, found, zones)
     blocks = [ipaddress.IPv4Network(each["cidr"]) for each in planned["subnets"]]
-    taken = [ipaddress.IPv4Network(each["cidr_block"]) for each in found["subnets"]]
+    existing = {each["subnet_id"]: each["cidr_block"] for each in found["subnets"]}
+    taken = [ipaddress.IPv4Network(cidr) for cidr in existing.values()]
     new = [block for block in blocks if block not in taken]
-    assert len(set(blocks)) == len(blocks)
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(blocks, 2))
     assert not any(one.overlaps(other) for one in new for other in taken)
-    assert {each["subnet_id"] for each in planned["subnets"] if "subnet_id" in each} <= {
-        each["subnet_id"] for each in found["subnets"]
-    }
+    kept = {each["subnet_id"]: each["cidr"] for each in planned["subnets"] if "subnet_id" in each}
+    assert kept == {subnet_id: existing[subnet_id] for subnet_id in kept}

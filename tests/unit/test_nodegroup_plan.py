@@ -53,7 +53,7 @@ def operations(before: Nodegroup | None, wanted: NodegroupSpec) -> list[str]:
     return [action.operation for action in planning.plan(before, wanted).actions]
 
 
-def update(**fields: t.Any) -> dict[str, t.Any]:
+def config_update(**fields: t.Any) -> dict[str, t.Any]:
     """What UpdateNodegroupConfig, the one call of this plan, is told beside the names."""
     [action] = planning.plan(BEFORE, spec(**fields)).actions
     assert action.operation == "update_nodegroup_config"
@@ -66,19 +66,19 @@ def refusal(before: Nodegroup | None, wanted: NodegroupSpec) -> str:
     return str(caught.value)
 
 
-def test_nothing_declared_changes_nothing() -> None:
+def test_empty_spec_changes_nothing() -> None:
     change = planning.plan(BEFORE, spec())
     assert not change.changed
     assert change.after == BEFORE
 
 
-def test_absent_is_reached_when_there_is_none_or_when_it_is_being_deleted() -> None:
+def test_absent_skips_missing_and_deleting_nodegroup() -> None:
     assert operations(None, spec(present=False)) == []
     assert operations({**BEFORE, "status": "DELETING"}, spec(present=False)) == []
     assert operations({**BEFORE, "status": "CREATE_FAILED"}, spec(present=False)) == ["delete_nodegroup"]
 
 
-def test_creation_sends_what_is_declared_and_no_more() -> None:
+def test_create_sends_only_declared_options() -> None:
     change = planning.plan(
         None, spec(node_role_arn=ROLE, subnet_ids=["subnet-a"], scaling={"min_size": 2, "max_size": 4}, taints=[BATCH])
     )
@@ -97,7 +97,7 @@ def test_creation_sends_what_is_declared_and_no_more() -> None:
     assert change.after["taints"] == [BATCH]
 
 
-def test_creation_names_everything_that_is_missing() -> None:
+def test_create_names_all_missing_options() -> None:
     message = refusal(None, spec(scaling={"desired_size": 2}))
     for option in ("node_role_arn", "subnet_ids", "scaling.min_size", "scaling.max_size"):
         assert f"{option} is missing" in message
@@ -114,7 +114,7 @@ def test_creation_names_everything_that_is_missing() -> None:
         ("disk_size", 30),
     ],
 )
-def test_what_is_set_at_creation_only_is_refused_with_old_and_new_value(option: str, value: t.Any) -> None:
+def test_change_of_creation_only_option_is_refused(option: str, value: t.Any) -> None:
     message = refusal(BEFORE, spec(**{option: value}))
     assert message.startswith(f"{option} of node group general of cluster example is ")
     old = BEFORE[planning.FIXED[option]]
@@ -126,30 +126,32 @@ def test_order_of_subnets_and_taints_is_no_difference() -> None:
     assert operations(BEFORE, spec(subnet_ids=["subnet-b", "subnet-a"], taints=[SPOT, BATCH])) == []
 
 
-def test_a_changed_label_value_is_a_difference() -> None:
-    assert update(labels={"pool": "batch"}) == {"labels": {"addOrUpdateLabels": {"pool": "batch"}}}
+def test_changed_label_value_is_updated() -> None:
+    assert config_update(labels={"pool": "batch"}) == {"labels": {"addOrUpdateLabels": {"pool": "batch"}}}
 
 
 def test_labels_are_added_and_removed() -> None:
-    assert update(labels={"new": "1"}) == {"labels": {"addOrUpdateLabels": {"new": "1"}, "removeLabels": ["pool"]}}
-    assert update(labels={}) == {"labels": {"removeLabels": ["pool"]}}
+    assert config_update(labels={"new": "1"}) == {
+        "labels": {"addOrUpdateLabels": {"new": "1"}, "removeLabels": ["pool"]}
+    }
+    assert config_update(labels={}) == {"labels": {"removeLabels": ["pool"]}}
 
 
-def test_an_empty_list_removes_all_taints() -> None:
-    assert update(taints=[]) == {"taints": {"removeTaints": [BATCH, SPOT]}}
+def test_empty_list_removes_all_taints() -> None:
+    assert config_update(taints=[]) == {"taints": {"removeTaints": [BATCH, SPOT]}}
 
 
-def test_a_taint_with_another_value_is_updated_not_removed() -> None:
+def test_taint_with_other_value_is_updated() -> None:
     changed = {**BATCH, "value": "night"}
-    assert update(taints=[changed, SPOT]) == {"taints": {"addOrUpdateTaints": [changed]}}
+    assert config_update(taints=[changed, SPOT]) == {"taints": {"addOrUpdateTaints": [changed]}}
 
 
-def test_a_taint_with_another_effect_is_another_taint() -> None:
+def test_taint_with_other_effect_is_replaced() -> None:
     other = {**BATCH, "effect": "NO_EXECUTE"}
-    assert update(taints=[other, SPOT]) == {"taints": {"addOrUpdateTaints": [other], "removeTaints": [BATCH]}}
+    assert config_update(taints=[other, SPOT]) == {"taints": {"addOrUpdateTaints": [other], "removeTaints": [BATCH]}}
 
 
-def test_an_empty_taint_value_is_the_same_as_none() -> None:
+def test_empty_taint_value_equals_none() -> None:
     assert operations(BEFORE, spec(taints=[BATCH, {**SPOT, "value": ""}])) == []
 
 
@@ -162,56 +164,54 @@ def test_an_empty_taint_value_is_the_same_as_none() -> None:
         ({"desired_size": 1}, {"minSize": 1, "maxSize": 3, "desiredSize": 1}),
     ],
 )
-def test_sizes_that_are_not_declared_stay_unless_new_limits_move_them(
-    declared: dict[str, int], expected: dict[str, int]
-) -> None:
-    assert update(scaling=declared) == {"scalingConfig": expected}
+def test_undeclared_sizes_stay_within_declared_limits(declared: dict[str, int], expected: dict[str, int]) -> None:
+    assert config_update(scaling=declared) == {"scalingConfig": expected}
 
 
-def test_a_desired_size_outside_the_limits_that_stay_is_refused() -> None:
+def test_desired_size_outside_limits_is_refused() -> None:
     message = refusal(BEFORE, spec(scaling={"desired_size": 9}))
     assert "min_size 1, desired_size 9, max_size 3" in message
 
 
-def test_number_and_percentage_of_unavailable_nodes_exclude_each_other() -> None:
-    assert update(update_config={"max_unavailable_percentage": 50}) == {
+def test_unavailable_percentage_replaces_unavailable_number() -> None:
+    assert config_update(update_config={"max_unavailable_percentage": 50}) == {
         "updateConfig": {"maxUnavailablePercentage": 50}
     }
     assert operations(BEFORE, spec(update_config={"max_unavailable": 1})) == []
 
 
-def test_the_strategy_is_kept_and_only_says_what_is_not_the_default() -> None:
+def test_update_strategy_keeps_max_unavailable_and_omits_default() -> None:
     assert operations(BEFORE, spec(update_config={"update_strategy": "DEFAULT"})) == []
-    assert update(update_config={"update_strategy": "MINIMAL"}) == {
+    assert config_update(update_config={"update_strategy": "MINIMAL"}) == {
         "updateConfig": {"maxUnavailable": 1, "updateStrategy": "MINIMAL"}
     }
 
 
-def test_repair_settings_are_merged_and_rivals_give_way() -> None:
+def test_repair_settings_merge_and_replace_conflicting_ones() -> None:
     assert operations(BEFORE, spec(repair_config={"enabled": False})) == []
-    assert update(repair_config={"enabled": True}) == {"nodeRepairConfig": {"enabled": True}}
+    assert config_update(repair_config={"enabled": True}) == {"nodeRepairConfig": {"enabled": True}}
     before = {**BEFORE, "node_repair_config": {"enabled": True, "max_parallel_nodes_repaired_count": 2}}
     [action] = planning.plan(before, spec(repair_config={"max_parallel_nodes_repaired_percentage": 50})).actions
     assert action.parameters["nodeRepairConfig"] == {"enabled": True, "maxParallelNodesRepairedPercentage": 50}
 
 
-def test_the_order_of_repair_overrides_is_no_difference() -> None:
+def test_repair_override_order_is_no_difference() -> None:
     one, two = ({"node_unhealthy_reason": reason, "repair_action": "Reboot"} for reason in ("one", "two"))
     before = {**BEFORE, "node_repair_config": {"enabled": True, "node_repair_config_overrides": [one, two]}}
     assert operations(before, spec(repair_config={"node_repair_config_overrides": [two, one]})) == []
 
 
-def image(before: Nodegroup = BEFORE, cluster: str | None = "1.34", **fields: t.Any) -> dict[str, t.Any]:
+def version_update(before: Nodegroup = BEFORE, cluster: str | None = "1.34", **fields: t.Any) -> dict[str, t.Any]:
     """What UpdateNodegroupVersion, the one call of this plan, is told beside the names."""
     [action] = planning.plan(before, spec(**fields), cluster).actions
     assert action.operation == "update_nodegroup_version"
     return {key: value for key, value in action.parameters.items() if key not in {"clusterName", "nodegroupName"}}
 
 
-def test_version_image_and_template_are_one_update() -> None:
+def test_version_release_and_template_are_one_update() -> None:
     template = {"id": "lt-1", "version": "2"}
     wanted: dict[str, t.Any] = {"version": "1.34", "release_version": "1.34.2-20260120", "launch_template": template}
-    assert image(WITH_TEMPLATE, **wanted, force_update=True) == {
+    assert version_update(WITH_TEMPLATE, **wanted, force_update=True) == {
         "version": "1.34",
         "releaseVersion": "1.34.2-20260120",
         "launchTemplate": template,
@@ -223,13 +223,13 @@ def test_force_alone_updates_nothing() -> None:
     assert operations(BEFORE, spec(force_update=True)) == []
 
 
-def test_an_update_for_another_reason_does_not_change_the_kubernetes_version() -> None:
+def test_template_or_release_update_keeps_kubernetes_version() -> None:
     """EKS would take the cluster's when none is said."""
-    assert image(WITH_TEMPLATE, launch_template={"id": "lt-1", "version": "2"})["version"] == "1.33"
-    assert image(release_version="1.33.2-20260120") == {"version": "1.33", "releaseVersion": "1.33.2-20260120"}
+    assert version_update(WITH_TEMPLATE, launch_template={"id": "lt-1", "version": "2"})["version"] == "1.33"
+    assert version_update(release_version="1.33.2-20260120") == {"version": "1.33", "releaseVersion": "1.33.2-20260120"}
 
 
-def test_the_image_is_not_predicted_where_eks_chooses_it() -> None:
+def test_release_chosen_by_eks_is_not_predicted() -> None:
     after = planning.plan(BEFORE, spec(version="1.34"), "1.34").after
     assert after is not None
     assert after["version"] == "1.34"
@@ -244,21 +244,21 @@ def test_the_image_is_not_predicted_where_eks_chooses_it() -> None:
         ({"release_version": "1.33.1-20251001"}, ["release_version", "1.33.1-20251112", "never goes backwards"]),
     ],
 )
-def test_a_version_goes_forward_as_far_as_the_control_plane(fields: dict[str, t.Any], words: list[str]) -> None:
+def test_version_never_goes_back_or_past_control_plane(fields: dict[str, t.Any], words: list[str]) -> None:
     with pytest.raises(AnsibleEKSError) as caught:
         planning.plan(BEFORE, spec(**fields), "1.34")
     assert all(word in str(caught.value) for word in words), caught.value
 
 
-def test_images_that_cannot_be_compared_are_for_eks_to_judge() -> None:
+def test_incomparable_releases_are_left_to_eks() -> None:
     bottlerocket = {**BEFORE, "release_version": "1.20.0-fcf71a47"}
-    assert image(bottlerocket, release_version="1.19.0-77923e3c")["releaseVersion"] == "1.19.0-77923e3c"
+    assert version_update(bottlerocket, release_version="1.19.0-77923e3c")["releaseVersion"] == "1.19.0-77923e3c"
 
 
-def test_an_image_of_the_launch_template_has_no_version_to_declare() -> None:
+def test_release_version_of_custom_ami_is_refused() -> None:
     custom = {**WITH_TEMPLATE, "ami_type": "CUSTOM", "release_version": "ami-1"}
     assert "release_version of" in refusal(custom, spec(release_version="1.33.2-20260120"))
-    assert image(custom, launch_template={"id": "lt-1", "version": "2"}) == {
+    assert version_update(custom, launch_template={"id": "lt-1", "version": "2"}) == {
         "launchTemplate": {"id": "lt-1", "version": "2"}
     }
 
@@ -281,23 +281,23 @@ def test_remote_access_is_set_at_creation_only(declared_access: dict[str, t.Any]
     assert 'is not set and cannot become "mine"' in refusal(BEFORE, spec(remote_access={"ec2_ssh_key": "mine"}))
 
 
-def test_another_version_of_the_template_is_an_update_of_its_own() -> None:
+def test_new_template_version_is_separate_update() -> None:
     [action] = planning.plan(WITH_TEMPLATE, spec(launch_template={"name": "nodes", "version": "2"})).actions
     assert action.operation == "update_nodegroup_version"
     assert action.parameters["launchTemplate"] == {"id": "lt-1", "version": "2"}
 
 
-def test_a_template_without_version_keeps_the_version() -> None:
+def test_template_without_version_keeps_observed_version() -> None:
     assert operations(WITH_TEMPLATE, spec(launch_template={"id": "lt-1"})) == []
 
 
-def test_another_template_or_a_first_one_is_refused() -> None:
+def test_other_or_first_template_is_refused() -> None:
     message = refusal(WITH_TEMPLATE, spec(launch_template={"id": "lt-2"}))
     assert 'launch_template.id of node group general of cluster example is "lt-1" and cannot become "lt-2"' in message
     assert "launch_template.name" in refusal(BEFORE, spec(launch_template={"name": "nodes"}))
 
 
-def test_everything_in_place_goes_in_one_call_and_the_long_update_comes_last() -> None:
+def test_in_place_changes_are_one_call_before_version_update() -> None:
     wanted = spec(
         labels={},
         taints=[],
@@ -313,7 +313,7 @@ def test_everything_in_place_goes_in_one_call_and_the_long_update_comes_last() -
     ]
 
 
-def test_a_failed_node_group_is_refused_with_its_reasons_and_the_way_out() -> None:
+def test_failed_nodegroup_is_refused_with_reason_and_remedy() -> None:
     health = {"issues": [{"code": "NodeCreationFailure", "message": "Instances failed to join", "resource_ids": []}]}
     message = refusal({**BEFORE, "status": "CREATE_FAILED", "health": health}, spec(labels={}))
     assert "is CREATE_FAILED (NodeCreationFailure: Instances failed to join)" in message
@@ -341,7 +341,7 @@ def test_a_failed_node_group_is_refused_with_its_reasons_and_the_way_out() -> No
         ({"taints": [settings.LEAVING]}, ["taints", "podidentity.eks/replaced"]),
     ],
 )
-def test_a_problem_is_one_sentence_with_option_and_value(fields: dict[str, t.Any], words: list[str]) -> None:
+def test_invalid_spec_is_one_problem_with_option_and_value(fields: dict[str, t.Any], words: list[str]) -> None:
     [sentence] = declared.problems(dataclasses.replace(spec(), **fields))
     assert all(word in sentence for word in words), sentence
 
@@ -393,7 +393,7 @@ SPECS = st.builds(
 
 
 @given(SPECS)
-def test_after_a_plan_there_is_nothing_left_to_do(wanted: NodegroupSpec) -> None:
+def test_second_plan_is_empty(wanted: NodegroupSpec) -> None:
     change = planning.plan(WITH_TEMPLATE, wanted)
     assert planning.plan(change.after, wanted).actions == ()
     assert change.changed == (change.after != WITH_TEMPLATE)
@@ -412,7 +412,7 @@ PLACES = {
 
 
 @given(SPECS)
-def test_what_is_not_declared_stays(wanted: NodegroupSpec) -> None:
+def test_undeclared_options_stay(wanted: NodegroupSpec) -> None:
     after = planning.plan(WITH_TEMPLATE, wanted).after
     assert after is not None
     for option, key in PLACES.items():
@@ -424,7 +424,7 @@ def test_what_is_not_declared_stays(wanted: NodegroupSpec) -> None:
 
 
 @given(SPECS)
-def test_taint_calls_lead_from_the_old_taints_to_the_new_ones(wanted: NodegroupSpec) -> None:
+def test_taint_calls_reach_predicted_taints(wanted: NodegroupSpec) -> None:
     """Plays EKS: removing by key and effect, then adding or updating, must give what is declared."""
     change = planning.plan(WITH_TEMPLATE, wanted)
     payload: dict[str, t.Any] = {}
@@ -438,7 +438,7 @@ def test_taint_calls_lead_from_the_old_taints_to_the_new_ones(wanted: NodegroupS
     assert taints == settings.taint_values(change.after["taints"])
 
 
-def test_normalized_node_group_keeps_label_and_tag_keys() -> None:
+def test_normalized_nodegroup_keeps_label_and_tag_keys() -> None:
     found = observing.normalized(
         {
             "nodegroupName": "general",
@@ -456,5 +456,5 @@ def test_normalized_node_group_keeps_label_and_tag_keys() -> None:
     }
 
 
-def test_a_boolean_label_is_the_word_that_kubernetes_uses() -> None:
+def test_boolean_label_becomes_lowercase_text() -> None:
     assert declared._text_labels({"gpu": True, "count": 2}) == {"gpu": "true", "count": "2"}

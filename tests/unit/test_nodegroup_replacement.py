@@ -63,7 +63,7 @@ def replacement(**changes: t.Any) -> dict[str, t.Any]:
     return {**OLD, **LARGE, "nodegroup_name": name_of(**LARGE), "nodegroup_arn": "arn:new", "tags": tags, **changes}
 
 
-def test_the_new_group_comes_first_then_the_old_one_is_closed_and_deleted() -> None:
+def test_replacement_creates_new_then_taints_and_deletes_old() -> None:
     change = replacing.plan([OLD], spec(**LARGE))
     new = name_of(**LARGE)
     assert operations(change) == [
@@ -76,7 +76,7 @@ def test_the_new_group_comes_first_then_the_old_one_is_closed_and_deleted() -> N
     assert change.diff() == {"before": {"general": OLD}, "after": {new: change.after}}
 
 
-def test_the_new_group_inherits_what_is_not_declared() -> None:
+def test_replacement_inherits_undeclared_options() -> None:
     parameters = replacing.plan([OLD], spec(**LARGE)).actions[0].parameters
     assert parameters == {
         "clusterName": "example",
@@ -96,12 +96,12 @@ def test_the_new_group_inherits_what_is_not_declared() -> None:
     }
 
 
-def test_as_many_nodes_as_an_autoscaler_wants_within_the_declared_limits() -> None:
+def test_replacement_keeps_desired_size_within_declared_limits() -> None:
     parameters = replacing.plan([OLD], spec(**LARGE, scaling={"max_size": 3})).actions[0].parameters
     assert parameters["scalingConfig"] == {"minSize": 1, "maxSize": 3, "desiredSize": 3}
 
 
-def test_a_launch_template_takes_the_place_of_disk_and_remote_access_and_the_other_way_round() -> None:
+def test_launch_template_and_disk_options_replace_each_other() -> None:
     old = {**OLD, "remote_access": {"ec2_ssh_key": "key"}}
     template = {"id": "lt-1", "version": "3"}
     parameters = replacing.plan([old], spec(launch_template=template)).actions[0].parameters
@@ -115,12 +115,12 @@ def test_a_launch_template_takes_the_place_of_disk_and_remote_access_and_the_oth
     assert gone["diskSize"] == 50
 
 
-def test_an_image_of_a_launch_template_is_not_named_again() -> None:
+def test_custom_ami_type_is_not_inherited() -> None:
     custom = {**OLD, "ami_type": "CUSTOM", "launch_template": {"id": "lt-1", "name": "nodes", "version": "3"}}
     assert "amiType" not in replacing.plan([custom], spec(**LARGE)).actions[0].parameters
 
 
-def test_declared_tags_replace_the_inherited_ones_as_in_place() -> None:
+def test_declared_tags_replace_inherited_ones() -> None:
     def tags(**fields: t.Any) -> dict[str, str]:
         found: dict[str, str] = replacing.plan([OLD], spec(**LARGE, **fields)).actions[0].parameters["tags"]
         return found
@@ -131,35 +131,35 @@ def test_declared_tags_replace_the_inherited_ones_as_in_place() -> None:
     assert tags(creation_tags={"made": "here"}) == {"team": "platform", "made": "here", **mark}
 
 
-def test_what_can_change_in_place_does() -> None:
+def test_in_place_change_does_not_replace() -> None:
     assert operations(replacing.plan([OLD], spec(labels={}))) == [("update_nodegroup_config", "general")]
 
 
-def test_a_second_run_changes_nothing_with_and_without_replace() -> None:
+def test_second_plan_is_empty_with_and_without_replace() -> None:
     for replace in (True, False):
         change = replacing.plan([replacement()], spec(**LARGE, replace=replace, tags={"team": "platform"}))
         assert not change.changed
         assert change.after == replacement(), "the tag by which it is found is not purged"
 
 
-def test_without_replace_the_refusal_names_it() -> None:
+def test_refusal_names_replace_option() -> None:
     with pytest.raises(AnsibleEKSError, match=r"instance_types of node group general .*replace=true makes another"):
         replacing.plan([OLD], spec(**LARGE, replace=False))
 
 
-def test_a_replacement_can_be_replaced() -> None:
+def test_replacement_can_be_replaced() -> None:
     change = replacing.plan([replacement()], spec(instance_types=["m5.2xlarge"]))
     assert [name for _operation, name in operations(change)[1:]] == [replacement()["nodegroup_name"]] * 2
     assert operations(change)[0][1] not in {"general", replacement()["nodegroup_name"]}
 
 
-def test_a_failed_group_is_replaced_and_just_deleted() -> None:
+def test_failed_nodegroup_is_replaced_and_deleted_without_taint() -> None:
     failed = {**OLD, "status": "CREATE_FAILED"}
     new = name_of()
     assert operations(replacing.plan([failed], spec())) == [("create_nodegroup", new), ("delete_nodegroup", "general")]
 
 
-def test_of_two_groups_the_one_that_fits_stays() -> None:
+def test_matching_nodegroup_stays_and_other_is_deleted() -> None:
     new = replacement()["nodegroup_name"]
     change = replacing.plan([OLD, replacement()], spec(**LARGE))
     assert operations(change) == [("update_nodegroup_config", "general"), ("delete_nodegroup", "general")]
@@ -171,7 +171,7 @@ def test_of_two_groups_the_one_that_fits_stays() -> None:
     assert [stage.name for stage in waits.stages] == [new, "general"]
 
 
-def test_when_the_declaration_is_taken_back_the_old_group_is_opened_again() -> None:
+def test_reverted_spec_untaints_old_nodegroup_and_deletes_new() -> None:
     closed = {**OLD, "taints": [*OLD["taints"], dict(LEAVING)]}
     change = replacing.plan([closed, replacement()], spec(instance_types=["m5.large"]))
     new = replacement()["nodegroup_name"]
@@ -183,7 +183,7 @@ def test_when_the_declaration_is_taken_back_the_old_group_is_opened_again() -> N
     assert change.actions[0].parameters["taints"] == {"removeTaints": [LEAVING]}
 
 
-def test_a_new_group_that_failed_makes_room_for_the_next_attempt() -> None:
+def test_failed_replacement_is_deleted_before_retry() -> None:
     failed = replacement(status="CREATE_FAILED")
     new = failed["nodegroup_name"]
     assert operations(replacing.plan([OLD, failed], spec(**LARGE))) == [
@@ -194,7 +194,7 @@ def test_a_new_group_that_failed_makes_room_for_the_next_attempt() -> None:
     ]
 
 
-def test_groups_that_failed_as_other_declarations_make_room_too() -> None:
+def test_failed_replacement_of_other_spec_is_deleted_first() -> None:
     failed = replacement(status="CREATE_FAILED")
     new = name_of(capacity_type="SPOT")
     assert operations(replacing.plan([OLD, failed], spec(capacity_type="SPOT"))) == [
@@ -207,7 +207,7 @@ def test_groups_that_failed_as_other_declarations_make_room_too() -> None:
     assert operations(replacing.plan([OLD, stuck], spec(capacity_type="SPOT")))[0] == ("create_nodegroup", new)
 
 
-def test_absent_removes_all_of_it() -> None:
+def test_absent_deletes_all_nodegroups() -> None:
     new = replacement()["nodegroup_name"]
     change = replacing.plan([OLD, replacement()], spec(present=False, replace=False))
     assert sorted(operations(change)) == [("delete_nodegroup", "general"), ("delete_nodegroup", new)]
@@ -216,14 +216,14 @@ def test_absent_removes_all_of_it() -> None:
     assert not replacing.plan([], spec(present=False)).changed
 
 
-def test_a_new_group_can_only_have_the_version_of_its_cluster() -> None:
+def test_replacement_version_must_match_cluster() -> None:
     with pytest.raises(AnsibleEKSError, match=r"cannot be 1\.33: a new node group gets its cluster's version 1\.34"):
         replacing.plan([OLD], spec(**LARGE, version="1.33"), "1.34")
     change = replacing.plan([OLD], spec(**LARGE, version="1.34"), "1.34")
     assert change.actions[0].parameters["version"] == "1.34"
 
 
-def test_names_are_short_enough_and_tell_everything_fixed_apart() -> None:
+def test_replacement_names_fit_and_differ_by_fixed_options() -> None:
     long = "n" * 63
     wanted = replacing.inheriting(spec(**LARGE), OLD)
     assert declared.NODEGROUP_NAME.fullmatch(replacing.replacement_name(long, wanted))
@@ -240,20 +240,20 @@ def test_names_are_short_enough_and_tell_everything_fixed_apart() -> None:
     assert replacing.replacement_name("general", same) == replacing.replacement_name("general", wanted)
 
 
-def test_what_eks_makes_otherwise_than_declared_is_not_made_again_and_again() -> None:
+def test_replacement_that_still_differs_is_refused() -> None:
     other = replacement(instance_types=["m5.2xlarge"])
     with pytest.raises(AnsibleEKSError, match=r"instance_types .* is declared as m5\.xlarge, but .* has m5\.2xlarge"):
         replacing.plan([other], spec(**LARGE))
 
 
-def test_no_instance_types_are_those_of_the_launch_template() -> None:
+def test_empty_instance_types_defer_to_launch_template() -> None:
     wanted = spec(instance_types=[], launch_template={"id": "lt-1", "version": "1"})
     assert "instanceTypes" not in replacing.plan([OLD], wanted).actions[0].parameters
     template = {"id": "lt-1", "name": "nodes", "version": "1"}
     assert not replacing.plan([replacement(launch_template=template, instance_types=[])], wanted).changed
 
 
-class PlayedEks:
+class FakeEks:
     """Does what EKS does with the calls of a plan, and looks that nodes are always there."""
 
     def __init__(self, groups: t.Sequence[t.Mapping[str, t.Any]]) -> None:
@@ -295,10 +295,10 @@ RUNS = st.lists(st.tuples(WANTED, st.none() | st.integers(0, 3), st.sampled_from
 
 
 @given(RUNS, WANTED)
-def test_killed_and_failed_runs_converge_and_never_leave_a_moment_without_nodes(
+def test_interrupted_runs_converge_and_always_keep_active_nodes(
     runs: list[tuple[NodegroupSpec, int | None, str]], last: NodegroupSpec
 ) -> None:
-    eks = PlayedEks([OLD])
+    eks = FakeEks([OLD])
     for wanted, calls, creation in runs:
         eks.run(wanted, calls, creation)
         assert len(eks.groups) <= 5

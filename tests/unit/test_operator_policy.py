@@ -64,20 +64,20 @@ def grants(policy: t.Iterable[Document]) -> set[tuple[str, str, str]]:
 # --- the files --------------------------------------------------------------------------------------------------------
 
 
-def test_the_file_is_what_the_filter_returns() -> None:
+def test_policy_file_matches_filter_output() -> None:
     assert json.loads(FILE.read_text(encoding="utf-8")) == pod_identity_operator_policy([])
 
 
-def test_the_operator_of_the_sandbox_has_the_file() -> None:
+def test_sandbox_operator_uses_policy_file() -> None:
     assert (ROOT / "sandbox" / "eks_sandbox" / "data" / "operator-policy.json").resolve() == FILE
 
 
-def test_all_of_it_is_one_managed_policy() -> None:
+def test_whole_policy_fits_one_managed_policy() -> None:
     for document in (pod_identity_operator_policy([]), pod_identity_operator_policy([], **NARROW)):
         assert policy_library.size(document) <= operator_policy.MANAGED_LIMIT
 
 
-def test_the_data_file_names_chapters_levels_and_parameters_that_are_there() -> None:
+def test_data_file_covers_chapters_levels_and_parameters() -> None:
     granted = [grant for statement in DATA["statements"] for grant in statement["grants"]]
     assert {grant["level"] for grant in granted} == set(LEVELS)
     assert set(itertools.chain(*(grant.get("chapters", ()) for grant in granted))) == set(CHAPTERS)
@@ -86,7 +86,7 @@ def test_the_data_file_names_chapters_levels_and_parameters_that_are_there() -> 
     assert len({statement["Sid"] for statement in DATA["statements"]}) == len(DATA["statements"])
 
 
-def test_the_documentation_has_the_parameters_with_their_defaults() -> None:
+def test_documentation_lists_parameters_with_defaults() -> None:
     options = yaml.safe_load(plugin.DOCUMENTATION)["options"]
     assert options["_input"]["choices"] == list(CHAPTERS)
     assert (options["level"]["choices"], options["level"]["default"]) == (list(LEVELS), "remove")
@@ -103,30 +103,30 @@ def test_the_documentation_has_the_parameters_with_their_defaults() -> None:
 # --- chapters and levels ----------------------------------------------------------------------------------------------
 
 
-def test_all_chapters_are_the_sum_of_each() -> None:
+def test_all_chapters_are_union_of_each() -> None:
     assert grants(statements()) == set().union(*(grants(statements(chapter)) for chapter in CHAPTERS))
     assert statements() == statements(*reversed(CHAPTERS))
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_a_level_holds_those_before_it(chapter: str) -> None:
+def test_level_includes_previous_levels(chapter: str) -> None:
     check, apply, remove = (grants(statements(chapter, level=level)) for level in LEVELS)
     assert set() < check <= apply <= remove
 
 
-def test_to_check_is_to_read() -> None:
+def test_check_level_only_reads() -> None:
     actions = {action for one in statements(level="check") for action in one["Action"]}
     assert {REFERENCE[action]["level"] for action in actions} == {"Read", "List"}
 
 
-def test_to_apply_takes_nothing_away() -> None:
+def test_apply_level_deletes_only_settings() -> None:
     actions = {action for one in statements(level="apply") for action in one["Action"]}
     # Settings of what stays, and the entry of a principal that was made anew, which is made anew as well.
     settings = {"eks:DeleteAccessEntry", "iam:DeleteRolePermissionsBoundary", "iam:DeleteRolePolicy"}
     assert {action for action in actions if ":Delete" in action or ":Release" in action} == settings
 
 
-def test_one_chapter_may_be_given_by_its_name() -> None:
+def test_single_chapter_may_be_text() -> None:
     assert pod_identity_operator_policy("agent") == pod_identity_operator_policy(["agent"])
 
 
@@ -141,7 +141,7 @@ def kinds(statement: Document, action: str) -> set[str]:
 
 
 @pytest.mark.parametrize("parameters", [{}, NARROW], ids=["default", "narrow"])
-def test_aws_knows_the_resources_and_conditions_of_every_action(parameters: dict[str, t.Any]) -> None:
+def test_aws_supports_resources_and_conditions_of_actions(parameters: dict[str, t.Any]) -> None:
     for statement in statements(**parameters):
         keys = [key for conditions in statement.get("Condition", {}).values() for key in conditions]
         for action in set(statement["Action"]) - ON_CLUSTERS:
@@ -151,7 +151,7 @@ def test_aws_knows_the_resources_and_conditions_of_every_action(parameters: dict
             assert statement["Resource"] == ["*"] or "*" in held or held & set(known["resources"]), action
 
 
-def test_only_what_reads_is_allowed_on_everything() -> None:
+def test_only_read_actions_are_allowed_on_all_resources() -> None:
     [look] = [statement for statement in statements() if "*" in statement["Resource"]]
     assert {REFERENCE[action]["level"] for action in look["Action"]} == {"Read", "List"}
 
@@ -159,7 +159,7 @@ def test_only_what_reads_is_allowed_on_everything() -> None:
 # --- parameters -------------------------------------------------------------------------------------------------------
 
 
-def test_names_narrow_every_statement_that_changes_anything() -> None:
+def test_names_narrow_every_writing_statement() -> None:
     free = {
         "SecurityGroups",
         "ServiceLinkedRoles",
@@ -173,23 +173,23 @@ def test_names_narrow_every_statement_that_changes_anything() -> None:
         assert not narrowed or statement["Sid"] not in free
 
 
-def test_a_boundary_guards_all_that_decides_what_a_role_may_do() -> None:
+def test_boundary_condition_guards_role_permission_actions() -> None:
     guarded = {action for action in REFERENCE if "iam:PermissionsBoundary" in REFERENCE[action]["keys"]}
     free = {"iam:DeleteRole", "iam:GetRole"}
     for statement in statements("cluster", "iam_role", "association", permissions_boundary=BOUNDARY):
-        if guarded - free & set(statement["Action"]) and not free & set(statement["Action"]):
-            condition = statement.get("Condition", {}).get("StringEquals", {}).get("iam:PermissionsBoundary")
-            assert (condition == [BOUNDARY]) == bool(guarded & set(statement["Action"])), statement["Sid"]
+        condition = statement.get("Condition", {}).get("StringEquals", {}).get("iam:PermissionsBoundary")
+        wanted = [BOUNDARY] if guarded & set(statement["Action"]) and not free & set(statement["Action"]) else None
+        assert condition == wanted, statement["Sid"]
         assert "iam:DeleteRolePermissionsBoundary" not in statement["Action"]
 
 
-def test_the_partition_is_in_every_arn() -> None:
+def test_partition_is_in_every_arn() -> None:
     text = json.dumps(pod_identity_operator_policy([], partition="aws-cn"))
     assert '"arn:aws:' not in text
     assert '"arn:aws-cn:' in text
 
 
-def test_without_roles_to_assume_none_is_assumed() -> None:
+def test_assume_role_is_allowed_only_for_declared_roles() -> None:
     assert not [one for one in statements() if one["Action"] == ["sts:AssumeRole"]]
     [enter] = [one for one in statements("inventory", **NARROW) if one["Action"] == ["sts:AssumeRole"]]
     assert enter["Resource"] == NARROW["assume_role_arns"]
@@ -214,13 +214,13 @@ def test_without_roles_to_assume_none_is_assumed() -> None:
         ),
     ],
 )
-def test_what_cannot_be_right_is_said_in_one_sentence(chapters: t.Any, parameters: dict[str, t.Any], told: str) -> None:
+def test_invalid_parameter_is_reported(chapters: t.Any, parameters: dict[str, t.Any], told: str) -> None:
     with pytest.raises(AnsibleFilterError) as raised:
         pod_identity_operator_policy(chapters, **parameters)
     assert told in str(raised.value)
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     with pytest.raises(AnsibleFilterError) as raised:
         pod_identity_operator_policy(["agents", "roles"], level="all")
     assert len(str(raised.value).splitlines()) == 3

@@ -35,12 +35,12 @@ def rights(objects: list[Object]) -> set[tuple[str | None, str, str, str | None]
     }
 
 
-def test_the_file_is_what_the_filter_returns() -> None:
+def test_rbac_file_matches_filter_output() -> None:
     text = (ROOT / "docs" / "permissions" / "operator-rbac.yml").read_text(encoding="utf-8")
     assert yaml.safe_load(text) == {"apiVersion": "v1", "kind": "List", "items": pod_identity_operator_rbac([])}
 
 
-def test_the_whole_cluster_is_one_role_with_its_binding() -> None:
+def test_all_chapters_are_one_cluster_role_with_binding() -> None:
     role, binding = pod_identity_operator_rbac(list(CHAPTERS))
     assert places([role, binding]) == [
         ("ClusterRole", "pod-identity-operators", None),
@@ -59,7 +59,7 @@ def test_the_whole_cluster_is_one_role_with_its_binding() -> None:
     assert not any("*" in rule[key] for rule in role["rules"] for key in ("apiGroups", "resources", "verbs"))
 
 
-def test_the_agent_is_looked_at_by_name_in_its_own_namespace() -> None:
+def test_agent_is_read_by_name_in_its_namespace() -> None:
     found = pod_identity_operator_rbac(["agent"])
     assert [kind for kind, _name, _namespace in places(found)] == [
         *("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
@@ -72,7 +72,7 @@ def test_the_agent_is_looked_at_by_name_in_its_own_namespace() -> None:
     assert pod_identity_operator_rbac("agent") == found
 
 
-def test_one_namespace_is_all_that_is_seen_of_workloads() -> None:
+def test_single_namespace_limits_workload_rights() -> None:
     found = pod_identity_operator_rbac(["service_account", "restart"], namespaces=["team-a"])
     assert rights(found) - {(None, "get", "mutatingwebhookconfigurations", "pod-identity-webhook")} == {
         ("team-a", verb, resource, name)
@@ -81,7 +81,7 @@ def test_one_namespace_is_all_that_is_seen_of_workloads() -> None:
     }
 
 
-def test_several_namespaces_are_listed_at_once_and_written_each() -> None:
+def test_namespaces_are_listed_cluster_wide_and_written_each() -> None:
     found = pod_identity_operator_rbac(["service_account"], namespaces=["team-a", "team-b"], group="ops", name="made")
     assert places(found) == [
         *(("ClusterRole", "made", None), ("ClusterRoleBinding", "made", None)),
@@ -99,7 +99,7 @@ def test_several_namespaces_are_listed_at_once_and_written_each() -> None:
     }
 
 
-def test_what_includes_another_right_is_said_once() -> None:
+def test_included_rights_are_not_repeated() -> None:
     """The agent's pods are among all pods, and its DaemonSet among all of them."""
     both = rights(pod_identity_operator_rbac(["agent", "restart"]))
     assert {namespace for namespace, _verb, _resource, _name in both} == {None}
@@ -108,7 +108,7 @@ def test_what_includes_another_right_is_said_once() -> None:
     assert ("kube-system", "get", "daemonsets", "eks-pod-identity-agent") not in narrow
 
 
-def test_each_level_adds_to_the_one_before() -> None:
+def test_each_level_adds_to_previous_one() -> None:
     # Without the agent, some of whose rights others include.
     others = [chapter for chapter in CHAPTERS if chapter != "agent"]
     check, apply, remove = (rights(pod_identity_operator_rbac(others, level=level)) for level in LEVELS)
@@ -119,26 +119,26 @@ def test_each_level_adds_to_the_one_before() -> None:
     assert {entry[1:3] for entry in remove - apply} == {("delete", "serviceaccounts")}
 
 
-def test_the_ways_of_a_proof_differ() -> None:
+def test_verify_modes_need_different_rights() -> None:
     job, exec_ = (rights(pod_identity_operator_rbac(["verify"], verify_mode=mode)) for mode in ("job", "exec"))
     assert {entry[1:3] for entry in exec_ - job} == {("get", "pods/exec"), ("create", "pods/exec")}
     assert {entry[2] for entry in job - exec_} == {"jobs", "pods/log", "events"}
 
 
-def test_namespaces_are_made_only_where_that_is_asked_for() -> None:
+def test_namespace_rights_need_create_namespaces() -> None:
     plain, makes = (
         rights(pod_identity_operator_rbac(["service_account"], create_namespaces=value)) for value in (False, True)
     )
     assert makes - plain == {(None, verb, "namespaces", None) for verb in ("get", "list", "create")}
 
 
-def test_chapters_that_need_nothing_in_kubernetes_give_nothing() -> None:
+def test_chapters_without_kubernetes_return_nothing() -> None:
     nothing = {chapter for chapter in CHAPTERS if not pod_identity_operator_rbac(chapter)}
     assert nothing == {"cluster", "addons", "iam_role", "association", "target_role", "access", "inventory"}
     assert pod_identity_operator_rbac(["verify", "probe"], level="check") == []
 
 
-def test_chapters_are_the_tags_of_the_playbooks() -> None:
+def test_chapters_are_playbook_tags() -> None:
     site = yaml.safe_load((ROOT / "playbooks" / "site.yml").read_text(encoding="utf-8"))
     tasks = [task for play in site for task in [play, *play["tasks"]]]
     tasks += yaml.safe_load((ROOT / "roles" / "workload" / "tasks" / "main.yml").read_text(encoding="utf-8"))
@@ -164,19 +164,19 @@ def test_chapters_are_the_tags_of_the_playbooks() -> None:
         ([], {"group": "a/b"}, 'name is "a/b", which no object can have'),
     ],
 )
-def test_what_cannot_be_right_is_said_in_a_sentence(chapters: t.Any, options: t.Any, sentence: str) -> None:
+def test_invalid_option_is_reported(chapters: t.Any, options: t.Any, sentence: str) -> None:
     with pytest.raises(AnsibleFilterError) as caught:
         pod_identity_operator_rbac(chapters, **options)
     assert sentence in str(caught.value)
 
 
-def test_all_that_is_wrong_is_said_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     with pytest.raises(AnsibleFilterError) as caught:
         pod_identity_operator_rbac(["verfy"], level="all", group="", namespaces=["A", "B"])
     assert len(str(caught.value).splitlines()) == 5
 
 
-def test_a_refusal_is_the_sentence_of_the_api_server_and_what_would_be_right() -> None:
+def test_refusal_quotes_api_server_and_gives_remedy() -> None:
     said = 'nodes is forbidden: User "anna" cannot list resource "nodes" in API group "" at the cluster scope'
     body = '{"kind":"Status","message":"' + said.replace('"', '\\\\"') + '","reason":"Forbidden"}'
     whole = f"Exception '403\nReason: Forbidden\nHTTP response headers: x\nHTTP response body: b'{body}'\n' raised"

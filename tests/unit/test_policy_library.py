@@ -25,7 +25,7 @@ CASES = json.loads((DATA / "policy-cases.json").read_text(encoding="utf-8"))
 MANAGED_LIMIT = 6_144
 ACTION = re.compile(r"[a-z0-9-]+:[A-Z][A-Za-z0-9]+\*?")
 #: Actions on everything only look, or are of services that know no resources for them.
-LOOKS = re.compile(r"[a-z0-9-]+:(Describe|List|Get|BatchGet)\w+")
+READ_ACTION = re.compile(r"[a-z0-9-]+:(Describe|List|Get|BatchGet)\w+")
 WITHOUT_RESOURCES = re.compile(
     r"cloudwatch:PutMetricData|xray:Put\w+|shield:\w+|waf-regional:\w+|wafv2:\w+|tag:\w+|logs:(\w+LogDelivery|PutResourcePolicy)"
 )
@@ -33,7 +33,7 @@ ZONE = "arn:aws:route53:::hostedzone/Z0123456789ABCDEFGHIJ"
 every_policy = pytest.mark.parametrize("name", POLICIES)
 
 
-def given(policy: Policy, *, only_needed: bool = False) -> dict[str, t.Any]:
+def example_values(policy: Policy, *, only_needed: bool = False) -> dict[str, t.Any]:
     """The parameters' examples: of all of them, or of those that are needed."""
     values = {
         name: True if each.type == "bool" else each.like if each.type == "str" else [each.like]
@@ -49,7 +49,7 @@ def documents(name: str) -> list[dict[str, t.Any]]:
 
 
 @every_policy
-def test_a_data_file_is_complete(name: str) -> None:
+def test_data_file_is_complete(name: str) -> None:
     policy = POLICIES[name]
     assert policy.name == name
     assert policy.description.endswith(".")
@@ -60,7 +60,7 @@ def test_a_data_file_is_complete(name: str) -> None:
     for parameter in policy.parameters.values():
         assert parameter.description.endswith(".")
         assert (parameter.type == "bool") == (parameter.pattern == "") == (parameter.like == "")
-    assert policy.problems(given(policy)) == []
+    assert policy.problems(example_values(policy)) == []
 
 
 @every_policy
@@ -78,16 +78,16 @@ def test_statements_use_every_parameter_and_no_other(name: str) -> None:
 
 
 @every_policy
-def test_actions_are_named_and_those_that_change_something_are_scoped(name: str) -> None:
+def test_actions_are_explicit_and_writes_are_scoped(name: str) -> None:
     for statement in POLICIES[name].statements:
         assert [action for action in statement["Action"] if not ACTION.fullmatch(action)] == []
         if statement["Resource"] == ["*"]:
-            allowed = [LOOKS.fullmatch(each) or WITHOUT_RESOURCES.fullmatch(each) for each in statement["Action"]]
+            allowed = [READ_ACTION.fullmatch(each) or WITHOUT_RESOURCES.fullmatch(each) for each in statement["Action"]]
             assert all(allowed), statement
 
 
 @every_policy
-def test_a_policy_fits_into_a_role_and_into_a_managed_policy(name: str) -> None:
+def test_policy_fits_inline_and_managed_limits(name: str) -> None:
     assert CASES[name], "a policy needs cases"
     sizes = [policy_library.size(document) for document in documents(name)]
     assert max(sizes) <= MANAGED_LIMIT <= policy_library.INLINE_LIMIT
@@ -95,21 +95,21 @@ def test_a_policy_fits_into_a_role_and_into_a_managed_policy(name: str) -> None:
 
 
 @every_policy
-def test_what_is_needed_is_missed_and_nothing_else(name: str) -> None:
+def test_only_required_parameters_are_reported_missing(name: str) -> None:
     policy = POLICIES[name]
-    needed = given(policy, only_needed=True)
+    needed = example_values(policy, only_needed=True)
     assert policy.problems(needed) == []
     assert [problem.split()[0] for problem in policy.problems({})] == list(needed)
 
 
-def test_lists_are_spread_over_resources() -> None:
+def test_list_parameter_expands_to_resources() -> None:
     document = pod_identity_policy("velero", buckets=["one", "two"], prefix="daily/", snapshots=False)
     listing, backups = document["Statement"]
     assert listing["Resource"] == ["arn:aws:s3:::one", "arn:aws:s3:::two"]
     assert backups["Resource"] == ["arn:aws:s3:::one/daily/*", "arn:aws:s3:::two/daily/*"]
 
 
-def test_the_variables_of_iam_are_left_alone() -> None:
+def test_iam_policy_variables_are_kept() -> None:
     statement = {
         "Sid": "Own",
         "Effect": "Allow",
@@ -122,7 +122,7 @@ def test_the_variables_of_iam_are_left_alone() -> None:
     assert made["Resource"] == ["arn:aws:s3:::data/${aws:PrincipalTag/kubernetes-namespace}/*"]
 
 
-def test_an_unknown_policy_is_answered_with_near_ones_and_all() -> None:
+def test_unknown_policy_lists_similar_and_all_names() -> None:
     with pytest.raises(AnsibleFilterError) as caught:
         pod_identity_policy("external-dn")
     said = str(caught.value)
@@ -130,7 +130,7 @@ def test_an_unknown_policy_is_answered_with_near_ones_and_all() -> None:
     assert said.endswith(f"There are: {', '.join(POLICIES)}.")
 
 
-def test_all_problems_of_the_parameters_are_said_at_once() -> None:
+def test_all_parameter_problems_are_reported_at_once() -> None:
     with pytest.raises(AnsibleFilterError) as caught:
         pod_identity_policy("velero", bucket=["x"], prefix="a*", snapshots="yes", kms_key_arns="k", partition="azure")
     assert str(caught.value).splitlines() == [
@@ -154,20 +154,20 @@ def test_all_problems_of_the_parameters_are_said_at_once() -> None:
         ({"hosted_zone_arns": [f"{ZONE}\n"]}, f'hosted_zone_arns holds "{ZONE}\\n": give one such as "{ZONE}".'),
     ],
 )
-def test_a_wrong_value_is_shown(parameters: dict[str, t.Any], said: str) -> None:
+def test_invalid_value_is_shown(parameters: dict[str, t.Any], said: str) -> None:
     with pytest.raises(AnsibleFilterError) as caught:
         pod_identity_policy("external-dns", **parameters)
     assert str(caught.value) == f"Policy external-dns: {said}"
 
 
-def test_a_policy_that_would_allow_nothing_is_refused() -> None:
+def test_policy_that_allows_nothing_is_refused() -> None:
     with pytest.raises(AnsibleFilterError) as caught:
         pod_identity_policy("secrets-store-csi")
     wanted = "give at least one of secret_arns, parameter_arns, kms_key_arns."
     assert str(caught.value) == f"Policy secrets-store-csi would allow nothing: {wanted}"
 
 
-def test_a_policy_that_iam_would_not_keep_is_refused() -> None:
+def test_policy_over_iam_size_limit_is_refused() -> None:
     zones = [f"{ZONE}{number}" for number in range(300)]
     with pytest.raises(AnsibleFilterError, match=r"more than the 10240 that IAM keeps in a role"):
         pod_identity_policy("external-dns", hosted_zone_arns=zones)
@@ -198,11 +198,11 @@ def note(policy: Policy) -> str:
     )
 
 
-def test_the_documentation_lists_every_policy() -> None:
+def test_documentation_lists_every_policy() -> None:
     assert documentation()["notes"] == [note(policy) for policy in POLICIES.values()]
 
 
-def test_the_documentation_describes_every_parameter() -> None:
+def test_documentation_describes_every_parameter() -> None:
     options = documentation()["options"]
     names = {name for policy in POLICIES.values() for name in policy.parameters}
     assert set(options) == names | {"_input", "partition"}

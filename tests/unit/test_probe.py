@@ -50,7 +50,7 @@ def pod_of(result: dict[str, t.Any]) -> dict[str, t.Any]:
 
 
 #: Cases in which somebody has no Pod Identity, with the mechanism of each container.
-OTHERWISE = {
+OTHER_MECHANISMS = {
     "other_service_account": [NONE],
     "uri_preset": [NONE],
     "token_file_preset": [NONE],
@@ -65,13 +65,13 @@ OTHERWISE = {
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
-def test_what_the_real_webhook_made_of_a_pod_is_read_from_it(case: dict[str, t.Any]) -> None:
+def test_mechanism_is_read_from_recorded_webhook_pods(case: dict[str, t.Any]) -> None:
     names = list(case["result"]["containers"])
     found = [identity_of(pod_of(case["result"]), name).mechanism for name in names]
-    assert found == OTHERWISE.get(case["name"], [POD_IDENTITY] * len(names))
+    assert found == OTHER_MECHANISMS.get(case["name"], [POD_IDENTITY] * len(names))
 
 
-def test_variables_of_irsa_in_the_pod_are_stronger() -> None:
+def test_irsa_variables_override_pod_identity() -> None:
     [case] = [case for case in CASES if case["name"] == "irsa_env_preset"]
     assert identity_of(pod_of(case["result"]), "c") == Identity(POD_IDENTITY, ("AWS_WEB_IDENTITY_TOKEN_FILE",))
 
@@ -83,7 +83,7 @@ def injected() -> dict[str, t.Any]:
 
 
 @pytest.mark.parametrize("part", ["env", "volumeMounts", "volumes"])
-def test_half_an_injection_is_none(part: str) -> None:
+def test_partial_injection_is_no_pod_identity(part: str) -> None:
     pod = injected()
     (pod["spec"] if part == "volumes" else pod["spec"]["containers"][0]).pop(part)
     assert identity_of(pod, "c").mechanism == NONE
@@ -96,7 +96,7 @@ def test_another_audience_is_not_pod_identity() -> None:
 
 
 @pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE"])
-def test_what_sdks_take_first_is_noticed(name: str) -> None:
+def test_overriding_variables_are_reported(name: str) -> None:
     pod = injected()
     pod["spec"]["containers"][0]["env"].append({"name": name, "value": "x"})
     identity = identity_of(pod, "c")
@@ -115,7 +115,7 @@ ANYTHING = st.recursive(
 
 
 @hypothesis.given(ANYTHING, ANYTHING, ANYTHING)
-def test_a_pod_of_any_shape_is_read(volumes: t.Any, env: t.Any, mounts: t.Any) -> None:
+def test_identity_accepts_pod_of_any_shape(volumes: t.Any, env: t.Any, mounts: t.Any) -> None:
     container = {"name": "c", "env": env, "volumeMounts": mounts}
     for pod in (volumes, {"spec": {"containers": [container], "volumes": volumes}}):
         assert identity_of(pod, "c").mechanism == NONE
@@ -175,7 +175,7 @@ PASSING = {"quota", "webhook_failed", "busy", "server_error", "unreachable"}
 
 
 @pytest.mark.parametrize(("name", "status", "message"), REFUSALS, ids=[f"{one[0]}-{one[1]}" for one in REFUSALS])
-def test_a_refusal_has_its_cause(name: str, status: int, message: str) -> None:
+def test_refusal_maps_to_cause(name: str, status: int, message: str) -> None:
     cause = refused(Refusal(status, message))
     assert cause.name == name
     assert cause.passes is (name in PASSING)
@@ -186,7 +186,7 @@ def test_a_refusal_has_its_cause(name: str, status: int, message: str) -> None:
     assert "\n" not in cause.reason
 
 
-def test_a_name_that_is_nearly_there_is_told() -> None:
+def test_similar_service_account_is_suggested() -> None:
     cause = Cause("service_account_missing", "There is none.")
     assert (
         with_near_miss(cause, "s3-acess-sa", ["default", "s3-access-sa"]).reason
@@ -214,7 +214,7 @@ WEBHOOK = {"webhooks": [{"name": "iam-for-pods.amazonaws.com", "namespaceSelecto
         ),
     ],
 )
-def test_a_webhook_that_cannot_work_is_the_cause(answer: t.Any, name: str | None) -> None:
+def test_broken_webhook_is_the_cause(answer: t.Any, name: str | None) -> None:
     problem = webhook_problem(answer)
     assert (problem.name if problem else None) == name
     cause = not_injected(Identity(NONE), lambda: answer)
@@ -222,14 +222,14 @@ def test_a_webhook_that_cannot_work_is_the_cause(answer: t.Any, name: str | None
     assert (cause.name, cause.passes) == ((name, False) if name else ("not_associated", True))
 
 
-def test_a_webhook_that_nobody_may_look_at_is_told() -> None:
+def test_unreadable_webhook_is_reported() -> None:
     message = 'mutatingwebhookconfigurations "pod-identity-webhook" is forbidden: User "jane" cannot get resource'
     cause = not_injected(Identity(NONE), lambda: Refusal(403, message))
     assert cause is not None
     assert f"could not be looked at ({message})." in cause.reason
 
 
-def test_irsa_alone_may_pass_and_pod_identity_needs_no_reason() -> None:
+def test_irsa_only_is_transient_and_pod_identity_has_no_cause() -> None:
     cause = not_injected(Identity(IRSA), dict)
     assert cause is not None
     assert (cause.name, cause.passes) == ("irsa_only", True)
@@ -274,19 +274,19 @@ def probed(
     return {one.workload.service_account: probe.result(one) for one in probe.progress}, clock
 
 
-def test_who_is_effective_already_is_not_waited_for() -> None:
+def test_effective_workloads_are_not_waited_for() -> None:
     results, clock = probed(lambda _name, _now: YES, "x", "y")
     assert [(one["effective"], one["attempts"]) for one in results.values()] == [(True, 3)] * 2
     assert clock.slept == []
 
 
-def test_yes_after_no_has_to_hold() -> None:
+def test_late_success_must_hold_for_settle_time() -> None:
     results, _clock = probed(lambda _name, now: YES if now >= 5 else NO, "x")
     assert results["x"]["effective"]
     assert 5 + SETTLE <= results["x"]["seconds"] < 5 + SETTLE + 4
 
 
-def test_a_sign_of_change_counts_for_all() -> None:
+def test_change_in_one_workload_delays_all() -> None:
     """The second workload says no now and then until 6 seconds have passed, by the same webhooks as the first one."""
     answers = iter(range(1000))
 
@@ -300,7 +300,7 @@ def test_a_sign_of_change_counts_for_all() -> None:
 
 @pytest.mark.parametrize("replicas", [1, 2, 3, 5])
 @pytest.mark.parametrize("count", [3, 4, 6, 20])
-def test_replicas_that_disagree_are_waited_for(replicas: int, count: int) -> None:
+def test_probe_waits_for_disagreeing_replicas(replicas: int, count: int) -> None:
     """The last one hears of the associations after 8 seconds, and each look meets any of them."""
     random.seed(replicas * 100 + count)
     heard = [3 + 5 * place / max(replicas - 1, 1) for place in range(replicas)]
@@ -309,20 +309,20 @@ def test_replicas_that_disagree_are_waited_for(replicas: int, count: int) -> Non
     assert all(one["seconds"] >= max(heard) for one in results.values())
 
 
-def test_time_that_is_up_ends_it_with_what_was_seen_last() -> None:
+def test_probe_stops_at_timeout_with_last_result() -> None:
     results, clock = probed(lambda name, _now: YES if name == "good" else NO, "good", "bad", timeout=2)
     assert clock.now == pytest.approx(102, abs=0.1)
     assert results["good"]["effective"], "who has always said yes is not doubted because of others"
     assert (results["bad"]["effective"], results["bad"]["cause"]) == (False, "not_associated")
 
 
-def test_too_few_good_answers_when_time_is_up_are_named() -> None:
+def test_too_few_successes_at_timeout_are_unsettled() -> None:
     results, _clock = probed(lambda _name, now: YES if now >= 1.8 else NO, "x", timeout=2)
     assert (results["x"]["effective"], results["x"]["cause"]) == (False, "unsettled")
     assert results["x"]["mechanism"] == POD_IDENTITY
 
 
-def test_what_cannot_pass_ends_at_once_and_disturbs_nobody() -> None:
+def test_permanent_cause_ends_at_once_without_delaying_others() -> None:
     results, clock = probed(lambda name, _now: NEVER if name == "never" else YES, "never", "x")
     assert (results["never"]["attempts"], results["never"]["cause"]) == (1, "forbidden")
     assert results["never"]["mechanism"] is None
@@ -330,7 +330,7 @@ def test_what_cannot_pass_ends_at_once_and_disturbs_nobody() -> None:
     assert clock.slept == []
 
 
-def test_without_waiting_a_no_ends_it_and_nobody_sleeps() -> None:
+def test_probe_without_wait_ends_at_first_failure() -> None:
     results, clock = probed(lambda name, _now: NO if name == "no" else YES, "no", "x", waits=False, consecutive=5)
     assert {name: (one["attempts"], one["effective"]) for name, one in results.items()} == {
         "no": (1, False),
@@ -339,7 +339,7 @@ def test_without_waiting_a_no_ends_it_and_nobody_sleeps() -> None:
     assert clock.slept == []
 
 
-def test_looks_grow_rarer_while_nothing_happens() -> None:
+def test_probe_intervals_grow_without_change() -> None:
     results, clock = probed(lambda _name, _now: NO, "x", timeout=120)
     assert results["x"]["attempts"] < 60
     assert clock.slept[0] < 0.5
@@ -349,7 +349,7 @@ def test_looks_grow_rarer_while_nothing_happens() -> None:
 @hypothesis.given(
     st.lists(st.sampled_from([YES, NO, NEVER]), max_size=30), st.integers(1, 5), st.booleans(), st.integers(0, 20)
 )
-def test_effective_means_that_the_last_answers_were_all_yes(
+def test_effective_requires_consecutive_successes(
     script: list[Look], consecutive: int, waits: bool, timeout: int
 ) -> None:
     answers, given = iter(script), []

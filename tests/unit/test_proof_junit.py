@@ -69,7 +69,7 @@ def results(proofs: list[Json]) -> ET.Element:
     return root
 
 
-def test_a_suite_for_each_cluster_and_a_case_for_each_workload() -> None:
+def test_junit_has_suite_per_cluster_and_case_per_workload() -> None:
     root = results([proof(), proof("other"), unproven(service_account="second", seconds=1.25)])
     assert root.attrib == {"tests": "3", "failures": "1", "errors": "0", "skipped": "0", "time": "2.250"}
     first, other = root
@@ -93,7 +93,7 @@ def test_a_suite_for_each_cluster_and_a_case_for_each_workload() -> None:
     assert "NOT PROVEN team-a/second in cluster example: wrong_role" in str(bad.findtext("system-out"))
 
 
-def test_no_proofs_are_an_empty_document() -> None:
+def test_no_proofs_give_empty_document() -> None:
     assert results([]).attrib["tests"] == "0"
 
 
@@ -101,13 +101,13 @@ anything = st.text(st.characters(), max_size=30)
 
 
 @hypothesis.given(st.lists(st.tuples(anything, anything, anything), max_size=4))
-def test_any_text_can_be_read_back(texts: list[tuple[str, str, str]]) -> None:
+def test_any_text_gives_readable_xml(texts: list[tuple[str, str, str]]) -> None:
     proofs = [unproven(message, cluster=cluster, service_account=name) for cluster, name, message in texts]
     assert len(list(results(proofs).iter("testcase"))) == len(proofs)
 
 
 @hypothesis.given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
-def test_what_xml_can_hold_stays_as_it_is(text: str) -> None:
+def test_text_is_kept_and_invalid_xml_characters_replaced(text: str) -> None:
     [failure] = results([unproven(text)]).iter("failure")
     kept = "".join(
         char if char in "\t\n\r" or (char >= " " and char not in "\ufffe\uffff") else "\ufffd" for char in text

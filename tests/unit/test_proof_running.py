@@ -26,8 +26,8 @@ from support.environment import ROOT
 from unit.test_diagnosis import DOCUMENT
 from unit.test_diagnosis import NOT_TRIED
 from unit.test_diagnosis import WORKLOAD
+from unit.test_diagnosis import diagnose
 from unit.test_diagnosis import document
-from unit.test_diagnosis import judge
 from unit.test_diagnosis import observed
 from unit.test_diagnosis import pod
 from unit.test_diagnosis import without_identity
@@ -55,7 +55,7 @@ def container(name: str = "main", *variables: Json, injected: bool = True) -> Js
     return {"name": name, "env": [*variables, *([URI, TOKEN] if injected else [])], "volumeMounts": mounts}
 
 
-def own(name: str, *containers: Json, created: str = "10:00:00", ready: bool = True, **changes: t.Any) -> Json:
+def own_pod(name: str, *containers: Json, created: str = "10:00:00", ready: bool = True, **changes: t.Any) -> Json:
     """A running pod of the workload itself."""
     conditions = [{"type": "Ready", "status": "True" if ready else "False"}]
     pod = {
@@ -66,7 +66,7 @@ def own(name: str, *containers: Json, created: str = "10:00:00", ready: bool = T
     return {key: value | changes.get(key, {}) for key, value in pod.items()}
 
 
-def place(*pods: Json, container: str = "") -> list[tuple[str, str]]:
+def chosen_container(*pods: Json, container: str = "") -> list[tuple[str, str]]:
     found = pod_identity_proof_places([WORKLOAD], list(pods), container=container)
     return [(one["pod"], one["container"]) for one in found]
 
@@ -81,13 +81,13 @@ def executed(pods: list[Json], **result: t.Any) -> Json:
     )
 
 
-def said(value: Json) -> str:
+def script_output(value: Json) -> str:
     return f"-----BEGIN POD IDENTITY PROOF-----\n{json.dumps(value)}\n-----END POD IDENTITY PROOF-----\n"
 
 
 def warnings(*pods: Json) -> list[str]:
     """The warnings beside a good proof in a Job."""
-    proof = judge(observed(own_pods={"resources": list(pods)}))
+    proof = diagnose(observed(own_pods={"resources": list(pods)}))
     assert proof["proven"] is True, "a warning fails nothing"
     found: list[str] = proof["warnings"]
     assert [line for line in pod_identity_proof_report([proof]) if "warning" in line] == [
@@ -96,19 +96,21 @@ def warnings(*pods: Json) -> list[str]:
     return found
 
 
-def test_the_newest_ready_pod_and_its_first_container_with_credentials_are_taken() -> None:
+def test_newest_ready_pod_with_injected_container_is_chosen() -> None:
     sidecar = container("sidecar", injected=False)
     pods = [
-        own("old"),
-        own("new", sidecar, container(), created="11:00:00"),
-        own("newest", created="12:00:00", ready=False),
+        own_pod("old"),
+        own_pod("new", sidecar, container(), created="11:00:00"),
+        own_pod("newest", created="12:00:00", ready=False),
     ]
-    assert place(*pods) == [("new", "main")]
-    assert place(*pods, container="sidecar") == [("new", "sidecar")]
+    assert chosen_container(*pods) == [("new", "main")]
+    assert chosen_container(*pods, container="sidecar") == [("new", "sidecar")]
 
 
-def test_without_credentials_the_first_container_is_taken() -> None:
-    assert place(own("early", container("a", injected=False), container("b", injected=False))) == [("early", "a")]
+def test_first_container_is_chosen_without_credentials() -> None:
+    assert chosen_container(own_pod("early", container("a", injected=False), container("b", injected=False))) == [
+        ("early", "a")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -122,21 +124,21 @@ def test_without_credentials_the_first_container_is_taken() -> None:
         {"status": {"phase": "Succeeded"}},
     ],
 )
-def test_pods_that_are_none_of_the_workload_are_not_taken(changes: Json) -> None:
-    assert place(own("other", **changes)) == []
+def test_unrelated_or_ended_pods_are_not_chosen(changes: Json) -> None:
+    assert chosen_container(own_pod("other", **changes)) == []
 
 
-def test_a_proof_in_a_running_pod_says_where() -> None:
-    proof = judge(executed([own("web-1")], **GOOD))
+def test_exec_proof_names_pod_and_container() -> None:
+    proof = diagnose(executed([own_pod("web-1")], **GOOD))
     assert proof["proven"] is True
     assert (proof["mode"], proof["pod"], proof["container"]) == ("exec", "web-1", "main")
     assert "  seen in   container main of pod web-1" in pod_identity_proof_report([proof])
 
 
-EARLY = own("early", container(injected=False))
+EARLY = own_pod("early", container(injected=False))
 NOT_INJECTED = document(pod_identity_injected=False, variables=[], credentials={"method": None}, calls=NOT_TRIED)
 REFUSAL = "Failed to execute on pod web-1 due to : (403)\nReason: Forbidden\nHTTP response body: "
-GOOD = {"rc": 0, "stdout": said(DOCUMENT)}
+GOOD = {"rc": 0, "stdout": script_output(DOCUMENT)}
 WITHOUT_BOTO3 = {
     "format": 1,
     "pod_identity_injected": True,
@@ -146,45 +148,49 @@ OLD = without_identity("Unsupported host", "ValueError", botocore="1.30.0")
 EXECUTIONS: list[tuple[str, Json, list[str]]] = [
     (
         "association_missing",
-        {**executed([own("web-1")], **GOOD), "associations": []},
+        {**executed([own_pod("web-1")], **GOOD), "associations": []},
         ["team-a/app"],
     ),
     ("no_running_pod", executed([]), ["team-a/app is ready."]),
-    ("no_running_pod", executed([own("web-1", ready=False)]), ["1 that run are not ready"]),
-    ("not_injected", executed([EARLY], rc=0, stdout=said(NOT_INJECTED)), ["container main of pod early"]),
+    ("no_running_pod", executed([own_pod("web-1", ready=False)]), ["1 that run are not ready"]),
+    ("not_injected", executed([EARLY], rc=0, stdout=script_output(NOT_INJECTED)), ["container main of pod early"]),
     ("not_injected", executed([EARLY], rc=127, stdout="", stderr="python3: not found"), ["admitted too early"]),
     (
         "exec_refused",
-        executed([own("web-1")], msg=f"{REFUSAL}{json.dumps({'message': 'User x cannot create pods/exec'})}"),
+        executed([own_pod("web-1")], msg=f"{REFUSAL}{json.dumps({'message': 'User x cannot create pods/exec'})}"),
         ["User x cannot create pods/exec"],
     ),
     (
         "exec_without_python",
         # What k8s_exec makes of an answer without an exit code, as container runtimes give it.
         executed(
-            [own("web-1")],
+            [own_pod("web-1")],
             msg="invalid literal for int() with base 10: 'error executing command in container: failed to exec in "
             'container: failed to start exec "f": OCI runtime exec failed: exec failed: unable to start container '
             'process: exec: "python3": executable file not found in $PATH: unknown\'',
         ),
         ["Container main of pod web-1", "executable file not found"],
     ),
-    ("exec_without_python", executed([own("web-1")], rc=127, stdout="", stderr="python3: not found"), ["not found"]),
     (
         "exec_without_python",
-        executed([own("web-1")], rc=1, stdout="", stderr="3.8.10 is older than Python 3.9\n"),
+        executed([own_pod("web-1")], rc=127, stdout="", stderr="python3: not found"),
+        ["not found"],
+    ),
+    (
+        "exec_without_python",
+        executed([own_pod("web-1")], rc=1, stdout="", stderr="3.8.10 is older than Python 3.9\n"),
         ["3.8.10"],
     ),
     (
         "exec_without_boto3",
-        executed([own("web-1")], rc=0, stdout=said(WITHOUT_BOTO3)),
+        executed([own_pod("web-1")], rc=0, stdout=script_output(WITHOUT_BOTO3)),
         ["No module named 'boto3'"],
     ),
-    ("exec_failed", executed([own("web-1")], rc=142, stdout="", stderr=""), ["within 120 s"]),
-    ("exec_failed", executed([own("web-1")], rc=137, stdout="", stderr="Killed"), ["exit code 137", "Killed"]),
+    ("exec_failed", executed([own_pod("web-1")], rc=142, stdout="", stderr=""), ["within 120 s"]),
+    ("exec_failed", executed([own_pod("web-1")], rc=137, stdout="", stderr="Killed"), ["exit code 137", "Killed"]),
     (
         "sdk_too_old",
-        executed([own("web-1")], rc=0, stdout=said(OLD)),
+        executed([own_pod("web-1")], rc=0, stdout=script_output(OLD)),
         ["1.30.0 of container main of pod web-1"],
     ),
     (
@@ -198,15 +204,15 @@ EXECUTIONS: list[tuple[str, Json, list[str]]] = [
 
 
 @pytest.mark.parametrize(("cause", "seen", "words"), EXECUTIONS)
-def test_each_way_in_which_a_run_fails_has_its_cause(cause: str, seen: Json, words: list[str]) -> None:
-    proof = judge(seen)
+def test_failed_run_has_specific_cause(cause: str, seen: Json, words: list[str]) -> None:
+    proof = diagnose(seen)
     assert proof["proven"] is False
     assert proof["cause"]["id"] == cause
     assert [word for word in words if word not in proof["cause"]["text"]] == []
 
 
-def test_a_restart_is_advised_where_a_pod_came_too_early() -> None:
-    advice = judge(executed([EARLY], rc=0, stdout=said(NOT_INJECTED)))["advice"]
+def test_restart_is_advised_for_pod_without_injection() -> None:
+    advice = diagnose(executed([EARLY], rc=0, stdout=script_output(NOT_INJECTED)))["advice"]
     assert "podidentity.eks.restart" in advice
 
 
@@ -214,27 +220,29 @@ def variable(name: str, value: str = "the-secret") -> Json:
     return {"name": name, "value": value}
 
 
-def test_variables_that_win_are_told_by_name_and_replicas_together() -> None:
+def test_overriding_variables_warn_once_for_all_replicas() -> None:
     keys = container("main", variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY"), variable("AWS_PROFILE"))
-    [warning] = warnings(*(own(f"web-{number}", keys) for number in range(5)), own("fine"))
+    [warning] = warnings(*(own_pod(f"web-{number}", keys) for number in range(5)), own_pod("fine"))
     assert warning == (
         "Pods web-0, web-1, web-2 and 2 more: container main sets AWS_ACCESS_KEY_ID and AWS_PROFILE, which AWS SDKs "
         "may obey before Pod Identity."
     )
 
 
-def test_an_empty_variable_wins_nothing_and_one_from_a_secret_does() -> None:
-    assert warnings(own("web", container("main", variable("AWS_ACCESS_KEY_ID", "")))) == []
+def test_empty_variable_does_not_override_and_secret_one_does() -> None:
+    assert warnings(own_pod("web", container("main", variable("AWS_ACCESS_KEY_ID", "")))) == []
     secret = {"name": "AWS_ACCESS_KEY_ID", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "id"}}}
-    assert len(warnings(own("web", container("main", secret)))) == 1
+    assert len(warnings(own_pod("web", container("main", secret)))) == 1
 
 
-def test_a_pod_that_came_too_early_is_warned_of_unless_it_asked_for_it() -> None:
+def test_pod_without_injection_warns_unless_it_opted_out() -> None:
     [warning] = warnings(EARLY)
     assert warning.startswith("Pod early: admitted without Pod Identity credentials;")
     skipped = {"labels": {"eks.amazonaws.com/skip-pod-identity-webhook": "true"}}
     assert (
-        warnings(own("early", container(injected=False), metadata=skipped | {"name": "early", "namespace": "team-a"}))
+        warnings(
+            own_pod("early", container(injected=False), metadata=skipped | {"name": "early", "namespace": "team-a"})
+        )
         == []
     )
 
@@ -251,31 +259,31 @@ def test_a_pod_that_came_too_early_is_warned_of_unless_it_asked_for_it() -> None
         ("*", False),
     ],
 )
-def test_a_proxy_is_warned_of_unless_it_leaves_out_the_agent(exceptions: str | None, warned: bool) -> None:
+def test_proxy_warns_unless_agent_is_excluded(exceptions: str | None, warned: bool) -> None:
     variables = [variable("HTTP_PROXY", "http://user:the-secret@proxy:3128")]
     variables += [] if exceptions is None else [variable("no_proxy", exceptions)]
-    found = warnings(own("web", container("main", *variables)))
+    found = warnings(own_pod("web", container("main", *variables)))
     assert len(found) == warned
     assert "the-secret" not in "".join(found)
 
 
-def test_a_proxy_for_https_or_an_unknown_exception_is_none_to_warn_of() -> None:
+def test_https_proxy_or_unknown_no_proxy_does_not_warn() -> None:
     unknown = {"name": "NO_PROXY", "valueFrom": {"configMapKeyRef": {"name": "proxies", "key": "no"}}}
-    assert warnings(own("a", container("main", variable("HTTPS_PROXY")))) == []
-    assert warnings(own("b", container("main", variable("HTTP_PROXY"), unknown))) == []
+    assert warnings(own_pod("a", container("main", variable("HTTPS_PROXY")))) == []
+    assert warnings(own_pod("b", container("main", variable("HTTP_PROXY"), unknown))) == []
 
 
-def test_an_agent_on_ipv6_is_found_in_its_brackets() -> None:
+def test_ipv6_agent_is_matched_in_brackets() -> None:
     agent = {**URI, "value": "http://[fd00:ec2::23]/v1/credentials"}
     main = container("main", variable("HTTP_PROXY"))
     main["env"][1] = agent
-    assert len(warnings(own("web", main))) == 1
+    assert len(warnings(own_pod("web", main))) == 1
     main["env"].append(variable("NO_PROXY", "[fd00:ec2::23]"))
-    assert warnings(own("web", main)) == []
+    assert warnings(own_pod("web", main)) == []
 
 
-def test_what_else_is_good_to_know_is_a_warning() -> None:
-    proof = judge(
+def test_lookup_cleanup_and_region_problems_are_warnings() -> None:
+    proof = diagnose(
         observed(
             own_pods={"msg": LIST_REFUSED},
             removed={"result": {}, "error": {"msg": "jobs.batch is forbidden"}},
@@ -303,13 +311,13 @@ anything: st.SearchStrategy[t.Any] = st.recursive(
 def test_any_pods_and_answers_give_a_proof(env: t.Any, address: str, answer: t.Any) -> None:
     main = container("main", {"name": "HTTP_PROXY", "value": env}, {"name": "NO_PROXY", "value": address})
     main["env"].append({**URI, "value": address})
-    pods: t.Any = [own("a", main), own("b", {"name": env, "env": answer}), answer]
+    pods: t.Any = [own_pod("a", main), own_pod("b", {"name": env, "env": answer}), answer]
     for seen in (observed(own_pods={"resources": pods}), executed(pods, rc=answer, stdout=answer, msg=answer)):
         [proof] = pod_identity_proof([WORKLOAD], seen)
         assert pod_identity_proof_report([proof])
 
 
-def test_waiting_ends_where_pods_may_not_be_listed_and_goes_on_where_the_api_is_away() -> None:
+def test_wait_ends_on_forbidden_and_continues_on_unreachable_api() -> None:
     def settled(message: str) -> bool:
         return pod_identity_proof_settled({"msg": message}, expected=1, elapsed=3.0, timeout=120.0)
 
@@ -324,13 +332,13 @@ def test_waiting_ends_where_pods_may_not_be_listed_and_goes_on_where_the_api_is_
         "(403)\nReason: Forbidden\nHTTP response body: {text}\n",
     ],
 )
-def test_kubernetes_own_words_are_found_in_a_clients(message: str) -> None:
+def test_kubernetes_message_is_extracted_from_client_error(message: str) -> None:
     text = json.dumps({"kind": "Status", "message": 'it\'s the "pods" of x', "reason": "Forbidden"})
     assert kubernetes_words(message.format(body=text.encode(), text=text)) == 'it\'s the "pods" of x'
     assert kubernetes_words("no JSON at all.") == "no JSON at all"
 
 
-def test_a_script_and_its_orders_run_as_one_short_command(tmp_path: pathlib.Path) -> None:
+def test_script_and_orders_run_as_one_short_command(tmp_path: pathlib.Path) -> None:
     script = ROLE / "files" / "prove.py"
     [orders] = pod_identity_proof_orders([WORKLOAD], [], limit=60)
     command = pod_identity_proof_command(script.read_text(encoding="utf-8"), orders)
@@ -345,7 +353,7 @@ def test_a_script_and_its_orders_run_as_one_short_command(tmp_path: pathlib.Path
         timeout=60,
         check=True,
     )
-    proof = judge(executed([own("web-1")], rc=0, stdout=done.stdout))
+    proof = diagnose(executed([own_pod("web-1")], rc=0, stdout=done.stdout))
     assert proof["cause"]["id"] != "exec_failed"
 
 
@@ -360,6 +368,6 @@ def test_a_script_and_its_orders_run_as_one_short_command(tmp_path: pathlib.Path
         ({"nodes": {}}, "prove is to be a mapping of allow, deny, image, node_selector, tolerations, nothing else"),
     ],
 )
-def test_where_a_workload_is_proven_is_checked_before_anything_runs(prove: Json, words: str) -> None:
+def test_invalid_prove_options_are_refused(prove: Json, words: str) -> None:
     with pytest.raises(AnsibleFilterError, match=words):
         pod_identity_proof_orders([{**WORKLOAD, "prove": prove}], [])

@@ -154,7 +154,7 @@ def outcomes(document: dict[str, t.Any]) -> list[tuple[str, bool]]:
     return [(call["outcome"], call["ok"]) for call in document["calls"]]
 
 
-def test_the_pods_identity_and_its_calls(prove: Prove) -> None:
+def test_script_reports_identity_and_calls(prove: Prove) -> None:
     document = prove(LIST, CREATE)
     assert document["identity"] == {
         "arn": "arn:aws:sts::111122223333:assumed-role/app-role/eks-example-pod-1",
@@ -169,14 +169,14 @@ def test_the_pods_identity_and_its_calls(prove: Prove) -> None:
     assert "AWS_CONTAINER_CREDENTIALS_FULL_URI" in document["variables"]
 
 
-def test_a_long_answer_comes_by_the_log_alone(prove: Prove, cloud: Cloud) -> None:
+def test_long_document_is_only_in_log(prove: Prove, cloud: Cloud) -> None:
     names = [f"bucket-{number:04}" for number in range(500)]
     entries = "".join(f"<Bucket><Name>{name}</Name></Bucket>" for name in names)
     cloud.get = [(200, f"<ListAllMyBucketsResult><Buckets>{entries}</Buckets></ListAllMyBucketsResult>")]
     assert prove(LIST)["calls"][0]["shown"] == names
 
 
-def test_another_identity_makes_no_calls(prove: Prove, cloud: Cloud) -> None:
+def test_unexpected_identity_makes_no_calls(prove: Prove, cloud: Cloud) -> None:
     cloud.arn = "arn:aws:sts::111122223333:assumed-role/node-role/i-1"
     document = prove(LIST, CREATE)
     assert document["identity"]["role"] == "node-role"
@@ -184,7 +184,7 @@ def test_another_identity_makes_no_calls(prove: Prove, cloud: Cloud) -> None:
     assert [request for request in cloud.asked if request.startswith("PUT")] == []
 
 
-def test_static_keys_win_and_are_told_by_name(prove: Prove, pod: dict[str, str], cloud: Cloud) -> None:
+def test_static_keys_override_and_are_named(prove: Prove, pod: dict[str, str], cloud: Cloud) -> None:
     cloud.arn = "arn:aws:iam::111122223333:user/somebody"
     keys = {"AWS_ACCESS_KEY_ID": "AKIASTATIC", "AWS_SECRET_ACCESS_KEY": "the-secret-key"}
     document = prove(CREATE, environment=pod | keys)
@@ -194,24 +194,24 @@ def test_static_keys_win_and_are_told_by_name(prove: Prove, pod: dict[str, str],
     assert outcomes(document) == [("not_tried", False)]
 
 
-def test_only_a_refusal_meets_a_denied_call(prove: Prove, cloud: Cloud) -> None:
+def test_only_access_denied_meets_expected_denial(prove: Prove, cloud: Cloud) -> None:
     cloud.put = [(409, BUSY)]
     document = prove(CREATE)
     assert outcomes(document) == [("error", False)]
     assert document["calls"][0]["error"]["code"] == "OperationAborted"
 
 
-def test_a_denied_call_that_succeeds_is_told(prove: Prove, cloud: Cloud) -> None:
+def test_allowed_call_fails_expected_denial(prove: Prove, cloud: Cloud) -> None:
     cloud.put = [(200, "")]
     assert outcomes(prove(CREATE)) == [("allowed", False)]
 
 
-def test_an_allowed_call_is_tried_again_while_there_is_time(prove: Prove, cloud: Cloud) -> None:
+def test_denied_call_is_retried_within_grace(prove: Prove, cloud: Cloud) -> None:
     cloud.get = [(403, DENIED), (200, BUCKETS)]
     assert outcomes(prove(LIST, grace=8)) == [("allowed", True)]
 
 
-def test_an_allowed_call_stays_denied_without_time(prove: Prove, cloud: Cloud) -> None:
+def test_denied_call_is_not_retried_without_grace(prove: Prove, cloud: Cloud) -> None:
     cloud.get = [(403, DENIED), (200, BUCKETS)]
     document = prove(LIST)
     assert outcomes(document) == [("denied", False)]
@@ -226,30 +226,30 @@ def test_an_allowed_call_stays_denied_without_time(prove: Prove, cloud: Cloud) -
         ({"service": "s3", "operation": "get_object", "parameters": {"Bucket": "b"}}, "Key"),
     ],
 )
-def test_a_call_that_cannot_be_made_says_why(prove: Prove, call: dict[str, t.Any], words: str) -> None:
+def test_invalid_call_reports_reason(prove: Prove, call: dict[str, t.Any], words: str) -> None:
     document = prove({"expected": "deny", **call})
     assert outcomes(document) == [("error", False)]
     assert words in document["calls"][0]["error"]["message"]
 
 
-def test_a_faulty_expression_does_not_spoil_the_outcome(prove: Prove) -> None:
+def test_invalid_show_expression_keeps_outcome(prove: Prove) -> None:
     document = prove({**LIST, "show": "Buckets[?"})
     assert outcomes(document) == [("allowed", True)]
     assert document["calls"][0]["show_error"]
 
 
-def test_what_aws_calls_sensitive_is_hidden(prove: Prove) -> None:
+def test_sensitive_output_is_hidden(prove: Prove) -> None:
     call = {"service": "ssm", "operation": "get_parameter", "parameters": {"Name": "n"}, "show": "Parameter"}
     document = prove({"expected": "allow", **call})
     assert document["calls"][0]["shown"] == {"Name": "n", "Value": "(hidden)"}
 
 
-def test_a_dry_run_that_would_be_allowed_is_allowed(prove: Prove) -> None:
+def test_successful_dry_run_counts_as_allowed(prove: Prove) -> None:
     call = {"service": "ec2", "operation": "create_vpc", "parameters": {"CidrBlock": "10.0.0.0/16", "DryRun": True}}
     assert outcomes(prove({"expected": "deny", **call})) == [("allowed", False)]
 
 
-def test_the_agents_refusal_is_quoted(prove: Prove, cloud: Cloud) -> None:
+def test_agent_refusal_is_quoted(prove: Prove, cloud: Cloud) -> None:
     cloud.agent = (400, "[r]: (AccessDeniedException): Unauthorized Exception! EKS does not have permissions")
     document = prove(CREATE)
     assert document["credentials"]["method"] is None
@@ -258,9 +258,7 @@ def test_the_agents_refusal_is_quoted(prove: Prove, cloud: Cloud) -> None:
     assert document["identity"] is None
 
 
-def test_nothing_injected_and_no_region_still_give_a_document(
-    prove: Prove, cloud: Cloud, tmp_path: pathlib.Path
-) -> None:
+def test_document_is_printed_without_injection_or_region(prove: Prove, cloud: Cloud, tmp_path: pathlib.Path) -> None:
     bare = {"HOME": str(tmp_path), "AWS_ENDPOINT_URL": cloud.url, "AWS_EC2_METADATA_DISABLED": "true"}
     document = prove(CREATE, environment=bare, region="eu-west-1")
     assert document["pod_identity_injected"] is False
@@ -269,12 +267,12 @@ def test_nothing_injected_and_no_region_still_give_a_document(
     assert outcomes(document) == [("not_tried", False)]
 
 
-def test_a_profile_that_does_not_exist_is_told(prove: Prove, pod: dict[str, str]) -> None:
+def test_missing_profile_is_reported(prove: Prove, pod: dict[str, str]) -> None:
     document = prove(LIST, environment=pod | {"AWS_PROFILE": "nobody"})
     assert document["credentials"]["error"]["type"] == "ProfileNotFound"
 
 
-def test_an_image_without_boto3_says_so() -> None:
+def test_image_without_boto3_is_reported() -> None:
     orders = json.dumps({"expected": ROLE, "calls": [LIST]})
     # -S and -I: no site packages, as in a plain image with python3.
     command = [sys.executable, "-I", "-S", str(SCRIPT), orders]
@@ -285,6 +283,6 @@ def test_an_image_without_boto3_says_so() -> None:
     assert "boto3" in document.fault.message
 
 
-def test_the_script_keeps_to_the_grammar_of_python_3_9() -> None:
+def test_script_parses_as_python_3_9() -> None:
     """Images may hold an older Python than the collection runs on; at least its grammar is to be the old one's."""
     ast.parse(SCRIPT.read_text(encoding="utf-8"), feature_version=(3, 9))

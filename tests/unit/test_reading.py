@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 
-def test_a_message_that_is_cut_ends_after_a_word_and_shows_it() -> None:
+def test_cut_message_ends_after_word_with_ellipsis() -> None:
     assert sentence("Nothing\n  answered at the\taddress. ", limit=30) == "Nothing answered at the ..."
     assert sentence("Nothing\n  answered. ", limit=30) == "Nothing answered"
     assert sentence("x" * 31, limit=30) == "x" * 30 + " ..."
 
 
 @given(st.text(), st.integers(min_value=1, max_value=50))
-def test_it_is_one_line_of_what_was_said(message: str, limit: int) -> None:
+def test_sentence_is_one_line_within_limit(message: str, limit: int) -> None:
     told = sentence(message, limit)
     assert told.splitlines() in ([], [told])
     whole = " ".join(message.split())

@@ -13,7 +13,7 @@ from ansible_collections.podidentity.eks.plugins.module_utils._trust.workload im
 from hypothesis import given
 from hypothesis import strategies as st
 
-WHOLE = {
+COMPLETE = {
     "namespace": " team-a ",
     "service_account": "app",
     "role": "app-role",
@@ -22,8 +22,8 @@ WHOLE = {
 }
 
 
-def test_every_answer_is_taken() -> None:
-    [workload] = pod_identity_requested(WHOLE)
+def test_all_answers_become_workload() -> None:
+    [workload] = pod_identity_requested(COMPLETE)
     assert workload == {
         "namespace": "team-a",
         "service_account": "app",
@@ -41,7 +41,7 @@ def test_every_answer_is_taken() -> None:
     assert workload_problems([workload]) == []
 
 
-def test_a_role_by_its_arn_is_used_as_it_is() -> None:
+def test_role_arn_is_used_unchanged() -> None:
     arn = "arn:aws:iam::111122223333:role/app"
     assert pod_identity_requested({"namespace": "a", "service_account": "b", "role": arn}) == [
         {"namespace": "a", "service_account": "b", "role": {"arn": arn}}
@@ -49,7 +49,7 @@ def test_a_role_by_its_arn_is_used_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("answers", [{}, {"namespace": "", "role": None, "allow": " \n "}])
-def test_a_survey_that_is_left_empty_asks_for_nothing(answers: dict[str, t.Any]) -> None:
+def test_empty_survey_requests_nothing(answers: dict[str, t.Any]) -> None:
     assert pod_identity_requested(answers) == []
 
 
@@ -58,17 +58,17 @@ def test_a_survey_that_is_left_empty_asks_for_nothing(answers: dict[str, t.Any])
     [
         ({"namespace": "a"}, "The survey's answers lack a service account and an IAM role: answer"),
         ({"allow": "s3.list_buckets"}, "lack a namespace and a service account and an IAM role"),
-        ({**WHOLE, "allow": "s3:ListBuckets"}, 'names the call "s3:ListBuckets": give service and operation, as'),
+        ({**COMPLETE, "allow": "s3:ListBuckets"}, 'names the call "s3:ListBuckets": give service and operation, as'),
     ],
 )
-def test_answers_that_cannot_be_right_are_told(answers: dict[str, t.Any], sentence: str) -> None:
+def test_invalid_answers_are_refused(answers: dict[str, t.Any], sentence: str) -> None:
     with pytest.raises(AnsibleFilterError) as refused:
         pod_identity_requested(answers)
     assert sentence in str(refused.value)
 
 
-@given(st.dictionaries(st.sampled_from(sorted(WHOLE)), st.text()))
-def test_no_answer_breaks_it(answers: dict[str, str]) -> None:
+@given(st.dictionaries(st.sampled_from(sorted(COMPLETE)), st.text()))
+def test_any_answers_give_workload_or_filter_error(answers: dict[str, str]) -> None:
     try:
         found = pod_identity_requested(answers)
     except AnsibleFilterError:

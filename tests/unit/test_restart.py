@@ -88,11 +88,11 @@ def planned(pods: list[Mapping], *objects: Mapping, mode: str = "stale") -> dict
 
 
 WEB = (workload("ReplicaSet/web-1", "Deployment/web"), workload("Deployment/web"))
-HELD = container(identity=True)
+WITH_IDENTITY = container(identity=True)
 
 
-def test_a_workload_is_restarted_once_however_many_of_its_pods_lack_the_identity() -> None:
-    pods = [pod("a", "ReplicaSet/web-1", HELD), *(pod(name, "ReplicaSet/web-1") for name in "bcdef")]
+def test_workload_is_restarted_once_for_all_its_pods() -> None:
+    pods = [pod("a", "ReplicaSet/web-1", WITH_IDENTITY), *(pod(name, "ReplicaSet/web-1") for name in "bcdef")]
     plan = pod_identity_restart_plan(WORKLOADS, pods, ASSOCIATIONS, WEB)
     [restart] = plan["restarts"]
     assert restart == {
@@ -106,8 +106,8 @@ def test_a_workload_is_restarted_once_however_many_of_its_pods_lack_the_identity
     assert [one["name"] for one in plan["pods"]] == list("bcdef")
 
 
-def test_both_reasons_are_told() -> None:
-    old = pod("b", "StatefulSet/db", HELD, created="2026-11-23T09:00:00Z")
+def test_both_reasons_are_reported() -> None:
+    old = pod("b", "StatefulSet/db", WITH_IDENTITY, created="2026-11-23T09:00:00Z")
     plan = pod_identity_restart_plan(
         WORKLOADS, [pod("a", "StatefulSet/db"), old], ASSOCIATIONS, [workload("StatefulSet/db")]
     )
@@ -128,13 +128,13 @@ def test_both_reasons_are_told() -> None:
         ("2026-11-23T09:00:00", False),
     ],
 )
-def test_a_pod_of_the_same_second_counts_as_older(created: str, stale: bool) -> None:
-    found = planned([pod("a", "ReplicaSet/web-1", HELD, created=created)], *WEB)
+def test_pod_of_same_second_counts_as_stale(created: str, stale: bool) -> None:
+    found = planned([pod("a", "ReplicaSet/web-1", WITH_IDENTITY, created=created)], *WEB)
     assert found.get("restarts", []) == ([("Deployment/web", "stale")] if stale else [])
 
 
-def test_a_pod_older_than_its_role_or_its_target_role_is_stale() -> None:
-    later = pod("a", "ReplicaSet/web-1", HELD, created="2026-11-23T11:00:00Z")
+def test_pod_older_than_role_or_target_role_is_stale() -> None:
+    later = pod("a", "ReplicaSet/web-1", WITH_IDENTITY, created="2026-11-23T11:00:00Z")
     for key in ("role_arn", "target_role_arn"):
         known = [{**ASSOCIATIONS[0], "role_arn": "arn:old", key: "arn:new"}]
         plan = pod_identity_restart_plan(
@@ -147,14 +147,17 @@ def test_a_pod_older_than_its_role_or_its_target_role_is_stale() -> None:
             assert pod_identity_restart_plan(WORKLOADS, [later], known, WEB, role_dates=dates)["restarts"] == []
 
 
-def test_an_association_whose_date_nobody_knows_outdates_nothing() -> None:
+def test_association_without_date_makes_no_pod_stale() -> None:
     known = [{**ASSOCIATIONS[0], "association_id": "a-1", "modified_at": None}]
-    assert pod_identity_restart_plan(WORKLOADS, [pod("a", "ReplicaSet/web-1", HELD)], known, WEB)["restarts"] == []
+    assert (
+        pod_identity_restart_plan(WORKLOADS, [pod("a", "ReplicaSet/web-1", WITH_IDENTITY)], known, WEB)["restarts"]
+        == []
+    )
 
 
-def test_modes() -> None:
+def test_modes_select_restarts() -> None:
     pods = [
-        pod("a", "ReplicaSet/web-1", HELD, created="2026-11-23T09:00:00Z"),
+        pod("a", "ReplicaSet/web-1", WITH_IDENTITY, created="2026-11-23T09:00:00Z"),
         pod("b", "StatefulSet/db"),
     ]
     objects = (*WEB, workload("StatefulSet/db"))
@@ -173,11 +176,11 @@ def test_modes() -> None:
         pod("a", "ReplicaSet/web-1", phase="Failed"),
         pod("a", "ReplicaSet/web-1", deletionTimestamp="2026-11-23T11:00:00Z"),
         pod("a", "ReplicaSet/web-1", namespace="other"),
-        pod("a", "ReplicaSet/web-1", container("side"), HELD),
+        pod("a", "ReplicaSet/web-1", container("side"), WITH_IDENTITY),
     ],
     ids=["service account", "succeeded", "failed", "going", "namespace", "one container has it"],
 )
-def test_others_and_those_that_are_well_are_not_looked_at(found: Mapping) -> None:
+def test_unrelated_and_healthy_pods_are_ignored(found: Mapping) -> None:
     assert planned([found], *WEB) == {}
 
 
@@ -191,7 +194,7 @@ def test_others_and_those_that_are_well_are_not_looked_at(found: Mapping) -> Non
         ("StatefulSet/gone", "StatefulSet/gone", "a StatefulSet is not rolled from here: replace its pods yourself"),
     ],
 )
-def test_what_is_nobodys_to_restart_is_reported(owner: str, place: str, remedy: str) -> None:
+def test_unsupported_owners_are_reported_and_not_restarted(owner: str, place: str, remedy: str) -> None:
     objects = [workload("ReplicaSet/alone"), workload("ReplicaSet/rolled", "Rollout/rolled"), workload("Job/import")]
     plan = pod_identity_restart_plan(WORKLOADS, [pod("a", owner)], ASSOCIATIONS, objects)
     assert (plan["restarts"], plan["blocked"]) == ([], [])
@@ -209,7 +212,7 @@ def test_what_is_nobodys_to_restart_is_reported(owner: str, place: str, remedy: 
     ],
     ids=["label", "annotation", "variable"],
 )
-def test_pods_that_the_webhook_is_kept_from_are_reported_and_not_restarted(found: Mapping, why: str) -> None:
+def test_pods_opted_out_of_injection_are_only_reported(found: Mapping, why: str) -> None:
     found["metadata"]["ownerReferences"] = [{"kind": "ReplicaSet", "name": "web-1", "controller": True}]
     plan = pod_identity_restart_plan(WORKLOADS, [found], ASSOCIATIONS, WEB)
     assert (plan["pods"], plan["restarts"]) == ([], [])
@@ -229,14 +232,14 @@ def test_pods_that_the_webhook_is_kept_from_are_reported_and_not_restarted(found
         ),
     ],
 )
-def test_what_stands_in_the_way_is_named_and_nothing_is_restarted(held: Mapping, why: str) -> None:
+def test_blocked_rollout_is_named_and_not_restarted(held: Mapping, why: str) -> None:
     owner = f"{held['kind']}/web"
     plan = pod_identity_restart_plan(WORKLOADS, [pod("a", owner)], ASSOCIATIONS, [held, budget(0, app="web")])
     assert plan["restarts"] == []
     assert why in plan["blocked"][0]["reason"]
 
 
-def test_a_disruption_budget_holds_for_ready_pods_of_its_own() -> None:
+def test_disruption_budget_blocks_only_its_own_ready_pods() -> None:
     lacking = [pod("a", "StatefulSet/web")]
     assert "restarts" in planned(lacking, workload("StatefulSet/web", replicas=1), budget(0, app="web"))
     ready = workload("StatefulSet/web", replicas=1, status={"readyReplicas": 1})
@@ -273,7 +276,7 @@ def test_a_disruption_budget_holds_for_ready_pods_of_its_own() -> None:
         (workload("DaemonSet/a", status={"desiredNumberScheduled": 9, "numberReady": 9}), 1),
     ],
 )
-def test_how_many_ready_pods_a_rollout_takes_away(rolled: Mapping, taken: int) -> None:
+def test_disruption_counts_ready_pods_taken_by_rollout(rolled: Mapping, taken: int) -> None:
     assert disruption(rolled) == taken
 
 
@@ -289,7 +292,7 @@ def test_how_many_ready_pods_a_rollout_takes_away(rolled: Mapping, taken: int) -
         ("Unheard", [], False),
     ],
 )
-def test_expressions_of_a_budget(operator: str, values: list[str], is_about: bool) -> None:
+def test_budget_selector_expressions(operator: str, values: list[str], is_about: bool) -> None:
     made = budget(0)
     made["spec"]["selector"] = {"matchExpressions": [{"key": "app", "operator": operator, "values": values}]}
     assert guards(made, workload("Deployment/web")) is is_about
@@ -301,61 +304,75 @@ def outcome_of(found: Mapping | None, **answer: t.Any) -> tuple[str, str]:
     return told["state"], told["reason"]
 
 
-def numbers(new: int, available: int, replicas: int = 2, **more: t.Any) -> Mapping:
+def rollout_status(new: int, available: int, replicas: int = 2, **more: t.Any) -> Mapping:
     known = {"updatedReplicas": new, "availableReplicas": available, "readyReplicas": available, "replicas": replicas}
     return {"observedGeneration": 2, **known, **more}
 
 
 TIMED_OUT = {"type": "Progressing", "reason": "ProgressDeadlineExceeded", "message": "It has timed out progressing."}
 QUOTA = {"type": "ReplicaFailure", "message": 'pods "web-2" is forbidden: exceeded quota'}
-DAEMONS = {"observedGeneration": 2, "desiredNumberScheduled": 2}
+DAEMONSET_STATUS = {"observedGeneration": 2, "desiredNumberScheduled": 2}
 
 
 @pytest.mark.parametrize(
     ("found", "state", "reason"),
     [
-        (workload("Deployment/web", replicas=2, status=numbers(2, 2)), "done", ""),
+        (workload("Deployment/web", replicas=2, status=rollout_status(2, 2)), "done", ""),
         (workload("Deployment/web", replicas=0, status={"observedGeneration": 2}), "done", ""),
         (
-            workload("Deployment/web", replicas=2, status=numbers(1, 2, 3)),
+            workload("Deployment/web", replicas=2, status=rollout_status(1, 2, 3)),
             "waiting",
             "1 of 2 pods are new, 2 are ready",
         ),
         (
-            workload("Deployment/web", replicas=2, status=numbers(2, 2, 3)),
+            workload("Deployment/web", replicas=2, status=rollout_status(2, 2, 3)),
             "waiting",
             "2 of 2 pods are new, 2 are ready",
         ),
-        (workload("Deployment/web", replicas=2, status=numbers(2, 1)), "waiting", "2 of 2 pods are new, 1 are ready"),
         (
-            workload("Deployment/web", replicas=2, status={**numbers(2, 2), "observedGeneration": 1}),
+            workload("Deployment/web", replicas=2, status=rollout_status(2, 1)),
+            "waiting",
+            "2 of 2 pods are new, 1 are ready",
+        ),
+        (
+            workload("Deployment/web", replicas=2, status={**rollout_status(2, 2), "observedGeneration": 1}),
             "waiting",
             "its controller has not begun",
         ),
-        (workload("Deployment/web", paused=True, status=numbers(0, 1)), "failed", "somebody paused it meanwhile"),
         (
-            workload("Deployment/web", replicas=2, status=numbers(1, 2, conditions=[TIMED_OUT])),
+            workload("Deployment/web", paused=True, status=rollout_status(0, 1)),
+            "failed",
+            "somebody paused it meanwhile",
+        ),
+        (
+            workload("Deployment/web", replicas=2, status=rollout_status(1, 2, conditions=[TIMED_OUT])),
             "failed",
             "its rollout is stuck: It has timed out progressing",
         ),
         (
-            workload("Deployment/web", replicas=2, status=numbers(1, 2, conditions=[TIMED_OUT, QUOTA])),
+            workload("Deployment/web", replicas=2, status=rollout_status(1, 2, conditions=[TIMED_OUT, QUOTA])),
             "failed",
             'its rollout is stuck: pods "web-2" is forbidden: exceeded quota',
         ),
         (None, "failed", "it was deleted meanwhile"),
         (
-            workload("StatefulSet/web", replicas=2, status=numbers(2, 2, updateRevision="b", currentRevision="a")),
+            workload(
+                "StatefulSet/web", replicas=2, status=rollout_status(2, 2, updateRevision="b", currentRevision="a")
+            ),
             "waiting",
             "2 of 2 pods are new, 2 are ready",
         ),
         (
-            workload("StatefulSet/web", replicas=2, status=numbers(0, 2, updateRevision="b", currentRevision="b")),
+            workload(
+                "StatefulSet/web", replicas=2, status=rollout_status(0, 2, updateRevision="b", currentRevision="b")
+            ),
             "done",
             "",
         ),
         (
-            workload("StatefulSet/web", replicas=2, status=numbers(0, 0, updateRevision="b", currentRevision="a")),
+            workload(
+                "StatefulSet/web", replicas=2, status=rollout_status(0, 0, updateRevision="b", currentRevision="a")
+            ),
             "waiting",
             "0 of 2 pods are new, 0 are ready; it waits for old pods to get ready before it replaces them: delete one "
             "that never does",
@@ -365,25 +382,29 @@ DAEMONS = {"observedGeneration": 2, "desiredNumberScheduled": 2}
                 "StatefulSet/web",
                 replicas=2,
                 podManagementPolicy="Parallel",
-                status=numbers(0, 0, updateRevision="b", currentRevision="a"),
+                status=rollout_status(0, 0, updateRevision="b", currentRevision="a"),
             ),
             "waiting",
             "0 of 2 pods are new, 0 are ready",
         ),
-        (workload("DaemonSet/web", status={**DAEMONS, "updatedNumberScheduled": 2, "numberAvailable": 2}), "done", ""),
         (
-            workload("DaemonSet/web", status={**DAEMONS, "updatedNumberScheduled": 1, "numberAvailable": 2}),
+            workload("DaemonSet/web", status={**DAEMONSET_STATUS, "updatedNumberScheduled": 2, "numberAvailable": 2}),
+            "done",
+            "",
+        ),
+        (
+            workload("DaemonSet/web", status={**DAEMONSET_STATUS, "updatedNumberScheduled": 1, "numberAvailable": 2}),
             "waiting",
             "1 of 2 pods are new, 2 are ready",
         ),
     ],
 )
-def test_when_a_rollout_is_done(found: Mapping | None, state: str, reason: str) -> None:
+def test_rollout_outcome_from_status(found: Mapping | None, state: str, reason: str) -> None:
     assert outcome_of(found) == (state, reason)
 
 
-def test_a_restart_that_was_refused_has_failed_whatever_its_pods_do() -> None:
-    done = workload("Deployment/web", replicas=2, status=numbers(2, 2))
+def test_refused_restart_fails_whatever_its_pods_do() -> None:
+    done = workload("Deployment/web", replicas=2, status=rollout_status(2, 2))
     refused = outcome_of(done, error={"msg": "Failed to patch object:\n  admission webhook denied it."})
     assert refused == ("failed", "its restart was refused: Failed to patch object: admission webhook denied it")
 
@@ -396,7 +417,7 @@ pods_of_all_kinds = st.lists(
         pod,
         st.uuids().map(str),
         owners,
-        st.sampled_from([HELD, container(), container("own", AWS_CONTAINER_CREDENTIALS_FULL_URI="x")]),
+        st.sampled_from([WITH_IDENTITY, container(), container("own", AWS_CONTAINER_CREDENTIALS_FULL_URI="x")]),
         created=st.sampled_from(["2026-11-23T09:00:00Z", "2026-11-23T11:00:00Z"]),
         account=st.sampled_from(["app", "other"]),
         phase=st.sampled_from(["Pending", "Running", "Succeeded"]),
@@ -418,7 +439,7 @@ objects_of_all_kinds = st.tuples(
 
 
 @hypothesis.given(pods_of_all_kinds, objects_of_all_kinds, st.sampled_from(["missing", "stale"]))
-def test_every_pod_that_lacks_something_is_answered_for_once(
+def test_plan_covers_each_owner_once_and_converges(
     pods: list[Mapping], objects: tuple[Mapping, ...], mode: str
 ) -> None:
     plan = pod_identity_restart_plan(WORKLOADS, pods, ASSOCIATIONS, objects, mode)
@@ -434,7 +455,9 @@ def test_every_pod_that_lacks_something_is_answered_for_once(
     assert plan == pod_identity_restart_plan(WORKLOADS, pods, ASSOCIATIONS, needed, mode)
     # With its pods gone and new ones in their place, nothing is left to restart.
     replaced = [
-        pod(one["metadata"]["name"], "ReplicaSet/web-1", HELD) if one["spec"]["serviceAccountName"] == "app" else one
+        pod(one["metadata"]["name"], "ReplicaSet/web-1", WITH_IDENTITY)
+        if one["spec"]["serviceAccountName"] == "app"
+        else one
         for one in pods
     ]
     assert pod_identity_restart_plan(WORKLOADS, replaced, ASSOCIATIONS, objects, mode)["pods"] == []
@@ -457,8 +480,6 @@ anything = st.recursive(
 
 
 @hypothesis.given(anything, anything, anything, anything)
-def test_the_strangest_observations_are_no_error(
-    workloads: t.Any, pods: t.Any, associations: t.Any, objects: t.Any
-) -> None:
+def test_any_observation_is_accepted(workloads: t.Any, pods: t.Any, associations: t.Any, objects: t.Any) -> None:
     pod_identity_restart_plan(workloads, pods, associations, objects)
     pod_identity_restart_outcome([{"kind": "Deployment", "namespace": "", "name": ""}], [{}], objects)

@@ -27,7 +27,7 @@ S3 = Subject(SHOP, "default", "s3-access-sa")
 LABELS = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", fullmatch=True)
 ACCOUNTS = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,20}[a-z0-9])?(\.[a-z0-9]{1,20}){0,3}", fullmatch=True)
 SUBJECTS = st.builds(Subject, st.just(SHOP), LABELS, ACCOUNTS)
-FOREIGN = {
+UNMANAGED = {
     "Sid": "Lambda",
     "Effect": "Allow",
     "Principal": {"Service": "lambda.amazonaws.com"},
@@ -39,20 +39,20 @@ FEDERATED = {
     "Action": "sts:AssumeRoleWithWebIdentity",
     "Condition": {"StringEquals": {"oidc.eks.eu-west-1.amazonaws.com/id/A:aud": "sts.amazonaws.com"}},
 }
-STATEMENTS = st.lists(st.sampled_from([FOREIGN, FEDERATED, {"Effect": "Deny", "Principal": "*", "Action": "sts:*"}]))
+STATEMENTS = st.lists(st.sampled_from([UNMANAGED, FEDERATED, {"Effect": "Deny", "Principal": "*", "Action": "sts:*"}]))
 
 
 def document(*statements: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     return {"Version": "2012-10-17", "Statement": list(statements)}
 
 
-def of_guides(**changes: t.Any) -> dict[str, t.Any]:
+def guide_statement(**changes: t.Any) -> dict[str, t.Any]:
     """The statement that many guides show, with the principal of the EKS control plane."""
     wrong = {"Effect": "Allow", "Principal": {"Service": "eks.amazonaws.com"}, "Action": ["sts:AssumeRole"]}
     return wrong | changes
 
 
-def test_a_scoped_statement_names_account_cluster_namespace_and_service_account() -> None:
+def test_scoped_statement_conditions_name_the_workload() -> None:
     statement = trust_statement(S3)
     assert statement["Principal"] == {"Service": "pods.eks.amazonaws.com"}
     assert statement["Action"] == ["sts:AssumeRole", "sts:TagSession"]
@@ -66,7 +66,7 @@ def test_a_scoped_statement_names_account_cluster_namespace_and_service_account(
     }
 
 
-def test_without_session_tags_only_the_source_conditions_remain() -> None:
+def test_statement_without_session_tags_has_source_conditions() -> None:
     condition = trust_statement(S3, session_tags=False)["Condition"]
     assert condition == {
         "StringEquals": {"aws:SourceAccount": "111122223333"},
@@ -74,17 +74,17 @@ def test_without_session_tags_only_the_source_conditions_remain() -> None:
     }
 
 
-def test_an_open_statement_has_no_conditions_and_keeps_its_sid() -> None:
+def test_open_statement_has_no_conditions_and_same_sid() -> None:
     statement = trust_statement(S3, scoped=False)
     assert "Condition" not in statement
     assert statement["Sid"] == trust_statement(S3)["Sid"]
 
 
-def test_a_sid_is_readable() -> None:
+def test_sid_is_readable() -> None:
     assert statement_id(S3).startswith("PodIdentityDefaultS3AccessSa")
 
 
-def test_sids_of_look_alikes_differ() -> None:
+def test_sids_of_similar_subjects_differ() -> None:
     other = Cluster.from_arn(ARN.replace("eu-west-1", "eu-west-2"))
     subjects = [
         Subject(SHOP, "a-b", "c"),
@@ -97,20 +97,20 @@ def test_sids_of_look_alikes_differ() -> None:
 
 
 @given(SUBJECTS)
-def test_a_sid_is_letters_and_digits_and_always_the_same(subject: Subject) -> None:
+def test_sid_is_alphanumeric_and_stable(subject: Subject) -> None:
     sid = statement_id(subject)
     assert sid.isascii() and sid.isalnum() and len(sid) <= 70
     assert sid == statement_id(Subject(Cluster.from_arn(ARN), subject.namespace, subject.service_account))
 
 
 @pytest.mark.parametrize("arn", ["shop", "arn:aws:eks:eu-west-1:1:cluster/shop", ARN + "/x", ""])
-def test_what_is_no_cluster_arn_is_refused_with_an_example(arn: str) -> None:
+def test_invalid_cluster_arn_is_refused_with_example(arn: str) -> None:
     with pytest.raises(TrustError, match="such as arn:aws:eks"):
         Cluster.from_arn(arn)
 
 
 @given(STATEMENTS, st.lists(SUBJECTS, unique_by=statement_id, max_size=4))
-def test_foreign_statements_stay_byte_for_byte_and_in_order(
+def test_unmanaged_statements_stay_unchanged_and_in_order(
     foreign: list[dict[str, t.Any]], subjects: list[Subject]
 ) -> None:
     observed = document(*foreign)
@@ -123,7 +123,7 @@ def test_foreign_statements_stay_byte_for_byte_and_in_order(
 
 
 @given(STATEMENTS, st.lists(SUBJECTS, unique_by=statement_id, min_size=1, max_size=4))
-def test_merging_twice_changes_nothing_and_removing_brings_back_what_was(
+def test_merge_is_idempotent_and_remove_restores_original(
     foreign: list[dict[str, t.Any]], subjects: list[Subject]
 ) -> None:
     wanted = [trust_statement(subject) for subject in subjects]
@@ -135,49 +135,51 @@ def test_merging_twice_changes_nothing_and_removing_brings_back_what_was(
     assert len(list(trust.differences(first.document, removed))) == len(wanted)
 
 
-def test_a_single_statement_outside_a_list_is_kept() -> None:
-    planned = trust.ensure_statements({"Version": "2012-10-17", "Statement": FOREIGN}, [trust_statement(S3)])
-    assert planned.document == document(FOREIGN, trust_statement(S3))
+def test_single_statement_outside_list_is_kept() -> None:
+    planned = trust.ensure_statements({"Version": "2012-10-17", "Statement": UNMANAGED}, [trust_statement(S3)])
+    assert planned.document == document(UNMANAGED, trust_statement(S3))
 
 
-def test_a_document_may_be_json_text() -> None:
-    planned = trust.ensure_statements(json.dumps(document(FOREIGN)), [trust_statement(S3)])
-    assert planned.document == document(FOREIGN, trust_statement(S3))
+def test_document_may_be_json_text() -> None:
+    planned = trust.ensure_statements(json.dumps(document(UNMANAGED)), [trust_statement(S3)])
+    assert planned.document == document(UNMANAGED, trust_statement(S3))
     with pytest.raises(TrustError, match="no JSON"):
         trust.ensure_statements("{", [])
 
 
-def test_another_order_of_actions_is_no_difference() -> None:
+def test_action_order_is_no_difference() -> None:
     stored = trust_statement(S3) | {"Action": ["sts:TagSession", "sts:AssumeRole"]}
     planned = trust.ensure_statements(document(stored), [trust_statement(S3)])
     assert planned.document == document(stored)
     assert list(trust.differences(document(trust_statement(S3)), document(stored))) == []
 
 
-def test_a_changed_statement_of_ours_is_replaced_in_its_place() -> None:
+def test_changed_managed_statement_is_replaced_in_place() -> None:
     stale = trust_statement(S3) | {"Condition": {"StringEquals": {"aws:SourceAccount": "999999999999"}}}
-    planned = trust.ensure_statements(document(stale, FOREIGN), [trust_statement(S3)])
-    assert planned.document == document(trust_statement(S3), FOREIGN)
-    told = [str(change) for change in trust.differences(document(stale, FOREIGN), planned.document)]
+    planned = trust.ensure_statements(document(stale, UNMANAGED), [trust_statement(S3)])
+    assert planned.document == document(trust_statement(S3), UNMANAGED)
+    told = [str(change) for change in trust.differences(document(stale, UNMANAGED), planned.document)]
     assert told == [f"change trust statement {statement_id(S3)}"]
 
 
-def test_a_repeated_sid_of_ours_is_taken_out() -> None:
+def test_duplicate_managed_sid_is_removed() -> None:
     planned = trust.ensure_statements(document(trust_statement(S3), trust_statement(S3)), [trust_statement(S3)])
     assert planned.document == document(trust_statement(S3))
 
 
 @pytest.mark.parametrize("actions", [["sts:AssumeRole"], ["sts:AssumeRole", "sts:TagSession"]])
-def test_the_wrong_principal_of_guides_gives_way_to_the_scoped_statement(actions: list[str]) -> None:
-    planned = trust.ensure_statements(document(of_guides(Action=actions)), [trust_statement(S3)])
+def test_control_plane_principal_is_replaced_by_scoped_statement(actions: list[str]) -> None:
+    planned = trust.ensure_statements(document(guide_statement(Action=actions)), [trust_statement(S3)])
     assert planned.document == document(trust_statement(S3))
     assert "eks.amazonaws.com, the EKS control plane" in planned.findings[0]
     assert ("lacks sts:TagSession" in planned.findings[0]) == (len(actions) == 1)
 
 
-def test_the_wrong_principal_with_conditions_is_corrected_and_keeps_them() -> None:
+def test_control_plane_principal_with_conditions_is_corrected() -> None:
     condition = {"StringEquals": {"aws:RequestTag/kubernetes-namespace": "team-a"}}
-    planned = trust.ensure_statements(document(of_guides(Sid="TeamA", Condition=condition)), [trust_statement(S3)])
+    planned = trust.ensure_statements(
+        document(guide_statement(Sid="TeamA", Condition=condition)), [trust_statement(S3)]
+    )
     corrected = {
         "Sid": "TeamA",
         "Effect": "Allow",
@@ -189,39 +191,39 @@ def test_the_wrong_principal_with_conditions_is_corrected_and_keeps_them() -> No
     assert "TeamA" in planned.findings[0] and "put right" in planned.findings[0]
 
 
-def test_a_missing_tag_session_is_put_right_and_named() -> None:
+def test_missing_tag_session_is_added_and_reported() -> None:
     condition = {"ArnEquals": {"aws:SourceArn": ARN}}
-    incomplete = of_guides(Principal={"Service": [SERVICE]}, Action="sts:AssumeRole", Condition=condition)
+    incomplete = guide_statement(Principal={"Service": [SERVICE]}, Action="sts:AssumeRole", Condition=condition)
     planned = trust.ensure_statements(document(incomplete), [trust_statement(S3)])
     assert (planned.document or {})["Statement"][0]["Action"] == list(ACTIONS)
     assert "lacks sts:TagSession" in planned.findings[0]
 
 
-def test_the_role_of_a_cluster_keeps_its_principal() -> None:
-    planned = trust.ensure_statements(document(of_guides()), [trust_statement(S3)], repair=False)
-    assert planned.document == document(of_guides(), trust_statement(S3))
+def test_cluster_role_keeps_control_plane_principal() -> None:
+    planned = trust.ensure_statements(document(guide_statement()), [trust_statement(S3)], repair=False)
+    assert planned.document == document(guide_statement(), trust_statement(S3))
     assert "looks like the role of an EKS cluster" in planned.findings[0]
 
 
-def test_the_wrong_principal_beside_others_is_named_only() -> None:
-    mixed = of_guides(Principal={"Service": ["eks.amazonaws.com", SERVICE]})
+def test_control_plane_principal_among_others_is_only_reported() -> None:
+    mixed = guide_statement(Principal={"Service": ["eks.amazonaws.com", SERVICE]})
     planned = trust.ensure_statements(document(mixed), [trust_statement(S3)])
     assert planned.document == document(mixed, trust_statement(S3))
     assert len(planned.findings) == 1
 
 
-def test_a_foreign_open_statement_is_left_alone_and_named() -> None:
-    open_statement = of_guides(Sid="Plain", Principal={"Service": SERVICE}, Action=list(ACTIONS))
+def test_unmanaged_open_statement_is_kept_and_reported() -> None:
+    open_statement = guide_statement(Sid="Plain", Principal={"Service": SERVICE}, Action=list(ACTIONS))
     planned = trust.ensure_statements(document(open_statement), [trust_statement(S3)])
     assert planned.document == document(open_statement, trust_statement(S3))
     assert "Plain has no conditions" in planned.findings[0]
 
 
-def test_white_space_does_not_count() -> None:
+def test_size_ignores_white_space() -> None:
     assert trust.size({"a": "b c\n"}) == len('{"a":"bc\\n"}')
 
 
-def test_the_size_limit_is_refused_with_what_to_do() -> None:
+def test_size_limit_problem_gives_remedy() -> None:
     subjects = [Subject(SHOP, "default", f"worker-{number}") for number in range(25)]
     planned = trust.ensure_statements(None, [trust_statement(subject) for subject in subjects])
     assert planned.document is not None
@@ -232,7 +234,7 @@ def test_the_size_limit_is_refused_with_what_to_do() -> None:
     assert trust.size_problems(document(trust_statement(S3)), "role Alone") == []
 
 
-def test_canonical_knows_single_values_and_order() -> None:
+def test_canonical_ignores_order_and_single_value_lists() -> None:
     one = {"Principal": {"Service": ["b", "a"]}, "Action": ["x"]}
     assert canonical(one) == canonical({"Action": "x", "Principal": {"Service": ["a", "b"]}})
     assert canonical(one) != canonical(one | {"Action": "y"})

@@ -32,7 +32,7 @@ AWS = "arn:aws:iam::aws:policy/"
 #: What a list of the account's policies tells.
 KNOWN = {name: f"{AWS}{name}" for name in ("AmazonS3ReadOnlyAccess", "AmazonSQSFullAccess", "Theirs")}
 S3 = f"{AWS}AmazonS3ReadOnlyAccess"
-FOREIGN = {"Sid": "Lambda", "Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:*"}
+UNMANAGED = {"Sid": "Lambda", "Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:*"}
 Mapping = dict[str, t.Any]
 
 
@@ -58,7 +58,7 @@ def plan(workloads: t.Sequence[Mapping], *observed: Role, arn: str = ARN, **opti
 NOW = "2026-11-26T10:00:00Z"
 
 
-def made(workloads: t.Sequence[Mapping], **changes: t.Any) -> Role:
+def created_role(workloads: t.Sequence[Mapping], **changes: t.Any) -> Role:
     """The role after the plan for an empty account was applied."""
     (planned,) = plan(workloads)
     assert planned.after is not None
@@ -74,7 +74,7 @@ def document(*several: Mapping) -> Mapping:
     return {"Version": "2012-10-17", "Statement": list(several)}
 
 
-def test_a_role_that_is_not_there_is_created_with_our_tag() -> None:
+def test_missing_role_is_created_with_managed_tag() -> None:
     (planned,) = plan([workload(tags={"team": "shop"})])
     assert planned.action == "create" and planned.after is not None
     assert planned.arn == planned.after.arn == "arn:aws:iam::111122223333:role/EKS-S3-Access-Role"
@@ -83,15 +83,15 @@ def test_a_role_that_is_not_there_is_created_with_our_tag() -> None:
     assert planned.changes[0] == "create the role" and planned.problems == ()
 
 
-def test_a_role_under_a_path_has_it_in_its_predicted_arn() -> None:
+def test_predicted_role_arn_contains_path() -> None:
     (planned,) = plan([workload(path="/apps/")])
     assert planned.arn == "arn:aws:iam::111122223333:role/apps/EKS-S3-Access-Role"
     assert planned.after is not None and planned.after.path == "/apps/"
 
 
-def test_the_same_declaration_again_changes_nothing() -> None:
+def test_second_plan_changes_nothing() -> None:
     workloads = [workload(), workload("other-sa")]
-    (planned,) = plan(workloads, made(workloads))
+    (planned,) = plan(workloads, created_role(workloads))
     assert planned.action == "none" and planned.changes == () and planned.findings == ()
 
 
@@ -104,60 +104,60 @@ def test_the_same_declaration_again_changes_nothing() -> None:
         ({"tags": {"team": "shop"}}, "set tag team=shop"),
         ({"managed_policies": ["AmazonS3ReadOnlyAccess", "AmazonSQSFullAccess"]}, "attach AmazonSQSFullAccess"),
         ({"managed_policies": []}, "detach AmazonS3ReadOnlyAccess"),
-        ({"inline_policy": document(FOREIGN)}, "write inline policy podidentity.eks"),
+        ({"inline_policy": document(UNMANAGED)}, "write inline policy podidentity.eks"),
         ({"trust": "open"}, "change trust statement PodIdentityDefaultS3AccessSa"),
     ],
 )
-def test_a_difference_is_named(role: Mapping, change: str) -> None:
-    (planned,) = plan([workload(**role)], made([workload()]))
+def test_drift_is_named_in_changes(role: Mapping, change: str) -> None:
+    (planned,) = plan([workload(**role)], created_role([workload()]))
     assert planned.action == "update"
     assert len(planned.changes) == 1 and planned.changes[0].startswith(change)
 
 
-def test_what_is_not_declared_any_more_is_left_alone_but_for_policies() -> None:
-    before = made([workload(description="Old", max_session_duration=7200, boundary=S3, tags={"a": "b"})])
+def test_undeclared_settings_stay_and_empty_ones_are_removed() -> None:
+    before = created_role([workload(description="Old", max_session_duration=7200, boundary=S3, tags={"a": "b"})])
     assert plan([workload()], before)[0].action == "none"
     (planned,) = plan([workload(boundary="", description="")], before)
     assert planned.changes == ("set description to ", "remove boundary")
 
 
-def test_a_policy_declared_by_its_arn_is_found_attached() -> None:
-    (planned,) = plan([workload(managed_policies=[S3])], made([workload()]))
+def test_policy_declared_by_arn_matches_attached_one() -> None:
+    (planned,) = plan([workload(managed_policies=[S3])], created_role([workload()]))
     assert planned.action == "none"
 
 
-def test_an_unknown_policy_name_is_a_problem_and_an_attached_one_needs_no_list() -> None:
-    (planned,) = plan([workload(managed_policies=["None"])], made([workload()]))
+def test_plan_rejects_unknown_policy_name_unless_attached() -> None:
+    (planned,) = plan([workload(managed_policies=["None"])], created_role([workload()]))
     assert "neither AWS nor account 111122223333 has one of that name" in planned.problems[0]
     ours = {"arn:aws:iam::111122223333:policy/apps/Ours": "Ours"}
-    (planned,) = plan([workload(managed_policies=["Ours"])], made([workload()], managed_policies=ours))
+    (planned,) = plan([workload(managed_policies=["Ours"])], created_role([workload()], managed_policies=ours))
     assert planned.action == "none" and planned.problems == ()
 
 
-def test_a_foreign_role_keeps_its_policies_and_is_not_tagged_as_ours() -> None:
-    foreign = made([workload()], tags={"owner": "them"}, managed_policies={f"{AWS}Theirs": "Theirs"})
+def test_unmanaged_role_keeps_policies_and_gets_no_managed_tag() -> None:
+    foreign = created_role([workload()], tags={"owner": "them"}, managed_policies={f"{AWS}Theirs": "Theirs"})
     (planned,) = plan([workload(managed_policies=["AmazonSQSFullAccess"])], foreign)
     assert planned.changes == ("attach AmazonSQSFullAccess",)
     assert planned.after is not None and planned.after.tags == {"owner": "them"}
 
 
-def test_the_role_of_a_guide_is_put_right() -> None:
+def test_control_plane_principal_is_corrected() -> None:
     wrong = {"Effect": "Allow", "Principal": {"Service": "eks.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    (planned,) = plan([workload()], made([workload()], trust=document(wrong), tags={}))
+    (planned,) = plan([workload()], created_role([workload()], trust=document(wrong), tags={}))
     (statement,) = statements(planned)
     assert statement["Principal"] == {"Service": "pods.eks.amazonaws.com"}
     assert len(planned.findings) == 1
     assert [change.split()[0] for change in planned.changes] == ["remove", "add"]
 
 
-def test_a_cluster_role_keeps_its_trust() -> None:
+def test_cluster_role_keeps_its_trust_statement() -> None:
     wrong = {"Effect": "Allow", "Principal": {"Service": "eks.amazonaws.com"}, "Action": "sts:AssumeRole"}
     policies = {f"{AWS}AmazonEKSClusterPolicy": "AmazonEKSClusterPolicy"}
-    (planned,) = plan([workload()], made([workload()], trust=document(wrong), managed_policies=policies))
+    (planned,) = plan([workload()], created_role([workload()], trust=document(wrong), managed_policies=policies))
     assert statements(planned)[0] == wrong
 
 
-def test_workloads_share_a_role_with_a_statement_each() -> None:
+def test_shared_role_has_statement_per_workload() -> None:
     other = workload("other-sa", managed_policies=["AmazonSQSFullAccess"]) | {"disable_session_tags": True}
     (planned,) = plan([workload(), other])
     first, second = statements(planned)
@@ -166,21 +166,21 @@ def test_workloads_share_a_role_with_a_statement_each() -> None:
     assert list(planned.after.managed_policies.values()) == ["AmazonS3ReadOnlyAccess", "AmazonSQSFullAccess"]
 
 
-def test_a_given_role_is_not_planned() -> None:
+def test_role_given_by_arn_is_not_planned() -> None:
     given = {"namespace": "a", "service_account": "b", "role": {"arn": "arn:aws:iam::111122223333:role/x"}}
     assert plan([given]) == []
 
 
-def test_an_inline_policy_is_written_and_taken_away_again() -> None:
+def test_undeclared_managed_inline_policy_is_removed() -> None:
     policy = document({"Effect": "Allow", "Action": "s3:*", "Resource": "*"})
-    theirs = made([workload()], inline_policies={"podidentity.eks": policy, "theirs": None})
+    theirs = created_role([workload()], inline_policies={"podidentity.eks": policy, "theirs": None})
     (planned,) = plan([workload()], theirs)
     assert planned.changes == ("remove inline policy podidentity.eks",)
     assert planned.after is not None and planned.after.inline_policies == {"theirs": None}
 
 
-def test_a_path_cannot_be_changed_and_that_is_said() -> None:
-    (planned,) = plan([workload(path="/apps/")], made([workload()]))
+def test_path_change_is_reported_as_impossible() -> None:
+    (planned,) = plan([workload(path="/apps/")], created_role([workload()]))
     assert planned.action == "none" and "IAM cannot change it" in planned.findings[0]
 
 
@@ -188,7 +188,7 @@ def test_a_path_cannot_be_changed_and_that_is_said() -> None:
 
 
 @pytest.mark.parametrize(("limit", "fit"), [(2048, 4), (8192, 20)])
-def test_workloads_and_clusters_share_a_role_up_to_the_limit_and_no_further(limit: int, fit: int) -> None:
+def test_shared_role_is_limited_by_trust_policy_size(limit: int, fit: int) -> None:
     workloads = [workload(f"worker-{number}") for number in range(30)]
     for count in range(1, 26):
         (planned,) = plan(workloads[:count], trust_limit=limit)
@@ -196,25 +196,25 @@ def test_workloads_and_clusters_share_a_role_up_to_the_limit_and_no_further(limi
         assert bool(planned.problems) == (size > limit)
         assert (count <= fit) == (not planned.problems), (count, size)
     # The statements of other clusters count as well.
-    there = made(workloads[:fit], trust=document(*statements(plan(workloads[:fit], trust_limit=limit)[0])))
+    there = created_role(workloads[:fit], trust=document(*statements(plan(workloads[:fit], trust_limit=limit)[0])))
     (planned,) = plan(workloads[:1], there, arn=ARN.replace("shop", "other"), trust_limit=limit)
     assert f"IAM takes {limit}" in planned.problems[0] and "a role of their own" in planned.problems[0]
     assert plan(workloads[:fit], there, trust_limit=limit)[0].problems == ()
 
 
-def test_a_role_that_is_over_the_limit_already_is_no_problem_as_long_as_its_trust_stays() -> None:
+def test_unchanged_trust_policy_over_limit_is_no_problem() -> None:
     workloads = [workload(f"worker-{number}") for number in range(9)]
-    there = made(workloads)
+    there = created_role(workloads)
     assert plan(workloads, there)[0].problems == ()
     assert plan([*workloads, workload("one-more")], there)[0].problems != ()
 
 
-def test_managed_policies_are_counted() -> None:
+def test_managed_policy_quota_is_checked() -> None:
     arns = [f"arn:aws:iam::111122223333:policy/p{number}" for number in range(11)]
     (planned,) = plan([workload(managed_policies=arns)])
     assert "would have 11 managed policies, IAM takes 10" in planned.problems[0] and "to 20" in planned.problems[0]
     assert plan([workload(managed_policies=arns)], policies_limit=11)[0].problems == ()
-    assert plan([workload(managed_policies=arns)], made([workload(managed_policies=arns)]))[0].problems == ()
+    assert plan([workload(managed_policies=arns)], created_role([workload(managed_policies=arns)]))[0].problems == ()
 
 
 # --- conditions that never match --------------------------------------------------------------------------------------
@@ -236,11 +236,11 @@ NAMESPACE = "aws:RequestTag/kubernetes-namespace"
         ({"ArnLike": {SOURCE: "arn:aws:eks:*:111122223333:cluster/*"}}, False, ""),
     ],
 )
-def test_a_statement_that_can_never_match_for_a_workload_is_named(condition: Mapping, tags_off: bool, why: str) -> None:
+def test_statement_that_never_matches_workload_is_reported(condition: Mapping, tags_off: bool, why: str) -> None:
     actions = ["sts:AssumeRole", "sts:TagSession"]
     theirs = {"Sid": "Theirs", "Effect": "Allow", "Principal": {"Service": "pods.eks.amazonaws.com"}, "Action": actions}
     declared = workload() | {"disable_session_tags": tags_off}
-    (planned,) = plan([declared], made([declared], trust=document(theirs | {"Condition": condition})))
+    (planned,) = plan([declared], created_role([declared], trust=document(theirs | {"Condition": condition})))
     assert statements(planned)[0] == theirs | {"Condition": condition}
     if why:
         (finding,) = planned.findings
@@ -254,42 +254,42 @@ def test_a_statement_that_can_never_match_for_a_workload_is_named(condition: Map
 # --- taken away -------------------------------------------------------------------------------------------------------
 
 
-def test_removal_deletes_our_role_when_nobody_is_left() -> None:
-    (planned,) = plan([workload()], made([workload()]), state="absent")
+def test_absent_deletes_managed_role_without_other_workloads() -> None:
+    (planned,) = plan([workload()], created_role([workload()]), state="absent")
     assert planned.action == "delete" and planned.changes == ("delete the role",)
 
 
-def test_removal_leaves_a_shared_role_to_the_others() -> None:
-    there = made([workload(), workload("other-sa")])
+def test_absent_keeps_role_shared_with_other_workloads() -> None:
+    there = created_role([workload(), workload("other-sa")])
     (planned,) = plan([workload()], there, state="absent")
     assert planned.action == "update"
     assert statements(planned) == trust.statements_of(there.trust)[1:]
 
 
-def test_removal_never_deletes_a_foreign_role() -> None:
-    (planned,) = plan([workload()], made([workload()], tags={}), state="absent")
+def test_absent_never_deletes_unmanaged_role() -> None:
+    (planned,) = plan([workload()], created_role([workload()], tags={}), state="absent")
     assert planned.action == "none" and "was not made here" in planned.findings[0]
 
 
-def test_removal_never_deletes_a_role_that_somebody_is_given_by_its_arn() -> None:
+def test_role_given_to_workload_by_arn_is_not_deleted() -> None:
     gone = workload() | {"state": "absent"}
-    given = {"namespace": "a", "service_account": "b", "role": {"arn": made([workload()]).arn}}
-    (planned,) = plan([gone, given], made([workload()]))
+    given = {"namespace": "a", "service_account": "b", "role": {"arn": created_role([workload()]).arn}}
+    (planned,) = plan([gone, given], created_role([workload()]))
     assert planned.action == "none" and "is given to a/b by its ARN" in planned.findings[0]
-    assert plan([gone, given], made([workload()]), state="absent")[0].action == "delete"
+    assert plan([gone, given], created_role([workload()]), state="absent")[0].action == "delete"
 
 
-def test_removal_of_what_is_not_there_does_nothing() -> None:
+def test_absent_without_role_or_statement_changes_nothing() -> None:
     (planned,) = plan([workload()], state="absent")
     assert planned.action == "none" and planned.findings == ()
-    stripped = made([workload()], trust=document(FOREIGN))
+    stripped = created_role([workload()], trust=document(UNMANAGED))
     (planned,) = plan([workload()], stripped, state="absent")
     assert planned.action == "none"
 
 
-def test_absent_workloads_are_taken_out_and_the_others_stay_as_declared() -> None:
+def test_absent_workload_is_removed_and_others_stay_declared() -> None:
     gone = workload("other-sa") | {"state": "absent"}
-    there = made([workload(), workload("other-sa")], managed_policies={})
+    there = created_role([workload(), workload("other-sa")], managed_policies={})
     (planned,) = plan([workload(), gone], there)
     assert planned.changes[1:] == ("attach AmazonS3ReadOnlyAccess",) and len(statements(planned)) == 1
     (cleaned,) = plan([workload(), gone], there, state="cleaned")
@@ -302,7 +302,7 @@ ROLES = st.sampled_from(["one", "two", "three"])
 
 
 @given(st.dictionaries(SUBJECTS, ROLES), st.dictionaries(SUBJECTS, ROLES), st.sampled_from(["namespace", "cluster"]))
-def test_purge_takes_out_exactly_what_is_of_this_cluster_and_undeclared(
+def test_purge_removes_exactly_undeclared_subjects_of_cluster(
     there: dict[tuple[str, str], str], declared: dict[tuple[str, str], str], purge: str
 ) -> None:
     other = Cluster.from_arn(ARN.replace("shop", "other"))
@@ -311,7 +311,7 @@ def test_purge_takes_out_exactly_what_is_of_this_cluster_and_undeclared(
         ours = [trust_statement(Subject(SHOP, *names)) for names, role in there.items() if role == name]
         theirs = [{**one, "Sid": "PodIdentityOfThem"} for one in ours[:1]]
         foreign = [trust_statement(Subject(other, *names)) for names, role in there.items() if role == name]
-        roles.append(made([workload(name=name)], trust=document(FOREIGN, *ours, *theirs, *foreign)))
+        roles.append(created_role([workload(name=name)], trust=document(UNMANAGED, *ours, *theirs, *foreign)))
     workloads = [
         {"namespace": names[0], "service_account": names[1], "role": {"name": role}} for names, role in declared.items()
     ]
@@ -331,9 +331,9 @@ def test_purge_takes_out_exactly_what_is_of_this_cluster_and_undeclared(
 # --- properties -------------------------------------------------------------------------------------------------------
 
 ACTIONS = ["sts:AssumeRole", "sts:TagSession"]
-THEIRS = st.sampled_from(
+UNMANAGED_STATEMENTS = st.sampled_from(
     [
-        FOREIGN,
+        UNMANAGED,
         {"Effect": "Deny", "Principal": "*", "Action": "sts:AssumeRole"},
         {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111122223333:root"}, "Action": ["sts:AssumeRole"]},
         {"Effect": "Allow", "Principal": {"Service": "pods.eks.amazonaws.com"}, "Action": ACTIONS},
@@ -357,7 +357,7 @@ WORKLOADS = st.lists(st.sampled_from(["a", "b", "c", "d"]), unique=True, min_siz
 )
 
 
-def declared_by(drawn: t.Iterable[tuple[str, Mapping, bool, bool]]) -> list[Mapping]:
+def declared_workloads(drawn: t.Iterable[tuple[str, Mapping, bool, bool]]) -> list[Mapping]:
     return [
         workload(name, **role)
         | {"disable_session_tags": tags_off}
@@ -366,13 +366,15 @@ def declared_by(drawn: t.Iterable[tuple[str, Mapping, bool, bool]]) -> list[Mapp
     ]
 
 
-@given(st.lists(THEIRS, max_size=3), st.booleans(), WORKLOADS, WORKLOADS)
-def test_a_plan_that_was_carried_out_leaves_nothing_to_do_and_others_as_they_were(
+@given(st.lists(UNMANAGED_STATEMENTS, max_size=3), st.booleans(), WORKLOADS, WORKLOADS)
+def test_second_plan_is_empty_and_unmanaged_parts_stay(
     theirs: list[Mapping], ours: bool, first: t.Any, second: t.Any
 ) -> None:
     tags = {"podidentity.eks/managed": "true"} if ours else {"owner": "them"}
-    before = made(declared_by(first), trust=document(*theirs), tags=tags, inline_policies={"theirs": None})
-    declared = declared_by(second)
+    before = created_role(
+        declared_workloads(first), trust=document(*theirs), tags=tags, inline_policies={"theirs": None}
+    )
+    declared = declared_workloads(second)
     (planned,) = plan(declared, before, trust_limit=8192)
     assert planned.after is not None
     assert json.dumps(statements(planned)[: len(theirs)]) == json.dumps(theirs)
@@ -392,7 +394,7 @@ def test_a_plan_that_was_carried_out_leaves_nothing_to_do_and_others_as_they_wer
 # --- what follows from a declaration ----------------------------------------------------------------------------------
 
 
-def test_the_associations_that_workloads_declare() -> None:
+def test_associations_are_derived_from_workloads() -> None:
     policy = document({"Effect": "Allow", "Action": "s3:*", "Resource": "*"})
     given = {"arn": "arn:aws:iam::111122223333:role/p/x"}
     target = {"name": "far", "path": "/p/", "account": "444455556666"}
@@ -422,7 +424,7 @@ def test_the_associations_that_workloads_declare() -> None:
     assert pod_identity_associations([workloads[2]])[0]["role_arn"] == given["arn"], "no cluster is needed for it"
 
 
-def test_the_filters_refuse_a_wrong_cluster_arn_in_one_sentence() -> None:
+def test_filters_refuse_invalid_cluster_arn() -> None:
     with pytest.raises(AnsibleFilterError, match="no ARN of an EKS cluster"):
         pod_identity_associations([workload()], "shop")
     with pytest.raises(AnsibleFilterError, match="no ARN of an EKS cluster"):
@@ -431,14 +433,14 @@ def test_the_filters_refuse_a_wrong_cluster_arn_in_one_sentence() -> None:
         pod_identity_trust_policy(ARN, "a", "b", trust="wide")
 
 
-def test_the_trust_filter_merges_into_a_given_policy() -> None:
+def test_trust_filter_merges_into_given_policy() -> None:
     first = pod_identity_trust_policy(ARN, "default", "a")
     second = pod_identity_trust_policy(ARN, "default", "b", into=first)
     assert second is not None and first is not None
     assert second["Statement"][0] == first["Statement"][0] and len(second["Statement"]) == 2
 
 
-def test_a_right_declaration_has_no_problems() -> None:
+def test_valid_workloads_have_no_problems() -> None:
     given = {"namespace": "a", "service_account": "b.c", "role": {"arn": "arn:aws:iam::111122223333:role/p/x"}}
     assert pod_identity_workload_problems([workload(), given], account="111122223333") == []
     gone = {"namespace": "a", "service_account": "gone", "state": "absent"}
@@ -488,13 +490,13 @@ def test_a_right_declaration_has_no_problems() -> None:
         ({"prove": {"deny": [{"service": "s3"}]}}, "a service and an operation"),
     ],
 )
-def test_what_cannot_be_right_is_one_sentence(change: Mapping, sentence: str) -> None:
+def test_invalid_workload_is_one_problem(change: Mapping, sentence: str) -> None:
     problems = pod_identity_workload_problems([workload() | change], account="111122223333")
     assert len(problems) == 1, problems
     assert sentence in problems[0]
 
 
-def test_a_misspelt_key_is_told_once_and_its_value_is_still_checked() -> None:
+def test_misspelt_key_is_reported_once_and_value_is_checked() -> None:
     given = workload() | {"role": {"nme": "a"}}
     given["service_acount"] = given.pop("service_account")
     unknown, unknown_of_role = pod_identity_workload_problems([given])
@@ -512,13 +514,13 @@ def test_all_workloads_are_checked_at_once() -> None:
     assert "give a list" in pod_identity_workload_problems("x")[0]
 
 
-def test_workloads_that_share_a_role_must_not_contradict_each_other() -> None:
+def test_conflicting_declarations_of_shared_role_are_refused() -> None:
     contradicting = [workload(description="one"), workload("b", description="two")]
     (problem,) = pod_identity_workload_problems(contradicting)
     assert 'description "one" and with "two"' in problem
 
 
-def test_target_roles_must_not_be_contradicted_either_and_spelling_matters() -> None:
+def test_conflicting_target_roles_and_role_case_are_refused() -> None:
     target = {"name": "far", "account": "444455556666"}
     one = workload() | {"target_role": target | {"description": "one"}}
     two = workload("b") | {"target_role": target | {"description": "two"}}
@@ -535,13 +537,13 @@ def test_target_roles_must_not_be_contradicted_either_and_spelling_matters() -> 
     assert pod_identity_workload_problems([workload(description="one"), gone]) == []
 
 
-def test_a_workload_is_present_or_absent_and_not_both() -> None:
+def test_workload_cannot_be_present_and_absent() -> None:
     (problem,) = pod_identity_workload_problems([workload(), workload() | {"state": "absent"}])
     assert "is declared 2 times" in problem
 
 
-def test_tags_that_iam_refuses_are_a_problem_and_those_that_are_there_are_not() -> None:
+def test_plan_rejects_reserved_tags_unless_observed() -> None:
     tags = {"aws:cloudformation:stack-name": "theirs"}
-    assert plan([workload()], made([workload()], tags=tags))[0].problems == ()
+    assert plan([workload()], created_role([workload()], tags=tags))[0].problems == ()
     (planned,) = plan([workload(tags={"aws:x": "y"})])
     assert "reserved by AWS" in planned.problems[0]

@@ -27,7 +27,7 @@ ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/shop"
 SHOP, OTHER = Cluster.from_arn(ARN), Cluster.from_arn(ARN.replace("shop", "other"))
 ROLE, FAR = "arn:aws:iam::111122223333:role/", "arn:aws:iam::444455556666:role/"
 NOW = "2026-11-26T10:00:00Z"
-FOREIGN = {"Sid": "Lambda", "Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:*"}
+UNMANAGED = {"Sid": "Lambda", "Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:*"}
 #: On a target role this is nobody's mistake.
 CONTROL_PLANE = {"Effect": "Allow", "Principal": {"Service": "eks.amazonaws.com"}, "Action": "sts:AssumeRole"}
 Mapping = dict[str, t.Any]
@@ -52,16 +52,18 @@ CHAINS = st.lists(
     ),
     unique_by=lambda one: one.subject,
 )
-THEIRS = st.lists(st.sampled_from([FOREIGN, CONTROL_PLANE, {"Effect": "Deny", "Principal": "*", "Action": "sts:*"}]))
+UNMANAGED_STATEMENTS = st.lists(
+    st.sampled_from([UNMANAGED, CONTROL_PLANE, {"Effect": "Deny", "Principal": "*", "Action": "sts:*"}])
+)
 
 
 # --- the trust of a target role ---------------------------------------------------------------------------------------
 
 
-def test_a_chain_is_a_statement_by_external_id_and_one_for_the_source_roles_tags() -> None:
-    planned = target.ensure_chains(document(FOREIGN), [chain("x"), chain("y")])
+def test_chain_has_external_id_and_session_tags_statements() -> None:
+    planned = target.ensure_chains(document(UNMANAGED), [chain("x"), chain("y")])
     foreign, first, second, tags = (planned or {})["Statement"]
-    assert foreign == FOREIGN
+    assert foreign == UNMANAGED
     assert first["Condition"] == {
         "ArnEquals": {"aws:PrincipalArn": f"{ROLE}source"},
         "StringEquals": {"sts:ExternalId": "eu-west-1/111122223333/shop/a/x"},
@@ -76,8 +78,8 @@ def test_a_chain_is_a_statement_by_external_id_and_one_for_the_source_roles_tags
     assert all(one["Sid"].isalnum() for one in (first, second, tags))
 
 
-@given(THEIRS, CHAINS, CHAINS)
-def test_chains_are_found_again_and_leave_everything_else_as_it_was(
+@given(UNMANAGED_STATEMENTS, CHAINS, CHAINS)
+def test_chains_are_idempotent_and_keep_other_statements(
     theirs: list[Mapping], first: list[target.Chain], second: list[target.Chain]
 ) -> None:
     before = target.ensure_chains(document(*theirs), first)
@@ -99,7 +101,7 @@ def test_chains_are_found_again_and_leave_everything_else_as_it_was(
 
 
 @given(CHAINS)
-def test_whose_a_statement_is_can_be_read_from_it(chains: list[target.Chain]) -> None:
+def test_subject_is_read_from_chain_statement(chains: list[target.Chain]) -> None:
     for one in chains:
         statement = target.chain_statement(one)
         found = target.subject_of(statement, SHOP)
@@ -108,7 +110,7 @@ def test_whose_a_statement_is_can_be_read_from_it(chains: list[target.Chain]) ->
         assert target.subject_of(target.tags_statement(one.source_arn), SHOP) is None
 
 
-def test_tags_that_another_clusters_statement_may_need_are_kept() -> None:
+def test_session_tags_statement_of_other_cluster_is_kept() -> None:
     there = target.ensure_chains(None, [chain("x"), chain("y", cluster=OTHER)])
     left = target.ensure_chains(there, [], [target.chain_id(chain("x").subject)])
     assert [one["Action"] for one in trust.statements_of(left)] == ["sts:AssumeRole", "sts:TagSession"]
@@ -139,7 +141,7 @@ def after(planned: RolePlan) -> Role:
     return planned.after
 
 
-def test_what_the_association_says_comes_before_what_is_predicted() -> None:
+def test_observed_association_overrides_prediction() -> None:
     (planned,) = plan([workload()], associations=[association()])
     statement = trust.statements_of(after(planned).trust)[0]
     assert statement["Condition"]["StringEquals"] == {"sts:ExternalId": "of-x"}
@@ -147,7 +149,7 @@ def test_what_the_association_says_comes_before_what_is_predicted() -> None:
     assert planned.arn == f"{FAR}far" and planned.problems == ()
 
 
-def test_a_declaration_that_is_ahead_of_the_association_comes_first() -> None:
+def test_declared_role_overrides_observed_association() -> None:
     moved = workload(role={"name": "new-source", "path": "/p/"}, disable_session_tags=True)
     (planned,) = plan([moved], associations=[association()])
     (statement,) = trust.statements_of(after(planned).trust)
@@ -157,7 +159,7 @@ def test_a_declaration_that_is_ahead_of_the_association_comes_first() -> None:
     assert target.source_of(trust.statements_of(after(planned).trust)[0]) == f"{ROLE}given"
 
 
-def test_without_an_association_there_is_a_problem_or_in_check_mode_a_prediction() -> None:
+def test_missing_association_is_a_problem_or_is_predicted() -> None:
     (planned,) = plan([workload()])
     assert "cannot trust workload a/x" in planned.problems[0] and "make the association first" in planned.problems[0]
     (planned,) = plan([workload()], predict=True, associations=[association(external_id=None)])
@@ -166,14 +168,14 @@ def test_without_an_association_there_is_a_problem_or_in_check_mode_a_prediction
     assert planned.problems == ()
 
 
-def test_a_target_role_at_another_path_is_a_problem_since_eks_would_not_find_it() -> None:
+def test_target_role_at_other_path_is_a_problem() -> None:
     (made,) = plan([workload()], associations=[association()])
     there = dataclasses.replace(after(made), arn=f"{FAR}p/far", path="/p/")
     (planned,) = plan([workload()], there, associations=[association()])
     assert "declare target_role.path /p/" in planned.problems[0]
 
 
-def test_too_many_associations_for_one_target_role_are_refused() -> None:
+def test_target_role_over_size_limit_is_refused() -> None:
     names = [f"worker-{number}" for number in range(10)]
     workloads, known = [workload(name) for name in names], [association(name) for name in names]
     (planned,) = plan(workloads, associations=known)
@@ -190,7 +192,7 @@ def test_only_target_roles_of_the_account_are_planned() -> None:
 # --- sessions ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_point_in_time_counts_the_running_second_in_full() -> None:
+def test_timestamp_rounds_up_to_full_second() -> None:
     assert revocation.timestamp(0.0) == "1970-01-01T00:00:00Z"
     assert revocation.timestamp(0.001) == "1970-01-01T00:00:01Z"
 
@@ -202,7 +204,7 @@ def denial(subject: Subject, now: str = NOW, scoped: bool = True) -> Mapping:
     return revocation.denial(statement_id(subject), subject, now, scoped)
 
 
-def test_a_denial_names_the_workload_by_the_sessions_tags() -> None:
+def test_denial_matches_workload_by_session_tags() -> None:
     assert denial(X)["Condition"] == {
         "DateLessThan": {"aws:TokenIssueTime": NOW},
         "StringEquals": {
@@ -216,7 +218,7 @@ def test_a_denial_names_the_workload_by_the_sessions_tags() -> None:
 
 
 @pytest.mark.parametrize(("began", "kept"), [("2026-11-25T22:00:00Z", True), ("2026-11-25T21:59:59Z", False)])
-def test_denials_older_than_any_session_go_when_the_policy_is_written(began: str, kept: bool) -> None:
+def test_expired_denials_are_removed_when_policy_is_written(began: str, kept: bool) -> None:
     there = document(denial(X, began), {"Sid": "Theirs", "Effect": "Deny", "Action": "s3:*", "Resource": "*"})
     written = revocation.rewritten(there, [denial(Y)], (), NOW)
     sids = [one["Sid"] for one in trust.statements_of(written)]
@@ -224,7 +226,7 @@ def test_denials_older_than_any_session_go_when_the_policy_is_written(began: str
     assert revocation.rewritten(there, [], (), NOW) is there, "nothing to write, nothing is tidied up"
 
 
-def test_lifting_the_last_denial_takes_the_policy_away() -> None:
+def test_lifting_last_denial_removes_policy() -> None:
     assert revocation.rewritten(document(denial(X)), [], {statement_id(X)}, NOW) is None
     written = revocation.rewritten(document(denial(X), denial(Y)), [], {statement_id(X)}, NOW)
     assert [one["Sid"] for one in trust.statements_of(written)] == [statement_id(Y)]
@@ -242,7 +244,7 @@ def operations(before: Role, planned: RolePlan, limit: int = 10) -> list[str]:
     return [call.operation for call in steps.calls(before, after(planned), limit)]
 
 
-def test_sessions_are_revoked_before_the_statement_goes() -> None:
+def test_sessions_are_revoked_before_statement_is_removed() -> None:
     (made,) = plan([source("x"), source("y")], kind="source")
     there = after(made)
     gone = [source("x", state="absent"), source("y")]
@@ -258,7 +260,7 @@ def test_sessions_are_revoked_before_the_statement_goes() -> None:
     assert plan(gone, after(planned), kind="source", revoke=True)[0].changes == ()
 
 
-def test_what_comes_is_there_before_what_it_replaces_goes_unless_there_is_no_room() -> None:
+def test_policies_attach_before_detach_unless_quota_is_full() -> None:
     (made,) = plan([source("x")], kind="source")
     there = after(made)
     (planned,) = plan([source("x", role={"managed_policies": ["arn:aws:iam::aws:policy/Two"]})], there, kind="source")
@@ -266,8 +268,8 @@ def test_what_comes_is_there_before_what_it_replaces_goes_unless_there_is_no_roo
     assert operations(there, planned, limit=1) == ["detach_role_policy", "attach_role_policy"]
 
 
-def test_a_role_is_deleted_when_it_has_nothing_any_more() -> None:
-    (made,) = plan([source("x", role={"inline_policy": document(FOREIGN)})], kind="source")
+def test_role_is_emptied_before_deletion() -> None:
+    (made,) = plan([source("x", role={"inline_policy": document(UNMANAGED)})], kind="source")
     called = [call.operation for call in steps.deletion(after(made), ["nodes"])]
     assert called == [
         "remove_role_from_instance_profile",
