@@ -210,9 +210,8 @@ def test_sandbox_api_reports_what_is_wrong(
 def test_connection_stays_usable_after_a_refusal(account: Account) -> None:
     with contextlib.closing(connect(account.sandbox)) as connection:
         for _time in range(3):
-            assert send_over(
-                connection, "POST", "/clusters", b"{", sign(account.sandbox, "eks", "POST", "/clusters", b"{")
-            )
+            headers = sign(account.sandbox, "eks", "POST", "/clusters", b"{")
+            assert send_over(connection, "POST", "/clusters", b"{", headers).status == 400
             answer = send_over(connection, "GET", "/clusters", headers=sign(account.sandbox, "eks", "GET", "/clusters"))
             assert (answer.status, answer.document) == (200, {"clusters": []})
 

@@ -18,7 +18,7 @@ from support.kubernetes_cluster import eventually
 from support.kubernetes_cluster import pod
 from support.sandbox_process import SandboxProcess
 
-pytestmark = pytest.mark.client("boto3", "kubernetes")
+pytestmark = pytest.mark.client("boto3")
 
 WHO_AM_I = "import boto3; print(boto3.client('sts').get_caller_identity()['Arn'])"
 TOLERATION = {"key": "CriticalAddonsOnly", "operator": "Exists"}
