@@ -1,15 +1,16 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a scenario finds in the account, made by plain boto3 and the Kubernetes client, as anybody could have made it.
+"""What a scenario finds in the account, made by plain boto3 and the Kubernetes client, not by this collection.
 
-Usage: account.py CLUSTER "cluster role service_account deployment association target_association agent addon" (those
-that are to be there, in this order).
+Usage: account.py CLUSTER "cluster role service_account deployment association target_association agent addon" FILE
+(those that are to be there, in this order; the file is made when they are).
 """
 
 from __future__ import annotations
 
 import json
 import os
+import pathlib
 import sys
 import time
 
@@ -45,7 +46,7 @@ def make_cluster(name: str) -> None:
     subnet_ids = [subnet["Subnet"]["SubnetId"] for subnet in subnets]
     eks.create_cluster(
         name=name,
-        roleArn=make_role("theirs-cluster", "eks.amazonaws.com", "AmazonEKSClusterPolicy"),
+        roleArn=make_role(f"{name}-control-plane", "eks.amazonaws.com", "AmazonEKSClusterPolicy"),
         resourcesVpcConfig={"subnetIds": subnet_ids},
         accessConfig={"authenticationMode": "API"},
     )
@@ -54,15 +55,16 @@ def make_cluster(name: str) -> None:
         clusterName=name,
         nodegroupName="nodes",
         subnets=subnet_ids,
-        nodeRole=make_role("theirs-nodes", "ec2.amazonaws.com", *NODE_POLICIES),
+        nodeRole=make_role(f"{name}-workers", "ec2.amazonaws.com", *NODE_POLICIES),
         scalingConfig={"minSize": 1, "desiredSize": 2, "maxSize": 2},
     )
     eks.get_waiter("nodegroup_active").wait(clusterName=name, nodegroupName="nodes", WaiterConfig={"Delay": 1})
 
 
-def make_service_account() -> None:
+def make_service_account(cluster_name: str) -> None:
     """The service account, by the official client as the cluster's administrator."""
-    kubernetes.config.load_kube_config(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"] + "/sandbox/kubeconfig")
+    file = os.environ["MOLECULE_EPHEMERAL_DIRECTORY"] + "/sandbox/kubeconfig"
+    kubernetes.config.load_kube_config(file, context=cluster_name)
     account = {"metadata": {"name": SERVICE_ACCOUNT}}
     kubernetes.client.CoreV1Api().create_namespaced_service_account(NAMESPACE, account)
 
@@ -95,14 +97,14 @@ def install(cluster_name: str, name: str, **parameters: str) -> None:
 
 
 def main() -> None:
-    cluster_name, wanted = sys.argv[1], sys.argv[2].split()
+    cluster_name, wanted, done = sys.argv[1], sys.argv[2].split(), pathlib.Path(sys.argv[3])
     role_arn = ""
     if "cluster" in wanted:
         make_cluster(cluster_name)
     if "role" in wanted:
         role_arn = make_role(f"{cluster_name}-reports", "pods.eks.amazonaws.com", "AmazonS3ReadOnlyAccess")
     if "service_account" in wanted:
-        make_service_account()
+        make_service_account(cluster_name)
     if "deployment" in wanted:
         make_deployment()
     if "association" in wanted:
@@ -113,6 +115,7 @@ def main() -> None:
         install(cluster_name, "eks-pod-identity-agent")
     if "addon" in wanted:
         install(cluster_name, "snapshot-controller", addonVersion="v8.2.0-eksbuild.1")
+    done.touch()
 
 
 if __name__ == "__main__":
