@@ -1,6 +1,9 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The inventory plugin as ansible-inventory runs it, over clusters of two accounts and three regions."""
+"""The inventory plugin as ansible-inventory runs it, over clusters of two accounts and three regions.
+
+Two tests run the command itself; the others run its code in a process that has imported Ansible before.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,8 @@ CLUSTERS = [
     (OTHER, "eu-central-1", "beta", {"stage": "production", "note": "{{ lookup('env', 'HOME') }}"}),
 ]
 REGIONS = ["eu-west-1", "us-east-1"]
+#: As AWX sets it: an inventory that cannot be read is an error.
+FAIL_IF_UNREADABLE = {"ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "True"}
 TOLD_APART = "eks_cluster_name ~ '.' ~ eks_region"
 ASSUMED = {
     "assume_role_arn": f"arn:aws:iam::{OTHER}:role/inventory",
@@ -56,8 +61,14 @@ class Inventory:
 
 
 def plain(value: dict[str, t.Any]) -> t.Any:
-    """What a service has told is marked by ansible-inventory, so that nobody takes it for a template."""
+    """The value without the mark by which ansible-inventory says that a text is no template."""
     return value["__ansible_unsafe"] if set(value) == {"__ansible_unsafe"} else value
+
+
+class RunCommand(t.Protocol):
+    """Runs ``ansible-inventory``; returns how it ended, what it has written and what it has complained about."""
+
+    def __call__(self, *arguments: str, env: dict[str, str]) -> tuple[int, str, str]: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +77,7 @@ class Lister:
 
     playbook: Playbooks
     folder: pathlib.Path
+    run: RunCommand
 
     def __call__(self, env: t.Mapping[str, str | None] | None = None, **options: t.Any) -> Inventory:
         return self.list(yaml.safe_dump({"plugin": "podidentity.eks.aws_eks", **options}), env or {})
@@ -73,31 +85,56 @@ class Lister:
     def list(self, text: str, env: t.Mapping[str, str | None], *arguments: str) -> Inventory:
         file = self.folder / "aws_eks.yml"
         file.write_text(text, encoding="utf-8")
-        changes: dict[str, str | None] = {
-            "AWS_CONFIG_FILE": str(self.playbook.sandbox.directory / "config"),
-            # As AWX sets it: an inventory that cannot be read is an error.
-            "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "True",
-        }
-        done = subprocess.run(
-            ["ansible-inventory", "-i", str(file), "--list", *arguments],
-            cwd=ROOT,
-            env=self.playbook.environment(**{**changes, **env}),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
+        changes = {"AWS_CONFIG_FILE": str(self.playbook.sandbox.directory / "config"), **env}
+        code, output, errors = self.run(
+            "-i", str(file), "--list", *arguments, env=self.playbook.environment(**FAIL_IF_UNREADABLE, **changes)
         )
-        print(done.stdout, done.stderr)
-        return Inventory(
-            done.returncode, json.loads(done.stdout, object_hook=plain) if done.stdout else {}, done.stderr
-        )
+        print(output, errors)
+        return Inventory(code, json.loads(output, object_hook=plain) if output else {}, errors)
+
+
+def run_real_command(*arguments: str, env: dict[str, str]) -> tuple[int, str, str]:
+    """The command as a user runs it."""
+    command = ["ansible-inventory", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def run_quickly(playbook: Playbooks) -> t.Iterator[RunCommand]:
+    """The command's own code in a process that has imported it once for all tests."""
+    path = ROOT / "tests" / "support" / "inventory_process.py"
+    # Ansible reads its own settings when it is imported, and those of AWS for each request.
+    env = playbook.environment(**FAIL_IF_UNREADABLE)
+    command, pipe = [sys.executable, str(path)], subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, env=env, text=True, stdin=pipe, stdout=pipe) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        requests, answers = child.stdin, child.stdout
+
+        def run(*arguments: str, env: dict[str, str]) -> tuple[int, str, str]:
+            requests.write(json.dumps({"arguments": arguments, "env": env}) + "\n")
+            requests.flush()
+            answer = json.loads(answers.readline())
+            return answer["code"], answer["output"], answer["errors"]
+
+        yield run
+        requests.close()
+        assert child.wait(10) == 0
 
 
 @pytest.fixture
-def listed(playbook: Playbooks, clusters: None, tmp_path: pathlib.Path, sandbox: SandboxProcess) -> Lister:
+def listed(
+    run_quickly: RunCommand, playbook: Playbooks, clusters: None, tmp_path: pathlib.Path, sandbox: SandboxProcess
+) -> Lister:
     sandbox.clear_calls()
     sandbox.knobs(faults=[])
-    return Lister(playbook, tmp_path)
+    return Lister(playbook, tmp_path, run_quickly)
+
+
+@pytest.fixture
+def listed_by_command(listed: Lister) -> Lister:
+    return dataclasses.replace(listed, run=run_real_command)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +165,7 @@ def clusters(sandbox: SandboxProcess) -> None:
 
 
 def make_inventory_role(iam: t.Any) -> None:
-    """A role that may look at clusters, for the other account's users with the right external id."""
+    """A role that may list and describe clusters, for the other account's users with the right external id."""
     statement = {
         "Effect": "Allow",
         "Principal": {"AWS": f"arn:aws:iam::{HOME}:root"},
@@ -142,8 +179,8 @@ def make_inventory_role(iam: t.Any) -> None:
     iam.put_role_policy(RoleName="inventory", PolicyName="look", PolicyDocument=json.dumps(policy))
 
 
-def test_clusters_of_all_accounts_and_regions_are_hosts(listed: Lister, sandbox: SandboxProcess) -> None:
-    found = listed(
+def test_clusters_of_all_accounts_and_regions_are_hosts(listed_by_command: Lister, sandbox: SandboxProcess) -> None:
+    found = listed_by_command(
         regions=["{{ 'eu-west-1' }}", "us-east-1"],
         accounts=[{}, ASSUMED],
         hostname=TOLD_APART,
@@ -175,7 +212,7 @@ def test_clusters_of_all_accounts_and_regions_are_hosts(listed: Lister, sandbox:
     assert calls == {"sts:AssumeRole": 1, "eks:ListClusters": 3, "eks:DescribeCluster": len(CLUSTERS)}
 
 
-def test_filters_choose_among_what_is_there_and_a_profile_gets_in(listed: Lister) -> None:
+def test_filters_choose_clusters_and_a_profile_has_the_keys(listed: Lister) -> None:
     found = listed(
         accounts=[{"profile": OTHER, "regions": ["eu-central-1"]}, {"regions": REGIONS}],
         filters={"tags": {"stage": "prod*"}, "statuses": ["ACTIVE"]},
@@ -192,9 +229,9 @@ def test_two_clusters_never_become_one_host(listed: Lister) -> None:
     assert "both become host alpha: tell them apart by the option hostname" in " ".join(found.errors.split())
 
 
-def test_who_cannot_be_asked_is_told_and_the_others_are_there(listed: Lister, sandbox: SandboxProcess) -> None:
+def test_unreachable_accounts_are_named_and_others_are_listed(listed: Lister, sandbox: SandboxProcess) -> None:
     options: dict[str, t.Any] = {
-        "accounts": [{}, {**ASSUMED, "assume_role_external_id": "wrong"}, {"profile": "nobody"}],
+        "accounts": [{}, {**ASSUMED, "assume_role_external_id": "wrong"}, {"profile": "absent"}],
         "regions": ["eu-west-1"],
     }
     found = listed(**options)
@@ -203,12 +240,12 @@ def test_who_cannot_be_asked_is_told_and_the_others_are_there(listed: Lister, sa
     denied, unknown = found.hosts["alpha"]["eks_unreachable"]
     assert denied["account"] == f"the account of role {ASSUMED['assume_role_arn']}"
     assert "not authorized to perform: sts:AssumeRole" in denied["reason"]
-    assert "nobody" in unknown["reason"]
+    assert "absent" in unknown["reason"]
     assert found.errors.count("are not in the inventory") == 2
     assert listed(**options, fail_on_unreachable=True).code != 0
 
 
-def test_a_cluster_that_may_not_be_looked_at_is_named(listed: Lister, sandbox: SandboxProcess) -> None:
+def test_cluster_that_cannot_be_described_is_named(listed: Lister, sandbox: SandboxProcess) -> None:
     sandbox.knobs(faults=[{"operation": "eks:DescribeCluster", "code": "ServerException", "calls": [1, 2, 3, 4]}])
     found = listed(regions=["eu-west-1"], accounts=[{}, ASSUMED], concurrency=1)
     assert found.code == 0
@@ -218,13 +255,13 @@ def test_a_cluster_that_may_not_be_looked_at_is_named(listed: Lister, sandbox: S
     assert "ServerException" in unreachable["reason"]
 
 
-def test_if_nobody_can_be_asked_there_is_no_empty_inventory(listed: Lister) -> None:
-    found = listed(accounts=[{"profile": "nobody"}], regions=["eu-west-1"])
+def test_inventory_fails_if_no_account_can_be_reached(listed: Lister) -> None:
+    found = listed(accounts=[{"profile": "absent"}], regions=["eu-west-1"])
     assert found.code != 0
-    assert "The config profile (nobody) could not be found" in found.errors
+    assert "The config profile (absent) could not be found" in found.errors
 
 
-def test_a_place_without_clusters_is_an_inventory_without_hosts(listed: Lister) -> None:
+def test_region_without_clusters_gives_no_hosts(listed: Lister) -> None:
     found = listed(regions=["eu-north-1"])
     assert found.code == 0
     assert found.hosts == {}
@@ -238,14 +275,14 @@ def test_a_place_without_clusters_is_an_inventory_without_hosts(listed: Lister) 
         ({"regions": []}, "No AWS region is known"),
     ],
 )
-def test_what_cannot_be_right_is_said_in_one_sentence(listed: Lister, options: dict[str, t.Any], sentence: str) -> None:
+def test_wrong_options_are_refused_in_one_sentence(listed: Lister, options: dict[str, t.Any], sentence: str) -> None:
     nowhere = {"AWS_REGION": None, "AWS_DEFAULT_REGION": None, "AWS_CONFIG_FILE": None}
     found = listed(**{"regions": ["eu-west-1"], **options}, env=nowhere)
     assert found.code != 0
     assert sentence in " ".join(found.errors.split())
 
 
-def test_the_cache_answers_without_a_call_and_holds_no_credentials(
+def test_cache_answers_without_calls_and_holds_no_credentials(
     listed: Lister, sandbox: SandboxProcess, tmp_path: pathlib.Path
 ) -> None:
     cache = {"cache": True, "cache_plugin": "ansible.builtin.jsonfile", "cache_connection": str(tmp_path / "cache")}
@@ -262,15 +299,15 @@ def test_the_cache_answers_without_a_call_and_holds_no_credentials(
     assert sandbox.env["AWS_SECRET_ACCESS_KEY"] not in text
 
 
-def test_the_example_of_the_documentation_works_as_it_stands(
-    listed: Lister, sandbox: SandboxProcess, tmp_path: pathlib.Path
+def test_documented_example_works_as_it_stands(
+    listed_by_command: Lister, sandbox: SandboxProcess, tmp_path: pathlib.Path
 ) -> None:
     config = configparser.ConfigParser()
     config["profile production"] = sandbox.profile("default")
     with (tmp_path / "config").open("w", encoding="utf-8") as file:
         config.write(file)
     text = examples_of(ROOT / "plugins" / "inventory" / "aws_eks.py")
-    found = listed.list(text, {"AWS_CONFIG_FILE": str(tmp_path / "config")}, "--flush-cache")
+    found = listed_by_command.list(text, {"AWS_CONFIG_FILE": str(tmp_path / "config")}, "--flush-cache")
     assert found.code == 0
     assert found.group("stage_production") == ["alpha.eu-west-1", "beta.eu-central-1"]
     assert found.group("stage_staging") == ["alpha.us-east-1"]

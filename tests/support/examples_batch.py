@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import pathlib
 import re
 import typing as t
@@ -17,18 +18,16 @@ from support.existing_cluster import ROLE_PREFIX
 from support.existing_cluster import ROLES
 from support.iam_roles import NODE_POLICIES
 from support.iam_roles import make_role
+from support.playbooks import RECAP
 from support.playbooks import Playbooks
 from support.playbooks import Run
 from support.sandbox_process import SandboxProcess
 
-#: What the line "# Needs:" says of those that need a cluster; the example of eks_cluster makes it.
-NEEDS_THE_CLUSTER = 'the EKS cluster "example"'
-#: Where the examples without that line run; some name this region in an ARN.
+#: Where the examples that need no cluster run; the key that eks_cluster's example names is there.
 HOME = "eu-west-1"
 #: How many examples run at the same time: a module that waits for EKS leaves the processor to another.
 FORKS = 3
-#: All examples name ARNs of one account, so what keeps them apart is the region that each runs in. The task that
-#: includes them is one more than they have.
+#: All examples name ARNs of one account, so what keeps them apart is the region that each runs in.
 PLAY = {
     "name": "EXAMPLES",
     "hosts": "all",
@@ -37,9 +36,11 @@ PLAY = {
     # Each host runs to its end whatever happens to the others.
     "strategy": "ansible.builtin.host_pinned",
     "environment": {"AWS_REGION": "{{ own_region }}", "AWS_DEFAULT_REGION": "{{ own_region }}"},
-    "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"},
+    "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}", "ansible_pipelining": True},
     "tasks": [{"name": "Include", "ansible.builtin.include_tasks": "{{ inventory_hostname }}.yml"}],
 }
+#: The task of the play itself, which includes those of the example.
+OK_OF_THE_PLAY = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,12 +63,19 @@ class Example:
         return tasks
 
     @property
-    def needs_account(self) -> bool:
-        return "# Needs:" in self.text
+    def needs(self) -> str:
+        """What must be there before, as the comment at its top says; empty if that is nothing."""
+        comment = itertools.takewhile(lambda line: line.startswith("# "), self.text.strip().splitlines())
+        sentence = " ".join(line.removeprefix("# ") for line in comment)
+        return sentence if sentence.startswith("Needs:") else ""
 
     @property
     def needs_cluster(self) -> bool:
-        return NEEDS_THE_CLUSTER in self.text
+        return 'the EKS cluster "example"' in self.needs
+
+    @property
+    def needs_nodes(self) -> bool:
+        return "node group" in self.needs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,14 +85,19 @@ class Batch:
     run: Run
 
     def counts(self, example: Example) -> dict[str, int]:
-        """How many of its tasks ran, and how many failed or found no host."""
-        ok, *bad = (self.run.count(what, example.name) for what in ("ok", "failed", "unreachable"))
-        return {"ok": ok - 1, "bad": sum(bad)}
+        """How many of its tasks ran, and how many failed."""
+        counts = {what: self.run.count(what, example.name) for what in ("ok", "failed", "unreachable")}
+        return {**counts, "ok": counts["ok"] - OK_OF_THE_PLAY}
+
+    @property
+    def has_failures(self) -> bool:
+        """Whether a task of any example has failed."""
+        return any(int(row["failed"]) or int(row["unreachable"]) for row in RECAP.finditer(self.run.output))
 
     def about(self, example: Example) -> str:
         """What Ansible has said about one example."""
         parts = re.split(r"^(?=TASK \[|PLAY RECAP)", self.run.output, flags=re.M)
-        return "".join(part for part in parts if f"[{example.name}" in part) or self.run.output
+        return "".join(part for part in parts if f"[{example.name}]" in part) or self.run.output
 
 
 def run_examples(
@@ -94,26 +107,26 @@ def run_examples(
     hosts = prepare(sandbox, examples)
     for example in examples:
         (folder / f"{example.name}.yml").write_text(example.text, encoding="utf-8")
-    inventory, story = folder / "hosts.yml", folder / "examples.yml"
+    inventory, play = folder / "hosts.yml", folder / "play.yml"
     inventory.write_text(yaml.safe_dump({"all": {"hosts": hosts}}), encoding="utf-8")
-    story.write_text(yaml.safe_dump([PLAY]), encoding="utf-8")
-    return Batch(playbook(str(story), "--diff", "--forks", str(FORKS), inventory=str(inventory)))
+    play.write_text(yaml.safe_dump([PLAY]), encoding="utf-8")
+    return Batch(playbook(str(play), "--diff", "--forks", str(FORKS), inventory=str(inventory)))
 
 
 def prepare(sandbox: SandboxProcess, examples: t.Sequence[Example]) -> dict[str, dict[str, t.Any]]:
     """The hosts with their variables; each example that needs the cluster has it in a region of its own."""
     sandbox.reset()
+    iam = sandbox.client("iam")
     for role, service in ROLES.items():
-        make_role(sandbox.client("iam"), role, service, *(NODE_POLICIES if role == "eks-node" else ()))
+        make_role(iam, role, service, *(NODE_POLICIES if role == "eks-node" else ()))
     others = (region for region in boto3.session.Session().get_available_regions("eks") if region != HOME)
     regions = {example: next(others) if example.needs_cluster else HOME for example in examples}
-    hosts: dict[str, dict[str, t.Any]] = {example.name: {"own_region": where} for example, where in regions.items()}
-    for example, region in regions.items():
-        if example.needs_account:
-            hosts[example.name]["subnet_ids"] = make_network(sandbox, region)
-    clusters = {regions[example]: hosts[example.name]["subnet_ids"] for example in regions if example.needs_cluster}
-    make_clusters(sandbox, clusters)
-    return hosts
+    subnet_ids = {example: make_network(sandbox, regions[example]) for example in examples if example.needs}
+    make_clusters(sandbox, regions, subnet_ids)
+    return {
+        example.name: {"own_region": region, "subnet_ids": subnet_ids.get(example, [])}
+        for example, region in regions.items()
+    }
 
 
 def make_network(sandbox: SandboxProcess, region: str) -> list[str]:
@@ -127,18 +140,26 @@ def make_network(sandbox: SandboxProcess, region: str) -> list[str]:
     return [subnet["SubnetId"] for subnet in subnets]
 
 
-def make_clusters(sandbox: SandboxProcess, places: t.Mapping[str, list[str]]) -> None:
-    """The cluster "example" with the node group "nodes" in each region with its subnets, all at the same time."""
-    quickly = {"Delay": 1}
-    group = {"clusterName": "example", "nodegroupName": "nodes"}
+def make_clusters(
+    sandbox: SandboxProcess, regions: t.Mapping[Example, str], subnet_ids: t.Mapping[Example, list[str]]
+) -> None:
+    """The cluster "example" and its node group "nodes" for the examples that need them, all at the same time."""
+    names = {"clusterName": "example", "nodegroupName": "nodes"}
     scaling = {"minSize": 1, "maxSize": 2, "desiredSize": 2}
-    clients = {region: sandbox.client("eks", region_name=region) for region in places}
-    for region, subnet_ids in places.items():
-        role, network = f"{ROLE_PREFIX}eks-cluster", {"subnetIds": subnet_ids}
-        clients[region].create_cluster(name="example", roleArn=role, resourcesVpcConfig=network)
-    for region, subnet_ids in places.items():
-        clients[region].get_waiter("cluster_active").wait(name="example", WaiterConfig=quickly)
-        role = f"{ROLE_PREFIX}eks-node"
-        clients[region].create_nodegroup(**group, nodeRole=role, subnets=subnet_ids, scalingConfig=scaling)
-    for region in places:
-        clients[region].get_waiter("nodegroup_active").wait(**group, WaiterConfig=quickly)
+    quickly = {"Delay": 1}
+    clients = {
+        example: sandbox.client("eks", region_name=region)
+        for example, region in regions.items()
+        if example.needs_cluster
+    }
+    with_nodes = [example for example in clients if example.needs_nodes]
+    for example, eks in clients.items():
+        role, network = f"{ROLE_PREFIX}eks-cluster", {"subnetIds": subnet_ids[example]}
+        eks.create_cluster(name="example", roleArn=role, resourcesVpcConfig=network)
+    for eks in clients.values():
+        eks.get_waiter("cluster_active").wait(name="example", WaiterConfig=quickly)
+    for example in with_nodes:
+        role, subnets = f"{ROLE_PREFIX}eks-node", subnet_ids[example]
+        clients[example].create_nodegroup(**names, nodeRole=role, subnets=subnets, scalingConfig=scaling)
+    for example in with_nodes:
+        clients[example].get_waiter("nodegroup_active").wait(**names, WaiterConfig=quickly)
