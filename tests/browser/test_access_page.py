@@ -27,6 +27,8 @@ from support.access_reports import role
 from support.access_reports import statement
 from support.chromium import Tab
 
+pytestmark = pytest.mark.deep
+
 NORTH, SOUTH = cluster("north"), cluster("south", "eu-central-1")
 #: What is drawn of a box: its words as they are shown, and whether it is dimmed.
 NODES = """Array.from(document.querySelectorAll("#drawing .node"), (node) => ({

@@ -21,6 +21,8 @@ from support.guides import plays_of
 from support.playbooks import Playbooks
 from support.sandbox_process import SandboxProcess
 
+pytestmark = pytest.mark.deep
+
 GUIDE = "from-irsa"
 ROLE = "irsa-orders"
 ANNOTATION = "eks.amazonaws.com/role-arn"
@@ -57,9 +59,9 @@ class Shop:
             template = {"metadata": {"labels": {"app": name}}, "spec": pod}
             spec = {"replicas": 2, "selector": {"matchLabels": {"app": name}}, "template": template}
             self.apps.create_namespaced_deployment("shop", {"metadata": {"name": name}, "spec": spec})
-            self.until(name, ["irsa"])
+            self.wait_until(name, ["irsa"])
 
-    def until(self, name: str, wanted: list[str]) -> None:
+    def wait_until(self, name: str, wanted: list[str]) -> None:
         """Wait until the pods of a Deployment get their credentials so."""
         deadline = time.monotonic() + 30
         while self.variables(name) != wanted:
@@ -112,7 +114,7 @@ def inventory(tmp_path: pathlib.Path) -> str:
     return inventory_of(tmp_path / "hosts.yml", [GUIDE])
 
 
-def test_a_check_predicts_the_restart_and_writes_nothing(
+def test_check_mode_predicts_restart_and_writes_nothing(
     playbook: Playbooks, sandbox: SandboxProcess, shop: Shop, inventory: str
 ) -> None:
     sandbox.clear_calls()
@@ -122,7 +124,7 @@ def test_a_check_predicts_the_restart_and_writes_nothing(
     assert writes(sandbox) == []
 
 
-def test_pods_change_over_and_all_that_was_there_stays(playbook: Playbooks, shop: Shop, inventory: str) -> None:
+def test_pods_switch_to_pod_identity_and_irsa_stays(playbook: Playbooks, shop: Shop, inventory: str) -> None:
     run = playbook("playbooks/workload.yml", inventory=inventory)
     assert run.code == 0
     assert shop.variables("orders") == ["pod identity"]
@@ -136,19 +138,17 @@ def test_pods_change_over_and_all_that_was_there_stays(playbook: Playbooks, shop
     assert playbook("playbooks/workload.yml", inventory=inventory).count("changed", GUIDE) == 0
 
 
-def test_the_way_back_leads_to_irsa(playbook: Playbooks, shop: Shop, inventory: str) -> None:
+def test_rollback_returns_pods_to_irsa(playbook: Playbooks, shop: Shop, inventory: str) -> None:
     absent = [{**one, "state": "absent"} for one in HOST_VARS[GUIDE]["podidentity_workloads"]]
     assert playbook("playbooks/workload.yml", inventory=inventory, podidentity_workloads=absent).code == 0
     assert shop.statements() == [IRSA]
     assert shop.policies() == POLICIES
     assert shop.annotations("orders") == {ANNOTATION: f"{ROLE_PREFIX}{ROLE}"}
     shop.core.delete_collection_namespaced_pod("shop", label_selector="app=orders")
-    shop.until("orders", ["irsa"])
+    shop.wait_until("orders", ["irsa"])
 
 
-def test_the_play_of_the_guide_takes_irsa_away_and_nothing_else(
-    playbook: Playbooks, shop: Shop, inventory: str, tmp_path: pathlib.Path
-) -> None:
+def test_guide_play_removes_only_irsa(playbook: Playbooks, shop: Shop, inventory: str, tmp_path: pathlib.Path) -> None:
     assert playbook("playbooks/workload.yml", inventory=inventory).code == 0
     [_irsa, ours] = shop.statements()
     story = tmp_path / "story.yml"

@@ -30,13 +30,15 @@ from support.pages import blocks
 from support.playbooks import Playbooks
 from support.sandbox_process import SandboxProcess
 
+pytestmark = pytest.mark.deep
+
 #: Pages whose declaration is for a cluster that exists.
 EXISTING = [name for name, declared in HOST_VARS.items() if declared.get("cluster_manage") is False]
 OTHER_ACCOUNT = "444455556666"
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.name)
-def test_every_block_says_how_it_is_tested(block: Block) -> None:
+def test_every_block_declares_how_it_is_tested(block: Block) -> None:
     excused = re.fullmatch(r'not-run="\w[^"]{10,}"', block.kind)
     assert (block.language, block.kind) in KINDS or excused
 
@@ -59,7 +61,7 @@ def account(sandbox: SandboxProcess) -> None:
         eks.create_nodegroup(clusterName=name, nodegroupName="nodes", nodeRole=node_role, subnets=subnets)
 
 
-def test_declarations_of_new_clusters_are_predicted(
+def test_check_mode_predicts_new_clusters(
     playbook: Playbooks, sandbox: SandboxProcess, account: None, tmp_path: pathlib.Path
 ) -> None:
     new = [name for name in HOST_VARS if name not in EXISTING]
@@ -68,7 +70,7 @@ def test_declarations_of_new_clusters_are_predicted(
     assert all(run.count("changed", host) > 0 for host in new)
 
 
-def test_declarations_for_existing_clusters_are_proven(
+def test_proves_workloads_of_existing_clusters(
     playbook: Playbooks, sandbox: SandboxProcess, account: None, tmp_path: pathlib.Path
 ) -> None:
     after = [{**play, "hosts": "existing-cluster"} for play in plays_of("existing-cluster")]
@@ -96,7 +98,7 @@ def workloads(host: str) -> list[dict[str, t.Any]]:
     return declared
 
 
-def test_a_fleet_is_reconciled_by_its_own_play(playbook: Playbooks, account: None, tmp_path: pathlib.Path) -> None:
+def test_fleet_play_reconciles_every_cluster(playbook: Playbooks, account: None, tmp_path: pathlib.Path) -> None:
     [inventory] = [block for block in of_kind("hosts") if block.page.stem == "fleet"]
     fleet, story = tmp_path / "fleet.yml", tmp_path / "story.yml"
     fleet.write_text(inventory.text, encoding="utf-8")
@@ -106,9 +108,7 @@ def test_a_fleet_is_reconciled_by_its_own_play(playbook: Playbooks, account: Non
     assert [run.count("changed", f"fleet-{name}") for name in ("staging", "one", "two")] == [1, 1, 1]
 
 
-def test_roles_for_jobs_have_the_policies_of_operators(
-    playbook: Playbooks, sandbox: SandboxProcess, tmp_path: pathlib.Path
-) -> None:
+def test_job_roles_have_operator_policies(playbook: Playbooks, sandbox: SandboxProcess, tmp_path: pathlib.Path) -> None:
     story, iam = tmp_path / "story.yml", sandbox.client("iam")
     story.write_text(yaml.safe_dump(plays_of("permissions")[:1]), encoding="utf-8")
     settings = {name: GROUP_VARS[name] for name in ("ansible_connection", "ansible_python_interpreter")}
@@ -132,7 +132,7 @@ def test_inventories_have_clusters(block: Block, playbook: Playbooks, tmp_path: 
     assert all(found["ansible_connection"] == "local" for found in hosts.values())
 
 
-def test_playbooks_of_the_roles_readmes_are_in_order(playbook: Playbooks, tmp_path: pathlib.Path) -> None:
+def test_role_readme_playbooks_pass_syntax_check(playbook: Playbooks, tmp_path: pathlib.Path) -> None:
     # A mapping is a part of a declaration.
     found = [block for block in blocks(*ROLES) if block.language == "yaml" and isinstance(block.document, list)]
     assert {block.page for block in found} == set(ROLES)
@@ -142,7 +142,7 @@ def test_playbooks_of_the_roles_readmes_are_in_order(playbook: Playbooks, tmp_pa
 
 
 @pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "json"], ids=lambda block: block.name)
-def test_json_is_json(block: Block) -> None:
+def test_json_blocks_parse(block: Block) -> None:
     assert json.loads(block.text)
 
 
@@ -159,7 +159,7 @@ KNOWN = {"source", "pip", "cp", "kubectl", "ansible-inventory"}
 
 
 @pytest.mark.parametrize(("block", "line"), COMMANDS, ids=[line for _block, line in COMMANDS])
-def test_commands_name_what_is_there(block: Block, line: str) -> None:
+def test_commands_name_existing_targets_and_files(block: Block, line: str) -> None:
     program, *words = shlex.split(line, comments=True)
     if program == "make":
         assert words[0] in TARGETS

@@ -18,7 +18,7 @@ from support.pages import FENCE
 from support.pages import PAGES
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-OURS = "https://github.com/podidentity/eks/blob/main/"
+REPOSITORY_URL = "https://github.com/podidentity/eks/blob/main/"
 #: Kinds of plugins, as ansible-doc calls them, by their folders.
 KINDS = {"modules": "module", "lookup": "lookup", "filter": "filter", "inventory": "inventory"}
 
@@ -31,10 +31,10 @@ def anchors(path: pathlib.Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page: pathlib.Path) -> None:
+def test_links_resolve(page: pathlib.Path) -> None:
     for link in LINK.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):
         address = urllib.parse.urlsplit(link)
-        if address.scheme and not link.startswith(OURS):
+        if address.scheme and not link.startswith(REPOSITORY_URL):
             assert address.scheme == "https", link
             assert "." in address.netloc, link
             continue
@@ -44,7 +44,7 @@ def test_links_lead_somewhere(page: pathlib.Path) -> None:
         assert not address.fragment or address.fragment in anchors(target), link
 
 
-def test_ansible_doc_shows_everything(tmp_path: pathlib.Path) -> None:
+def test_ansible_doc_shows_every_plugin_and_role(tmp_path: pathlib.Path) -> None:
     done = subprocess.run(
         ["ansible-doc", "--metadata-dump", "--no-fail-on-errors", "podidentity.eks"],
         env=clean_environment(tmp_path),

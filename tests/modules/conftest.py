@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import collections.abc
+import functools
 import typing as t
 
 import pytest
 from ansible_collections.podidentity.eks.plugins.module_utils._eks import waiters
+from botocore.loaders import JSONFileLoader
 from support.aws_proxy import AwsProxy
 from support.iam_roles import make_role
 from support.module_runs import Account
@@ -22,6 +24,20 @@ from support.sandbox_process import STUB_CLUSTERS
 from support.sandbox_process import SandboxProcess
 
 __all__ = ["run_module"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def parsed_models() -> collections.abc.Iterator[None]:
+    """Parse each model of botocore once: every module run has a session of its own, which would parse it again."""
+    load_file = JSONFileLoader.load_file
+
+    @functools.cache
+    def load(path: str) -> t.Any:
+        return load_file(JSONFileLoader(), path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", lambda _loader, path: load(path))
+        yield
 
 
 @pytest.fixture(scope="session")

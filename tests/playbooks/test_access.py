@@ -56,7 +56,7 @@ def inventory(tmp_path: pathlib.Path) -> str:
     return str(path)
 
 
-def test_all_clusters_are_looked_at_and_one_that_fails_is_named(
+def test_reads_all_clusters_and_names_the_unreadable_ones(
     playbook: Playbooks, sandbox: SandboxProcess, clusters: None, inventory: str, tmp_path: pathlib.Path
 ) -> None:
     files = {kind: tmp_path / f"access.{kind}" for kind in ("json", "csv", "page")}
@@ -95,7 +95,7 @@ def test_all_clusters_are_looked_at_and_one_that_fails_is_named(
     assert page.startswith("<!DOCTYPE html>") and all(word in page for word in ("north", "south", "missing", "broken"))
 
 
-def test_what_may_not_be_read_is_named_once(
+def test_reports_denied_reads_once(
     playbook: Playbooks, sandbox: SandboxProcess, clusters: None, inventory: str
 ) -> None:
     make_role(sandbox.client("iam"), "gone", "pods.eks.amazonaws.com")

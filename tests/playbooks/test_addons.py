@@ -76,7 +76,7 @@ def installed(sandbox: SandboxProcess) -> list[str]:
     return names
 
 
-def test_what_cannot_be_right_is_said_at_once_before_any_call(addons: Addons, example: SandboxProcess) -> None:
+def test_refuses_invalid_declarations_before_any_call(addons: Addons, example: SandboxProcess) -> None:
     run = addons({"name": "x y"}, {**DRIVER, "service_account": []}, {**METRICS, "version": 0.7})
     assert run.code != 0
     for words in ('name "x y" is no name', "did you mean service_accounts?", "has version 0.7: give a text"):
@@ -84,14 +84,14 @@ def test_what_cannot_be_right_is_said_at_once_before_any_call(addons: Addons, ex
     assert calls(example) == {}
 
 
-def test_check_mode_without_a_cluster_says_what_would_be_installed(addons: Addons, example: SandboxProcess) -> None:
+def test_check_mode_without_cluster_predicts_installation(addons: Addons, example: SandboxProcess) -> None:
     run = addons(DRIVER, METRICS, arguments=("--check",), addons_cluster_exists=False)
     assert run.code == 0
     assert "The add-ons aws-ebs-csi-driver, metrics-server would be installed" in " ".join(run.output.split())
     assert calls(example) == {}
 
 
-def test_check_mode_shows_roles_and_add_ons_and_writes_nothing(addons: Addons, example: SandboxProcess) -> None:
+def test_check_mode_shows_roles_and_addons_and_writes_nothing(addons: Addons, example: SandboxProcess) -> None:
     run = addons(with_role(name="made"), METRICS, arguments=("--check", "--diff"))
     assert run.code == 0
     assert "arn:aws:iam::aws:policy/service-role/AmazonEBSCSIDriverPolicy" in run.output
@@ -100,9 +100,7 @@ def test_check_mode_shows_roles_and_add_ons_and_writes_nothing(addons: Addons, e
     assert installed(example) == []
 
 
-def test_a_service_account_that_is_none_is_told_before_its_role_is_made(
-    addons: Addons, example: SandboxProcess
-) -> None:
+def test_refuses_unknown_service_account_before_creating_role(addons: Addons, example: SandboxProcess) -> None:
     wrong = {**DRIVER, "version": "default", "service_accounts": [{"name": "nobody", "role": {"name": "made"}}]}
     run = addons(wrong, METRICS)
     assert f"{ACCOUNT} can have one" in " ".join(run.output.split())
@@ -110,9 +108,7 @@ def test_a_service_account_that_is_none_is_told_before_its_role_is_made(
     assert writes(example) == []
 
 
-def test_policies_that_nobody_recommends_are_asked_for_before_a_role_is_made(
-    addons: Addons, example: SandboxProcess
-) -> None:
+def test_requires_policies_when_none_are_recommended(addons: Addons, example: SandboxProcess) -> None:
     # Of another version than the default one nobody knows the service accounts before it is there.
     other = {**DRIVER, "service_accounts": [{"name": "nobody", "role": {"name": "made"}}]}
     run = addons(other, METRICS)
@@ -121,7 +117,7 @@ def test_policies_that_nobody_recommends_are_asked_for_before_a_role_is_made(
     assert writes(example) == []
 
 
-def test_new_add_ons_are_installed_side_by_side_and_waited_for(addons: Addons, example: SandboxProcess) -> None:
+def test_creates_new_addons_and_waits_until_active(addons: Addons, example: SandboxProcess) -> None:
     run = addons(with_role(arn=f"{ROLE_PREFIX}app"), METRICS)
     assert run.code == 0
     assert sorted(writes(example)) == ["eks:CreateAddon", "eks:CreateAddon"]
@@ -131,7 +127,7 @@ def test_new_add_ons_are_installed_side_by_side_and_waited_for(addons: Addons, e
         assert (addon["status"], addon["tags"]) == ("ACTIVE", {"podidentity.eks/cluster": "example"})
 
 
-def test_what_is_as_declared_is_observed_in_one_task_and_no_more(addons: Addons, example: SandboxProcess) -> None:
+def test_second_run_changes_nothing_and_reads_in_one_task(addons: Addons, example: SandboxProcess) -> None:
     run = addons(with_role(arn=f"{ROLE_PREFIX}app"), METRICS)
     assert run.code == 0
     assert run.count("changed", "example") == 0
@@ -140,7 +136,7 @@ def test_what_is_as_declared_is_observed_in_one_task_and_no_more(addons: Addons,
     assert run.count("ok", "example") == 4
 
 
-def test_only_what_differs_is_changed(addons: Addons, example: SandboxProcess) -> None:
+def test_updates_only_the_addon_that_differs(addons: Addons, example: SandboxProcess) -> None:
     run = addons(with_role(name="made"), METRICS)
     assert run.code == 0
     assert [call for call in writes(example) if call.startswith("eks:")] == ["eks:UpdateAddon"]
@@ -152,9 +148,7 @@ def test_only_what_differs_is_changed(addons: Addons, example: SandboxProcess) -
     assert writes(example) == []
 
 
-def test_removal_takes_what_was_made_here_and_a_second_one_finds_nothing(
-    addons: Addons, example: SandboxProcess
-) -> None:
+def test_removal_deletes_managed_addons_and_keeps_unmanaged(addons: Addons, example: SandboxProcess) -> None:
     example.client("eks").create_addon(clusterName="example", addonName="snapshot-controller")
     declared = (with_role(name="made"), METRICS, {"name": "snapshot-controller"})
     run = addons(*declared, addons_state="absent")

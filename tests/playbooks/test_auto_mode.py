@@ -22,10 +22,12 @@ from support.playbooks import Playbooks
 from support.playbooks import only_error
 from support.sandbox_process import SandboxProcess
 
+pytestmark = pytest.mark.deep
+
 SITE = "playbooks/site.yml"
 AGENT = "eks-pod-identity-agent"
-QUICKLY = {"Delay": 1}
-PASSED_OVER = (
+EVERY_SECOND = {"Delay": 1}
+SKIPPED_ADDON = (
     f"Add-on {AGENT} was passed over: cluster auto is in EKS Auto Mode, whose nodes have the agent built in, and "
 )
 TOO_OLD = "Kubernetes 1.28 has EKS Pod Identity from platform version eks.4 on, and this cluster has eks.3."
@@ -60,12 +62,12 @@ class Account:
             accessConfig={"authenticationMode": "API"},
             **more,
         )
-        self.eks.get_waiter("cluster_active").wait(name=name, WaiterConfig=QUICKLY)
+        self.eks.get_waiter("cluster_active").wait(name=name, WaiterConfig=EVERY_SECOND)
 
     def make_nodegroup(self) -> None:
         nodes = {"clusterName": "auto", "nodegroupName": "nodes"}
         self.eks.create_nodegroup(**nodes, nodeRole=f"{ROLE_PREFIX}eks-node", subnets=self.subnets)
-        self.eks.get_waiter("nodegroup_active").wait(**nodes, WaiterConfig=QUICKLY)
+        self.eks.get_waiter("nodegroup_active").wait(**nodes, WaiterConfig=EVERY_SECOND)
 
 
 @pytest.fixture(scope="module")
@@ -83,40 +85,39 @@ def declared(account: Account, tmp_path: pathlib.Path) -> t.Iterator[dict[str, t
     yield {"inventory": str(path), "eks_region": "eu-west-1"}
 
 
-def said(output: str) -> str:
+def one_line(output: str) -> str:
     """The output with its lines joined."""
     return " ".join(output.split())
 
 
-def test_the_story_ends_with_proof_without_the_add_on(
+def test_site_proves_workload_without_the_addon(
     playbook: Playbooks, account: Account, declared: dict[str, t.Any]
 ) -> None:
     run = playbook(SITE, "--limit", "auto", **declared, podidentity_workloads=[WORKLOAD])
     assert run.code == 0
-    assert f"{PASSED_OVER}no node has joined yet." in said(run.output)
+    assert f"{SKIPPED_ADDON}no node has joined yet." in one_line(run.output)
     assert account.eks.list_addons(clusterName="auto")["addons"] == []
     [node] = account.core.list_node().items
     assert node.metadata.labels["eks.amazonaws.com/compute-type"] == "auto"
     assert account.sandbox.calls()["eks-auth:AssumeRoleForPodIdentity"] >= 1
 
 
-def test_a_second_run_names_the_nodes_and_asks_aws_nothing_more(
+def test_second_run_lists_nodes_and_only_describes_the_cluster(
     playbook: Playbooks, account: Account, declared: dict[str, t.Any]
 ) -> None:
     run = playbook(SITE, "--limit", "auto", "--tags", "agent", **declared, podidentity_workloads=[WORKLOAD])
     assert (run.code, run.count("changed", "auto")) == (0, 0)
     [node] = account.core.list_node().items
     name = node.metadata.name
-    assert f"{PASSED_OVER}it has no other node: {name} is of EKS Auto Mode, which has the agent built in." in said(
-        run.output
+    assert (
+        f"{SKIPPED_ADDON}it has no other node: {name} is of EKS Auto Mode, which has the agent built in."
+        in one_line(run.output)
     )
     asked = {operation for operation in account.sandbox.calls() if not operation.startswith("sts:")}
     assert asked == {"eks:DescribeCluster"}
 
 
-def test_nodes_of_a_node_group_need_the_add_on(
-    playbook: Playbooks, account: Account, declared: dict[str, t.Any]
-) -> None:
+def test_installs_addon_for_nodegroup_nodes(playbook: Playbooks, account: Account, declared: dict[str, t.Any]) -> None:
     account.make_nodegroup()
     run = playbook(SITE, "--limit", "auto", "--tags", "agent", **declared, agent_ipv6=False, agent_hybrid=True)
     assert run.code == 0
@@ -135,7 +136,7 @@ def test_nodes_of_a_node_group_need_the_add_on(
     assert account.sandbox.calls()["eks:DescribeCluster"] <= 2
 
 
-def test_an_old_platform_version_is_refused_before_any_write(
+def test_refuses_old_platform_version_before_any_write(
     playbook: Playbooks, account: Account, declared: dict[str, t.Any]
 ) -> None:
     run = playbook(SITE, "--limit", "old", **declared, podidentity_workloads=[WORKLOAD])
@@ -145,7 +146,7 @@ def test_an_old_platform_version_is_refused_before_any_write(
     assert writes(account.sandbox) == []
 
 
-def test_hybrid_nodes_are_refused_for_an_older_version(
+def test_refuses_hybrid_nodes_for_older_addon_version(
     playbook: Playbooks, account: Account, declared: dict[str, t.Any]
 ) -> None:
     hybrid: dict[str, t.Any] = {"agent_hybrid": True, "agent_version": "v1.3.2-eksbuild.2"}

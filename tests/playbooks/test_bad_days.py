@@ -45,7 +45,7 @@ WRONG_WORKLOADS = [
         "prove": {"alow": []},
     },
 ]
-WRONG_DECLARATION = [
+DECLARATION_ERRORS = [
     'Host eks-pod-identity-boto3 has the agent_version "1.3": give default, latest, keep, the first '
     "numbers of a version such as v1.3, or an exact one such as v1.3.9-eksbuild.3.",
     f'Workload Default/s3-access-sa has the namespace "Default": {NAMESPACE_RULE}',
@@ -75,17 +75,17 @@ def example(sandbox: SandboxProcess, inventory: str) -> dict[str, t.Any]:
 
 
 @pytest.fixture(autouse=True)
-def new_log(sandbox: SandboxProcess) -> None:
+def clear_call_log(sandbox: SandboxProcess) -> None:
     sandbox.clear_calls()
 
 
-def test_a_declaration_is_refused_with_all_its_problems_at_once(playbook: Playbooks, sandbox: SandboxProcess) -> None:
+def test_reports_all_problems_of_a_declaration_at_once(playbook: Playbooks, sandbox: SandboxProcess) -> None:
     run = playbook(SITE, podidentity_workloads=WRONG_WORKLOADS, agent_version="1.3")
-    assert only_error(run).splitlines() == WRONG_DECLARATION
+    assert only_error(run).splitlines() == DECLARATION_ERRORS
     assert sandbox.calls() == {}
 
 
-def test_without_credentials(playbook: Playbooks, sandbox: SandboxProcess) -> None:
+def test_reports_missing_credentials(playbook: Playbooks, sandbox: SandboxProcess) -> None:
     run = playbook(SITE, env={"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None})
     assert only_error(run) == (
         "No AWS credentials were found; set access_key and secret_key, or profile, or the environment variables "
@@ -94,7 +94,7 @@ def test_without_credentials(playbook: Playbooks, sandbox: SandboxProcess) -> No
     assert sandbox.calls() == {}
 
 
-def test_without_a_region(playbook: Playbooks, sandbox: SandboxProcess, inventory: str) -> None:
+def test_reports_missing_region(playbook: Playbooks, sandbox: SandboxProcess, inventory: str) -> None:
     run = playbook(SITE, inventory=inventory)
     assert only_error(run) == (
         'Host example has the eks_region "": give the AWS region of the cluster, such as eu-west-1, as a host variable.'
@@ -103,7 +103,7 @@ def test_without_a_region(playbook: Playbooks, sandbox: SandboxProcess, inventor
 
 
 @pytest.mark.parametrize("name", ["access", "site", "teardown", "verify", "workload"])
-def test_an_inventory_without_clusters(
+def test_reports_inventory_without_clusters(
     playbook: Playbooks, sandbox: SandboxProcess, tmp_path: pathlib.Path, name: str
 ) -> None:
     inventory = tmp_path / "hosts.yml"
@@ -115,7 +115,7 @@ def test_an_inventory_without_clusters(
     assert sandbox.calls() == {}
 
 
-def test_an_account_that_denies(playbook: Playbooks, sandbox: SandboxProcess) -> None:
+def test_reports_denied_action_and_writes_nothing(playbook: Playbooks, sandbox: SandboxProcess) -> None:
     iam = sandbox.client("iam")
     iam.create_user(UserName="nobody")
     key = iam.create_access_key(UserName="nobody")["AccessKey"]
@@ -132,7 +132,7 @@ def test_an_account_that_denies(playbook: Playbooks, sandbox: SandboxProcess) ->
     assert writes(sandbox) == []
 
 
-def test_the_proof_on_a_cluster_that_does_not_exist(playbook: Playbooks, sandbox: SandboxProcess) -> None:
+def test_verify_reports_missing_cluster(playbook: Playbooks, sandbox: SandboxProcess) -> None:
     assert only_error(playbook(VERIFY)) == (
         "There is no EKS cluster eks-pod-identity-boto3 in eu-west-1 for these credentials: correct eks_cluster_name "
         "or eks_region of host eks-pod-identity-boto3, or make the cluster with the playbook podidentity.eks.site."
@@ -140,7 +140,7 @@ def test_the_proof_on_a_cluster_that_does_not_exist(playbook: Playbooks, sandbox
     assert writes(sandbox) == []
 
 
-def test_no_workloads_prove_nothing_and_that_is_said(
+def test_verify_reports_when_no_workloads_are_declared(
     playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]
 ) -> None:
     sandbox.clear_calls()
@@ -153,9 +153,7 @@ def test_no_workloads_prove_nothing_and_that_is_said(
     assert writes(sandbox) == []
 
 
-def test_an_addon_version_that_does_not_exist(
-    playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]
-) -> None:
+def test_reports_unknown_addon_version(playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]) -> None:
     run = playbook(SITE, "--tags", "agent", **example, agent_version="v9.9.9-eksbuild.1")
     error = only_error(run)
     assert error.startswith(f'version "v9.9.9-eksbuild.1" of add-on {AGENT} of cluster example does not exist: ')
@@ -163,7 +161,7 @@ def test_an_addon_version_that_does_not_exist(
     assert writes(sandbox) == []
 
 
-def test_a_given_role_that_does_not_trust_pods(
+def test_reports_role_that_does_not_trust_pods(
     playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any], tmp_path: pathlib.Path
 ) -> None:
     make_role(sandbox.client("iam"), "of-a-guide", "eks.amazonaws.com")
@@ -188,7 +186,7 @@ def test_a_given_role_that_does_not_trust_pods(
     assert sandbox.client("eks").list_pod_identity_associations(clusterName="example")["associations"] == []
 
 
-def test_an_addon_that_cannot_be_installed(
+def test_reports_failed_addon_installation(
     playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]
 ) -> None:
     sandbox.knobs(addon_outcomes={AGENT: "CREATE_FAILED"}, addon_issues={AGENT: "ConfigurationConflict"})
@@ -206,7 +204,7 @@ def secrets_in(run: Run, sandbox: SandboxProcess) -> list[str]:
     return [secret for secret in secrets if secret in run.output]
 
 
-def test_the_most_talkative_output_holds_no_secret(
+def test_verbose_output_holds_no_secret(
     playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]
 ) -> None:
     # The cluster is somebody else's and its add-on has failed: the run uses the one and repairs the other.
@@ -223,7 +221,7 @@ def test_the_most_talkative_output_holds_no_secret(
 
 
 @pytest.mark.parametrize("name", [SITE, "playbooks/workload.yml", VERIFY])
-def test_somebody_whom_the_cluster_does_not_know(
+def test_reports_principal_without_access_entry(
     playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any], name: str
 ) -> None:
     """By the most talkative output: a module that fails with a traceback shows the token that it was given."""
@@ -242,7 +240,7 @@ def test_somebody_whom_the_cluster_does_not_know(
     assert keys["AWS_SECRET_ACCESS_KEY"] not in run.output
 
 
-def test_a_cluster_that_cannot_be_reached(
+def test_reports_unreachable_api_server(
     playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]
 ) -> None:
     env = {"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": None, "no_proxy": None}
@@ -257,7 +255,7 @@ def test_a_cluster_that_cannot_be_reached(
     assert secrets_in(run, sandbox) == []
 
 
-def test_what_only_aws_is_asked_for_needs_no_access_to_the_cluster(
+def test_aws_only_phases_need_no_cluster_access(
     playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]
 ) -> None:
     people = Operators(sandbox)
@@ -277,7 +275,9 @@ def test_what_only_aws_is_asked_for_needs_no_access_to_the_cluster(
     assert run.code == 0
 
 
-def test_an_addon_that_stays_degraded(playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]) -> None:
+def test_reports_addon_that_stays_degraded(
+    playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]
+) -> None:
     addon = {"clusterName": "example", "addonName": AGENT}
     sandbox.client("eks").delete_addon(**addon)
     sandbox.client("eks").get_waiter("addon_deleted").wait(**addon, WaiterConfig={"Delay": 1})

@@ -25,6 +25,8 @@ from support.playbooks import Playbooks
 from support.policy_engine import PolicyEngine
 from support.sandbox_process import SandboxProcess
 
+pytestmark = pytest.mark.deep
+
 Json = dict[str, t.Any]
 Proof = dict[str, t.Any]
 
@@ -36,7 +38,7 @@ OTHER_ACCOUNT = "444455556666"
 NODE_GROUPS = ("plain", "tainted", "fargate", "forbidden", "throttled", "cut-off", "broken", "skewed")
 LIST = {"service": "s3", "operation": "list_buckets"}
 #: The causes that are not of one workload or node alone.
-OF_THE_CLUSTER = {
+CLUSTER_CAUSES = {
     *("pod_unschedulable", "deadline_exceeded", "pod_not_created"),
     *("webhook_missing", "agent_missing", "agent_unreachable", "agent_crashing", "agent_not_active"),
 }
@@ -84,7 +86,7 @@ class World:
         answer = self.eks.create_pod_identity_association(**names, roleArn=f"{ROLE_PREFIX}{role or namespace}", **more)
         return dict(answer["association"])
 
-    def well(self, namespace: str, *actions: str, **more: t.Any) -> Json:
+    def create_workload(self, namespace: str, *actions: str, **more: t.Any) -> Json:
         """A workload with which all is well so far: role and association."""
         self.role(namespace, *(actions or ("s3:ListAllMyBuckets",)))
         return self.associate(namespace, **more)
@@ -99,7 +101,7 @@ class Break(t.NamedTuple):
     """What breaks a workload, which cause it is to have, and what text or advice are to name."""
 
     cause: str
-    told: tuple[str, ...]
+    mentions: tuple[str, ...]
     seed: t.Callable[[World, str], object]
     prove: t.Mapping[str, t.Any] = {"allow": [LIST]}
 
@@ -109,12 +111,12 @@ BREAKS: dict[str, Break] = {}
 Seed = t.Callable[[World, str], object]
 
 
-def breaks(cause: str, *told: str, **prove: t.Any) -> t.Callable[[Seed], Seed]:
+def breaks(cause: str, *mentions: str, **prove: t.Any) -> t.Callable[[Seed], Seed]:
     """Register a break; its namespace is the function's name."""
 
     def register(seed: Seed) -> Seed:
         name = seed.__name__.replace("_", "-")
-        BREAKS[name] = Break(cause, told, seed, prove or {"allow": [LIST]})
+        BREAKS[name] = Break(cause, mentions, seed, prove or {"allow": [LIST]})
         return seed
 
     return register
@@ -144,7 +146,7 @@ def misplaced(world: World, name: str) -> None:
 
 @breaks("job_refused", 'namespaces "no-namespace" not found')
 def no_namespace(world: World, name: str) -> None:
-    world.well(name)
+    world.create_workload(name)
     world.core.delete_namespace(name)
 
 
@@ -153,25 +155,25 @@ def no_namespace(world: World, name: str) -> None:
 
 @breaks("image_pull_failed", "registry.example.com/nothing")
 def no_image(world: World, name: str) -> None:
-    world.well(name)
+    world.create_workload(name)
     world.engine.changes[name] = policy_engine.container(image="registry.example.com/nothing")
 
 
 @breaks("image_unusable", "python3.99")
 def no_python(world: World, name: str) -> None:
-    world.well(name)
+    world.create_workload(name)
     world.engine.changes[name] = policy_engine.container(image="busybox", command=["python3.99"])
 
 
 @breaks("image_without_boto3", "No module named 'boto3'")
 def no_boto3(world: World, name: str) -> None:
-    world.well(name)
+    world.create_workload(name)
     world.engine.changes[name] = policy_engine.container(image="amazonlinux")
 
 
 @breaks("no_document", "OOMKilled")
 def no_memory(world: World, name: str) -> None:
-    world.well(name)
+    world.create_workload(name)
     world.engine.changes[name] = policy_engine.container(resources={"limits": {"memory": "8Mi"}})
 
 
@@ -187,7 +189,7 @@ ContainerMetadataFetcher._ALLOWED_HOSTS = ["169.254.170.2", "localhost"]
 
 @breaks("sdk_too_old", "botocore 1.33.13", "1.34.41")
 def old_sdk(world: World, name: str) -> None:
-    world.well(name)
+    world.create_workload(name)
     config_map = {"metadata": {"name": "old-sdk"}, "data": {"sitecustomize.py": OLD_SDK}}
     world.core.create_namespaced_config_map(name, config_map)
 
@@ -205,26 +207,26 @@ def old_sdk(world: World, name: str) -> None:
 
 @breaks("injection_skipped", "label eks.amazonaws.com/skip-pod-identity-webhook")
 def skip_label(world: World, name: str) -> None:
-    world.well(name)
+    world.create_workload(name)
     world.engine.changes[name] = policy_engine.labelled(skip_pod_identity_webhook="true")
 
 
 @breaks("injection_skipped", "annotation eks.amazonaws.com/skip-containers")
 def skip_annotation(world: World, name: str) -> None:
-    world.well(name)
+    world.create_workload(name)
     world.engine.changes[name] = policy_engine.annotated(skip_containers="sidecar,prove")
 
 
 @breaks("injection_skipped", "AWS_CONTAINER_ variable")
 def preset(world: World, name: str) -> None:
-    world.well(name)
+    world.create_workload(name)
     variables = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:8080/credentials"}
     world.engine.changes[name] = policy_engine.environment(**variables)
 
 
 @breaks("webhook_changed", "namespaceSelector", "excluded")
 def excluded(world: World, name: str) -> None:
-    world.well(name)
+    world.create_workload(name)
     expression = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": [name]}
     admission = kubernetes.client.AdmissionregistrationV1Api(world.api)
     change = {"op": "add", "path": "/webhooks/1/namespaceSelector", "value": {"matchExpressions": [expression]}}
@@ -241,7 +243,7 @@ def too_early(world: World, name: str) -> None:
 
 @breaks("credentials_shadowed", "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
 def static_keys(world: World, name: str) -> None:
-    world.well(name)
+    world.create_workload(name)
     keys = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMIbPxRfiCYEXAMPLEKEY"}
     world.engine.changes[name] = policy_engine.environment(**keys)
 
@@ -249,7 +251,7 @@ def static_keys(world: World, name: str) -> None:
 @breaks("credentials_shadowed", "AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN")
 def web_identity(world: World, name: str) -> None:
     """What IRSA once needed in the pod's own environment."""
-    world.well(name)
+    world.create_workload(name)
     token = "/var/run/secrets/eks.amazonaws.com/serviceaccount/token"
     leftover = {"AWS_ROLE_ARN": f"{ROLE_PREFIX}irsa", "AWS_WEB_IDENTITY_TOKEN_FILE": token}
     world.engine.changes[name] = policy_engine.environment(**leftover)
@@ -257,21 +259,21 @@ def web_identity(world: World, name: str) -> None:
 
 @breaks("credentials_shadowed", "AWS_PROFILE")
 def profile(world: World, name: str) -> None:
-    world.well(name)
+    world.create_workload(name)
     world.engine.changes[name] = policy_engine.environment(AWS_PROFILE="dev")
 
 
 # --- the agent of a node, and what it may and can ask -----------------------------------------------------------------
 
 
-def on_node(cause: str, name: str, *told: str) -> None:
+def on_node(cause: str, name: str, *mentions: str) -> None:
     """A workload with which all is well runs on a node of its own group, with which it is not."""
 
     def seed(world: World, namespace: str) -> None:
-        world.well(namespace)
+        world.create_workload(namespace)
         world.engine.changes[namespace] = policy_engine.on_node(namespace)
 
-    BREAKS[name] = Break(cause, told, seed)
+    BREAKS[name] = Break(cause, mentions, seed)
 
 
 on_node("agent_not_on_node", "tainted", "no ready agent runs on the pod's node", "taints")
@@ -293,25 +295,25 @@ FAULTS: dict[str, Json] = {
 # --- the role and its trust policy ------------------------------------------------------------------------------------
 
 
-def mistrusting(name: str, told: str, **statement: t.Any) -> None:
+def wrong_trust(name: str, mentions: str, **statement: t.Any) -> None:
     """The role's trust policy was changed after the association was made."""
 
     def seed(world: World, namespace: str) -> None:
-        world.well(namespace)
+        world.create_workload(namespace)
         world.trust(namespace, **statement)
 
-    BREAKS[name] = Break("trust_refused", (told, f"Put the trust policy of role {name} right"), seed)
+    BREAKS[name] = Break("trust_refused", (mentions, f"Put the trust policy of role {name} right"), seed)
 
 
 def equals(key: str, value: str, operator: str = "StringEquals") -> Json:
     return {"Condition": {operator: {key: value}}}
 
 
-mistrusting("wrong-principal", "it trusts eks.amazonaws.com", service="eks.amazonaws.com")
-mistrusting("no-tag-session", "no sts:TagSession", actions=["sts:AssumeRole"])
-mistrusting("other-namespace", "asks for team-b", **equals("aws:RequestTag/kubernetes-namespace", "team-b"))
-mistrusting("other-account", "asks for 999999999999", **equals("aws:SourceAccount", "999999999999"))
-mistrusting(
+wrong_trust("wrong-principal", "it trusts eks.amazonaws.com", service="eks.amazonaws.com")
+wrong_trust("no-tag-session", "no sts:TagSession", actions=["sts:AssumeRole"])
+wrong_trust("other-namespace", "asks for team-b", **equals("aws:RequestTag/kubernetes-namespace", "team-b"))
+wrong_trust("other-account", "asks for 999999999999", **equals("aws:SourceAccount", "999999999999"))
+wrong_trust(
     "source-arn-form",
     "podidentityassociation/*",
     **equals("aws:SourceArn", "arn:aws:eks:*:111122223333:podidentityassociation/*", "ArnLike"),
@@ -320,14 +322,14 @@ mistrusting(
 
 @breaks("trust_refused", "session tags disabled", "untagged")
 def untagged(world: World, name: str) -> None:
-    world.well(name, disableSessionTags=True)
+    world.create_workload(name, disableSessionTags=True)
     world.trust(name, **equals("aws:RequestTag/kubernetes-namespace", name))
 
 
 @breaks("assume_refused", "looks right", "organization")
 def other_organization(world: World, name: str) -> None:
     """A condition that nobody can judge from here."""
-    world.well(name)
+    world.create_workload(name)
     world.trust(name, **equals("aws:SourceOrgID", "o-exampleorgid"))
 
 
@@ -354,7 +356,7 @@ def chain(world: World, name: str, *actions: str, account: str = "", **condition
     return world.associate(name, targetRoleArn=target)
 
 
-BOTH = ("sts:AssumeRole", "sts:TagSession")
+CHAIN_ACTIONS = ("sts:AssumeRole", "sts:TagSession")
 
 
 @breaks("target_permission_missing", "no-chain-permission-target", "sts:AssumeRole and sts:TagSession")
@@ -369,41 +371,41 @@ def no_chain_tagging(world: World, name: str) -> None:
 
 @breaks("target_trust_refused", "no statement of it allows")
 def other_source(world: World, name: str) -> None:
-    chain(world, name, *BOTH, principal=f"{ROLE_PREFIX}node-plain")
+    chain(world, name, *CHAIN_ACTIONS, principal=f"{ROLE_PREFIX}node-plain")
 
 
 @breaks(
     "target_trust_refused", "its condition on sts:ExternalId asks for another", "where sts:ExternalId is eu-west-1/"
 )
 def other_external_id(world: World, name: str) -> None:
-    chain(world, name, *BOTH, **equals("sts:ExternalId", "another"))
+    chain(world, name, *CHAIN_ACTIONS, **equals("sts:ExternalId", "another"))
 
 
 @breaks("target_trust_refused", "a role that was deleted")
-def source_made_again(world: World, name: str) -> None:
+def source_recreated(world: World, name: str) -> None:
     """In a trust policy a role's ARN stands for just that role, and not for the next of its name."""
-    chain(world, name, *BOTH)
+    chain(world, name, *CHAIN_ACTIONS)
     world.iam.delete_role_policy(RoleName=name, PolicyName="Allow-2")
     world.iam.delete_role(RoleName=name)
     make_role(world.iam, name, PODS)
-    world.permit(name, *BOTH, resource=f"{ROLE_PREFIX}{name}-target")
+    world.permit(name, *CHAIN_ACTIONS, resource=f"{ROLE_PREFIX}{name}-target")
 
 
 @breaks("target_trust_refused", OTHER_ACCOUNT, "could not be read")
-def foreign_target(world: World, name: str) -> None:
+def unreadable_target(world: World, name: str) -> None:
     """The target's account cannot be looked into, but the source role may."""
-    chain(world, name, *BOTH, account=OTHER_ACCOUNT)
+    chain(world, name, *CHAIN_ACTIONS, account=OTHER_ACCOUNT)
 
 
 @breaks("target_role_missing", "no-target-target", "there is no such role")
 def no_target(world: World, name: str) -> None:
-    chain(world, name, *BOTH)
+    chain(world, name, *CHAIN_ACTIONS)
     world.iam.delete_role(RoleName=f"{name}-target")
 
 
 @breaks("target_refused", "the trust policies look right", "permissions boundary")
 def chain_boundary(world: World, name: str) -> None:
-    chain(world, name, *BOTH)
+    chain(world, name, *CHAIN_ACTIONS)
     boundary = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
     world.iam.put_role_permissions_boundary(RoleName=name, PermissionsBoundary=boundary)
 
@@ -413,7 +415,7 @@ def chain_boundary(world: World, name: str) -> None:
 
 @breaks("identity_unknown", "eu_west_1")
 def no_region(world: World, name: str) -> None:
-    world.well(name)
+    world.create_workload(name)
     world.engine.changes[name] = policy_engine.environment(AWS_REGION="eu_west_1", AWS_DEFAULT_REGION="eu_west_1")
 
 
@@ -421,7 +423,7 @@ def no_region(world: World, name: str) -> None:
 def changed(world: World, name: str) -> None:
     """Somebody changes the association while the verification is on its way."""
     world.role("other-role")
-    identifier = world.well(name)["associationId"]
+    identifier = world.create_workload(name)["associationId"]
 
     def change(_pod: Json) -> None:
         role = {"roleArn": f"{ROLE_PREFIX}other-role"}
@@ -433,9 +435,9 @@ def changed(world: World, name: str) -> None:
 @breaks("wrong_account", f":{OTHER_ACCOUNT}:", "role/moved")
 def moved(world: World, name: str) -> None:
     """Somebody gives the association a target role in another account while the verification is on its way."""
-    identifier = world.well(name)["associationId"]
+    identifier = world.create_workload(name)["associationId"]
     target = f"arn:aws:iam::{OTHER_ACCOUNT}:role/moved-target"
-    world.permit(name, *BOTH, resource=target)
+    world.permit(name, *CHAIN_ACTIONS, resource=target)
     settings = world.sandbox.add_account(OTHER_ACCOUNT)[OTHER_ACCOUNT]
     keys = {key: settings[key] for key in ("aws_access_key_id", "aws_secret_access_key")}
     document = trust_policy("", Principal={"AWS": f"{ROLE_PREFIX}{name}"})
@@ -450,7 +452,7 @@ def moved(world: World, name: str) -> None:
 
 @breaks("deny_allowed", "s3.list_buckets", "has been done", "Allow-1 (inline)", deny=[LIST])
 def too_much(world: World, name: str) -> None:
-    world.well(name)
+    world.create_workload(name)
 
 
 @breaks("permission_missing", "no policy is attached", "policy that allows s3:ListAllMyBuckets")
@@ -461,43 +463,43 @@ def no_permission(world: World, name: str) -> None:
 
 @breaks("boundary_denies", "no permissions boundary allows", "Widen the permissions boundary")
 def boundary(world: World, name: str) -> None:
-    world.well(name)
+    world.create_workload(name)
     narrow = "arn:aws:iam::aws:policy/AmazonEKS_CNI_Policy"
     world.iam.put_role_permissions_boundary(RoleName=name, PermissionsBoundary=narrow)
 
 
 @breaks("session_policy_denies", "no session policy allows", "Widen the session policy")
 def session_policy(world: World, name: str) -> None:
-    world.well(name, disableSessionTags=True, policy=policy("s3:GetObject"))
+    world.create_workload(name, disableSessionTags=True, policy=policy("s3:GetObject"))
 
 
 @breaks("policy_denies", "with an explicit deny in an identity-based policy", "Take the Deny")
 def explicit_deny(world: World, name: str) -> None:
-    world.well(name)
+    world.create_workload(name)
     world.permit(name, "s3:*", effect="Deny")
 
 
-LOOK = {"service": "s3", "operation": "list_objects_v2", "parameters": {"Bucket": "closed"}}
+LIST_OBJECTS = {"service": "s3", "operation": "list_objects_v2", "parameters": {"Bucket": "closed"}}
 
 
-@breaks("resource_policy_denies", "with an explicit deny in a resource-based policy", allow=[LOOK])
+@breaks("resource_policy_denies", "with an explicit deny in a resource-based policy", allow=[LIST_OBJECTS])
 def bucket_policy(world: World, name: str) -> None:
-    world.well(name, "s3:*")
+    world.create_workload(name, "s3:*")
     s3 = world.sandbox.client("s3")
     s3.create_bucket(Bucket="closed", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::closed"}
     s3.put_bucket_policy(Bucket="closed", Policy=json.dumps({"Version": "2012-10-17", "Statement": [deny]}))
 
 
-def assuming(name: str, **more: t.Any) -> Json:
+def assume_role_call(name: str, **more: t.Any) -> Json:
     parameters = {"RoleArn": f"{ROLE_PREFIX}{name}-next", "RoleSessionName": "next", **more}
     return {"service": "sts", "operation": "assume_role", "parameters": parameters}
 
 
-@breaks("session_tags_refused", "no-tags-next", "disable_session_tags", allow=[assuming("no-tags")])
+@breaks("session_tags_refused", "no-tags-next", "disable_session_tags", allow=[assume_role_call("no-tags")])
 def no_tags(world: World, name: str) -> None:
     """The next role takes no session tags, and those of Pod Identity go on to it."""
-    world.well(name, *BOTH)
+    world.create_workload(name, *CHAIN_ACTIONS)
     make_role(world.iam, f"{name}-next", "ec2.amazonaws.com")
     world.trust(f"{name}-next", Principal={"AWS": f"{ROLE_PREFIX}{name}"}, actions=["sts:AssumeRole"])
 
@@ -505,19 +507,21 @@ def no_tags(world: World, name: str) -> None:
 LARGE = policy(*(f"s3:GetObject{'*' * number}" for number in range(1, 50)))
 
 
-@breaks("session_too_large", "of allotted space", "disable_session_tags", allow=[assuming("large", Policy=LARGE)])
+@breaks(
+    "session_too_large", "of allotted space", "disable_session_tags", allow=[assume_role_call("large", Policy=LARGE)]
+)
 def large(world: World, name: str) -> None:
-    world.well(name, *BOTH)
+    world.create_workload(name, *CHAIN_ACTIONS)
     make_role(world.iam, f"{name}-next", "ec2.amazonaws.com")
     world.trust(f"{name}-next", Principal={"AWS": f"{ROLE_PREFIX}{name}"})
 
 
-NOT_THERE = {"service": "s3", "operation": "list_objects_v2", "parameters": {"Bucket": "not-there"}}
+MISSING_BUCKET = {"service": "s3", "operation": "list_objects_v2", "parameters": {"Bucket": "not-there"}}
 
 
-@breaks("call_failed", "NoSuchBucket", allow=[NOT_THERE])
+@breaks("call_failed", "NoSuchBucket", allow=[MISSING_BUCKET])
 def failing(world: World, name: str) -> None:
-    world.well(name, "s3:*")
+    world.create_workload(name, "s3:*")
 
 
 # --- what looks wrong and is not --------------------------------------------------------------------------------------
@@ -532,7 +536,7 @@ def sound(seed: Seed) -> Seed:
 
 
 @sound
-def role_made_again(world: World, name: str) -> None:
+def role_recreated(world: World, name: str) -> None:
     """An association holds a role's name, so that the next of the same name will do."""
     make_role(world.iam, name, PODS)
     world.associate(name)
@@ -543,7 +547,7 @@ def role_made_again(world: World, name: str) -> None:
 @sound
 def irsa_annotation(world: World, name: str) -> None:
     """The webhook prefers the association."""
-    world.well(name)
+    world.create_workload(name)
     annotations = {"eks.amazonaws.com/role-arn": f"{ROLE_PREFIX}irsa"}
     world.core.patch_namespaced_service_account("app", name, {"metadata": {"annotations": annotations}})
 
@@ -551,7 +555,7 @@ def irsa_annotation(world: World, name: str) -> None:
 @sound
 def proxied(world: World, name: str) -> None:
     """boto3 never asks a proxy for the agent's address. Other SDKs do."""
-    world.well(name)
+    world.create_workload(name)
     proxy = {"HTTP_PROXY": "http://user:secret-of-the-proxy@proxy.example.com:3128", "NO_PROXY": "127.0.0.1,.internal"}
     world.engine.changes[name] = policy_engine.environment(**proxy)
 
@@ -662,13 +666,13 @@ def workload(namespace: str, prove: t.Mapping[str, t.Any] | None = None) -> Json
     return {"namespace": namespace, "service_account": "app", "role": role, "prove": prove or {"allow": [LIST]}}
 
 
-def check(proof: Proof, cause: str, *told: str) -> None:
+def check(proof: Proof, cause: str, *mentions: str) -> None:
     """The cause, and that its text and advice name what was seen and what to do."""
     assert proof["proven"] is False
     assert proof["cause"]["id"] == cause, proof
-    assert cause in OF_THE_CLUSTER | {each.cause for each in BREAKS.values()}
+    assert cause in CLUSTER_CAUSES | {each.cause for each in BREAKS.values()}
     said = f"{proof['cause']['text']} {proof['advice']}"
-    assert [word for word in told if word not in said] == [], said
+    assert [word for word in mentions if word not in said] == [], said
 
 
 @pytest.fixture(scope="module")
@@ -681,17 +685,17 @@ def verified(world: World, verify: Verify) -> Verified:
 
 
 @pytest.mark.parametrize("name", BREAKS)
-def test_a_broken_workload_gives_the_name_of_its_cause(verified: Verified, name: str) -> None:
+def test_broken_workload_reports_its_cause(verified: Verified, name: str) -> None:
     broken = BREAKS[name]
-    check(verified.proofs[name], broken.cause, *broken.told)
+    check(verified.proofs[name], broken.cause, *broken.mentions)
 
 
 @pytest.mark.parametrize("name", SOUND)
-def test_a_workload_that_only_looks_broken_is_proven(verified: Verified, name: str) -> None:
+def test_proves_workload_that_only_seems_broken(verified: Verified, name: str) -> None:
     assert verified.proofs[name]["proven"] is True, verified.proofs[name]
 
 
-def test_no_secret_is_shown(verified: Verified) -> None:
+def test_output_and_proofs_hold_no_secret(verified: Verified) -> None:
     shown = verified.output + json.dumps(verified.proofs)
     assert [secret for secret in ("secret-of-the-proxy", "wJalrXUtnFEMIbPxRfiCYEXAMPLEKEY") if secret in shown] == []
 
@@ -700,69 +704,69 @@ def test_no_secret_is_shown(verified: Verified) -> None:
 
 
 @pytest.fixture(scope="module")
-def bare(world: World, verified: Verified) -> World:
+def verified_world(world: World, verified: Verified) -> World:
     """The cluster when every workload has been proven, with four more to break it for."""
     for name in ("plain", "elsewhere", "stuck", "nowhere"):
         world.core.create_namespace({"metadata": {"name": name}})
         world.core.create_namespaced_service_account(name, {"metadata": {"name": "app"}})
-        world.well(name)
+        world.create_workload(name)
     world.engine.changes["plain"] = policy_engine.on_node("plain")
     world.engine.changes["elsewhere"] = policy_engine.on_node("tainted")
     return world
 
 
-def test_what_does_not_come_to_its_end(bare: World, verify: Verify) -> None:
-    bare.engine.changes["nowhere"] = policy_engine.on_node("none")
-    bare.engine.changes["stuck"] = policy_engine.container(command=["sleep"], args=["3600"])
-    bare.core.delete_namespaced_service_account("app", "elsewhere")
+def test_reports_why_a_verification_pod_does_not_finish(verified_world: World, verify: Verify) -> None:
+    verified_world.engine.changes["nowhere"] = policy_engine.on_node("none")
+    verified_world.engine.changes["stuck"] = policy_engine.container(command=["sleep"], args=["3600"])
+    verified_world.core.delete_namespaced_service_account("app", "elsewhere")
     proofs = verify(*map(workload, ("nowhere", "stuck", "elsewhere")), verify_timeout=10).proofs
-    bare.core.create_namespaced_service_account("elsewhere", {"metadata": {"name": "app"}})
+    verified_world.core.create_namespaced_service_account("elsewhere", {"metadata": {"name": "app"}})
     check(proofs["nowhere"], "pod_unschedulable", "nodes are available", "verify_node_selector")
     check(proofs["stuck"], "deadline_exceeded", "within 10 s", "verify_timeout")
     check(proofs["elsewhere"], "pod_not_created", "elsewhere/app exists")
 
 
-def test_a_cluster_without_the_webhook(bare: World, verify: Verify) -> None:
-    admission = kubernetes.client.AdmissionregistrationV1Api(bare.api)
+def test_reports_missing_webhook(verified_world: World, verify: Verify) -> None:
+    admission = kubernetes.client.AdmissionregistrationV1Api(verified_world.api)
     own = admission.read_mutating_webhook_configuration(policy_engine.WEBHOOK).webhooks[1]
     own.namespace_selector = {}
     removed = {"op": "remove", "path": "/webhooks/1"}
     admission.patch_mutating_webhook_configuration(policy_engine.WEBHOOK, [removed])
     proofs = verify(workload("plain")).proofs
-    brought_back = {"op": "add", "path": "/webhooks/1", "value": bare.api.sanitize_for_serialization(own)}
+    brought_back = {"op": "add", "path": "/webhooks/1", "value": verified_world.api.sanitize_for_serialization(own)}
     admission.patch_mutating_webhook_configuration(policy_engine.WEBHOOK, [brought_back])
     check(proofs["plain"], "webhook_missing", "has no MutatingWebhookConfiguration pod-identity-webhook")
 
 
-def test_a_cluster_without_agents(bare: World, verify: Verify) -> None:
-    bare.eks.delete_addon(clusterName=CLUSTER, addonName=AGENT)
-    eventually(lambda: not agents(bare))
+def test_reports_missing_agent(verified_world: World, verify: Verify) -> None:
+    verified_world.eks.delete_addon(clusterName=CLUSTER, addonName=AGENT)
+    eventually(lambda: not agents(verified_world))
     check(verify(workload("plain")).proofs["plain"], "agent_missing", f"has no add-on {AGENT}")
 
 
-def test_what_may_not_be_looked_up_is_told(bare: World, verify: Verify) -> None:
+def test_reports_what_the_user_may_not_read(verified_world: World, verify: Verify) -> None:
     """Still without agents; but this user may only verify, and in this namespace only."""
-    bare.iam.create_user(UserName="narrow")
+    verified_world.iam.create_user(UserName="narrow")
     looks = ("eks:DescribeCluster", "eks:ListPodIdentityAssociations", "eks:DescribePodIdentityAssociation")
-    bare.iam.put_user_policy(UserName="narrow", PolicyName="looks", PolicyDocument=policy(*looks))
-    keys = bare.iam.create_access_key(UserName="narrow")["AccessKey"]
+    verified_world.iam.put_user_policy(UserName="narrow", PolicyName="looks", PolicyDocument=policy(*looks))
+    keys = verified_world.iam.create_access_key(UserName="narrow")["AccessKey"]
     names = {"clusterName": CLUSTER, "principalArn": "arn:aws:iam::111122223333:user/narrow"}
-    bare.eks.create_access_entry(**names)
+    verified_world.eks.create_access_entry(**names)
     edit = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSEditPolicy"
     scope = {"type": "namespace", "namespaces": ["plain"]}
-    bare.eks.associate_access_policy(**names, policyArn=edit, accessScope=scope)
+    verified_world.eks.associate_access_policy(**names, policyArn=edit, accessScope=scope)
     env = {"AWS_ACCESS_KEY_ID": keys["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"]}
     proof = verify(workload("plain"), env=env).proofs["plain"]
     check(proof, "agent_unreachable", "Not looked up: ", "eks:DescribeAddon", "pods is forbidden", "nodes is forbidden")
 
 
-def test_agents_that_crash(bare: World, verify: Verify) -> None:
-    bare.sandbox.knobs(addon_patience_seconds=0.1)
+def test_reports_crashing_agents(verified_world: World, verify: Verify) -> None:
+    verified_world.sandbox.knobs(addon_patience_seconds=0.1)
     addon = {"clusterName": CLUSTER, "addonName": AGENT}
     configuration = {"agent": {"additionalArgs": {"--no-such-flag": "1"}}, "tolerations": []}
-    bare.eks.create_addon(**addon, configurationValues=json.dumps(configuration))
-    eventually(lambda: bare.eks.describe_addon(**addon)["addon"]["status"] == "DEGRADED")
-    eventually(lambda: any(status.restart_count for status in statuses(bare)))
+    verified_world.eks.create_addon(**addon, configurationValues=json.dumps(configuration))
+    eventually(lambda: verified_world.eks.describe_addon(**addon)["addon"]["status"] == "DEGRADED")
+    eventually(lambda: any(status.restart_count for status in statuses(verified_world)))
     proofs = verify(*map(workload, ("plain", "elsewhere"))).proofs
     check(proofs["plain"], "agent_crashing", "does not stay up", "exit code 2")
     check(proofs["elsewhere"], "agent_not_active", "DEGRADED (InsufficientNumberOfReplicas")
@@ -779,10 +783,10 @@ def statuses(world: World) -> list[t.Any]:
     return [status for pod in agents(world) for status in pod.status.container_statuses or []]
 
 
-def test_every_cause_was_seeded_or_says_why_not() -> None:
+def test_every_documented_cause_is_seeded_or_excused() -> None:
     readme = ROOT / "roles" / "verify" / "README.md"
     rows = [line.split("|")[1] for line in readme.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
     documented = {name for row in rows for name in row.split("`")[1::2]}
-    seeded = {each.cause for each in BREAKS.values()} | OF_THE_CLUSTER
+    seeded = {each.cause for each in BREAKS.values()} | CLUSTER_CAUSES
     assert seeded.isdisjoint(NOT_SEEDED)
     assert seeded | set(NOT_SEEDED) == documented

@@ -150,7 +150,7 @@ def errors(run: Run) -> str:
     return " ".join(run.output.split())
 
 
-def test_what_is_declared_wrong_is_refused_at_once(role: t.Callable[..., Run], sandbox: SandboxProcess) -> None:
+def test_refuses_invalid_declaration_before_any_call(role: t.Callable[..., Run], sandbox: SandboxProcess) -> None:
     closed = {**WORKERS, "remote_access": {"ec2_ssh_key": "operators"}}
     wrong = {
         "cluster_authentication_mode": "CONFIG_MAP",
@@ -166,7 +166,7 @@ def test_what_is_declared_wrong_is_refused_at_once(role: t.Callable[..., Run], s
     assert sandbox.calls() == {}
 
 
-def test_a_node_role_without_pod_identity_is_refused_before_anything_is_written(
+def test_refuses_node_role_without_pod_identity_before_writing(
     role: t.Callable[..., Run], sandbox: SandboxProcess
 ) -> None:
     make_role(sandbox.client("iam"), "bare-nodes", "ec2.amazonaws.com", "AmazonEKS_CNI_Policy")
@@ -177,18 +177,18 @@ def test_a_node_role_without_pod_identity_is_refused_before_anything_is_written(
     assert writes(sandbox) == []
 
 
-def test_a_cluster_that_is_only_looked_at_must_be_there(role: t.Callable[..., Run], sandbox: SandboxProcess) -> None:
+def test_cluster_manage_false_requires_existing_cluster(role: t.Callable[..., Run], sandbox: SandboxProcess) -> None:
     message = errors(role(**FULL, cluster_manage=False))
     assert f"There is no cluster {CLUSTER}, and cluster_manage is false" in message
     assert list(sandbox.calls()) == ["eks:DescribeCluster"]
 
 
-def test_a_network_without_nat_gateways_has_public_subnets_only(role: t.Callable[..., Run], ec2: t.Any) -> None:
+def test_network_without_nat_has_only_public_subnets(role: t.Callable[..., Run], ec2: t.Any) -> None:
     assert role(**OLDER).code == 0
     assert (len(subnets(ec2, public=True)), subnets(ec2, public=False), gateways(ec2)) == (2, set(), [])
 
 
-def test_it_stays_so(role: t.Callable[..., Run], sandbox: SandboxProcess) -> None:
+def test_second_run_changes_nothing(role: t.Callable[..., Run], sandbox: SandboxProcess) -> None:
     run = role(**OLDER)
     assert (run.code, run.count("changed"), writes(sandbox)) == (0, 0, [])
 
@@ -205,9 +205,7 @@ def test_check_mode_predicts_the_upgrade_and_writes_nothing(
     assert writes(sandbox) == []
 
 
-def test_every_option_is_carried_out_from_the_control_plane_to_the_nodes(
-    role: t.Callable[..., Run], sandbox: SandboxProcess
-) -> None:
+def test_updates_control_plane_before_nodegroups(role: t.Callable[..., Run], sandbox: SandboxProcess) -> None:
     assert role(**FULL).code == 0
     calls = [operation.removeprefix("eks:") for operation in writes(sandbox) if operation.startswith("eks:")]
     nodes = ["CreateNodegroup", "UpdateNodegroupVersion", "UpdateNodegroupConfig"]
@@ -218,7 +216,7 @@ def test_every_option_is_carried_out_from_the_control_plane_to_the_nodes(
     assert calls.count("UpdateNodegroupVersion") == 1, "new node groups have the new version"
 
 
-def test_the_cluster_is_as_declared(eks: t.Any) -> None:
+def test_cluster_has_every_declared_option(eks: t.Any) -> None:
     cluster = eks.describe_cluster(name=CLUSTER)["cluster"]
     assert cluster["version"] == "1.35"
     assert cluster["upgradePolicy"] == {"supportType": "STANDARD"}
@@ -231,13 +229,13 @@ def test_the_cluster_is_as_declared(eks: t.Any) -> None:
     assert sorted(policy["accessScope"]["type"] for policy in policies) == ["cluster", "namespace"]
 
 
-def test_its_roles_have_their_boundary(sandbox: SandboxProcess) -> None:
+def test_cluster_roles_have_permissions_boundary(sandbox: SandboxProcess) -> None:
     roles = [sandbox.client("iam").get_role(RoleName=f"{CLUSTER}-{of}")["Role"] for of in ("cluster", "nodes")]
     boundaries = {role["PermissionsBoundary"]["PermissionsBoundaryArn"] for role in roles}
     assert boundaries == {f"{ACCOUNT}:policy/boundary"}
 
 
-def test_the_older_node_group_stays_where_it_is_and_new_ones_are_private(eks: t.Any, ec2: t.Any) -> None:
+def test_old_nodegroup_stays_public_and_new_ones_are_private(eks: t.Any, ec2: t.Any) -> None:
     public, private = subnets(ec2, public=True), subnets(ec2, public=False)
     assert (len(public), len(private)) == (2, 2)
     assert set(nodegroup(eks, "general")["subnets"]) == public
@@ -247,7 +245,7 @@ def test_the_older_node_group_stays_where_it_is_and_new_ones_are_private(eks: t.
     assert {nodegroup(eks, name)["version"] for name in ("general", "workers", "reachable")} == {"1.35"}
 
 
-def test_each_zone_goes_out_by_its_own_nat_gateway(ec2: t.Any) -> None:
+def test_each_zone_routes_through_its_own_nat_gateway(ec2: t.Any) -> None:
     zones = {each["SubnetId"]: each["AvailabilityZone"] for each in ec2.describe_subnets()["Subnets"]}
     nat_zones = {each["NatGatewayId"]: zones[each["SubnetId"]] for each in gateways(ec2)}
     assert sorted(nat_zones.values()) == ["eu-west-1a", "eu-west-1b"]
@@ -261,7 +259,7 @@ def test_each_zone_goes_out_by_its_own_nat_gateway(ec2: t.Any) -> None:
     assert ways_out == {"eu-west-1a": "eu-west-1a", "eu-west-1b": "eu-west-1b"}
 
 
-def test_volume_and_metadata_are_in_the_launch_template(eks: t.Any, ec2: t.Any) -> None:
+def test_launch_template_has_volume_and_metadata_options(eks: t.Any, ec2: t.Any) -> None:
     template = nodegroup(eks, "workers")["launchTemplate"]
     data = ec2.describe_launch_template_versions(LaunchTemplateId=template["id"], Versions=[template["version"]])[
         "LaunchTemplateVersions"
@@ -273,15 +271,13 @@ def test_volume_and_metadata_are_in_the_launch_template(eks: t.Any, ec2: t.Any) 
     assert len(data["SecurityGroupIds"]) == 2
 
 
-def test_every_option_again_changes_nothing(role: t.Callable[..., Run], sandbox: SandboxProcess) -> None:
+def test_second_run_with_every_option_changes_nothing(role: t.Callable[..., Run], sandbox: SandboxProcess) -> None:
     run = role(**FULL)
     assert (run.code, run.count("changed"), writes(sandbox)) == (0, 0, [])
     assert {name: count for name, count in sandbox.calls().items() if name.startswith("eks:")} == UNCHANGED
 
 
-def test_a_cluster_that_is_only_looked_at_is_left_whatever_is_declared(
-    role: t.Callable[..., Run], sandbox: SandboxProcess
-) -> None:
+def test_cluster_manage_false_changes_nothing(role: t.Callable[..., Run], sandbox: SandboxProcess) -> None:
     run = role(**{**FULL, "cluster_tags": {"team": "other"}, "cluster_logging": [], "cluster_manage": False})
     assert (run.code, run.count("changed")) == (0, 0)
     assert sandbox.calls() == {"eks:DescribeCluster": 1}
@@ -289,7 +285,7 @@ def test_a_cluster_that_is_only_looked_at_is_left_whatever_is_declared(
     assert sandbox.calls() == {"eks:DescribeCluster": 1}
 
 
-def test_fewer_nat_gateways_end_with_their_addresses(
+def test_removes_surplus_nat_gateways_and_their_addresses(
     role: t.Callable[..., Run], sandbox: SandboxProcess, ec2: t.Any
 ) -> None:
     fewer = {**FULL, "cluster_nat": "single"}
@@ -302,17 +298,17 @@ def test_fewer_nat_gateways_end_with_their_addresses(
     assert (run.code, run.count("changed"), writes(sandbox)) == (0, 0, [])
 
 
-def test_private_subnets_are_not_stranded(role: t.Callable[..., Run], sandbox: SandboxProcess) -> None:
+def test_refuses_to_strand_private_subnets(role: t.Callable[..., Run], sandbox: SandboxProcess) -> None:
     assert "whose nodes need a NAT gateway" in errors(role(**{**FULL, "cluster_nat": "none"}))
     assert writes(sandbox) == []
 
 
-def test_a_protected_cluster_is_left_whole(role: t.Callable[..., Run], sandbox: SandboxProcess) -> None:
+def test_refuses_removal_of_protected_cluster(role: t.Callable[..., Run], sandbox: SandboxProcess) -> None:
     assert "its deletion protection is on" in errors(role(**FULL, cluster_state="absent"))
     assert writes(sandbox) == []
 
 
-def test_removal_takes_everything_of_ours_in_the_right_order(
+def test_removal_deletes_managed_resources_in_order(
     role: t.Callable[..., Run], sandbox: SandboxProcess, ec2: t.Any, eks: t.Any
 ) -> None:
     foreign = ec2.allocate_address(Domain="vpc")["AllocationId"]
@@ -336,7 +332,7 @@ def test_removal_takes_everything_of_ours_in_the_right_order(
     assert (run.code, run.count("changed"), writes(sandbox)) == (0, 0, [])
 
 
-def test_a_cluster_of_somebody_elses_is_left_whatever_is_declared(
+def test_cluster_without_ownership_tag_is_never_changed(
     role: t.Callable[..., Run], sandbox: SandboxProcess, ec2: t.Any, eks: t.Any
 ) -> None:
     vpc_id = ec2.create_vpc(CidrBlock="10.99.0.0/16")["Vpc"]["VpcId"]

@@ -13,6 +13,8 @@ from support.existing_cluster import writes
 from support.playbooks import Playbooks
 from support.sandbox_process import SandboxProcess
 
+pytestmark = pytest.mark.deep
+
 CLUSTER = "eks-pod-identity-boto3"
 AUTO: dict[str, t.Any] = {"cluster_auto_mode": True, "cluster_nodegroups": []}
 
@@ -29,7 +31,7 @@ def policies(sandbox: SandboxProcess, role: str) -> set[str]:
     return {policy["PolicyName"] for policy in attached}
 
 
-def test_the_story_ends_with_proof_on_a_node_of_auto_mode(
+def test_site_proves_workload_on_auto_mode_node(
     playbook: Playbooks, sandbox: SandboxProcess, tmp_path: pathlib.Path
 ) -> None:
     proof_file = tmp_path / "proof.json"
@@ -49,7 +51,7 @@ def test_eks_provides_nodes_and_agent(sandbox: SandboxProcess) -> None:
     assert compute["nodeRoleArn"].endswith(f":role/{CLUSTER}-nodes")
 
 
-def test_the_roles_have_what_the_guide_names_for_auto_mode(sandbox: SandboxProcess) -> None:
+def test_auto_mode_roles_have_documented_policies(sandbox: SandboxProcess) -> None:
     assert policies(sandbox, f"{CLUSTER}-cluster") == {
         "AmazonEKSClusterPolicy",
         "AmazonEKSComputePolicy",
@@ -65,13 +67,13 @@ def test_the_roles_have_what_the_guide_names_for_auto_mode(sandbox: SandboxProce
     assert role["AssumeRolePolicyDocument"]["Statement"][0]["Action"] == ["sts:AssumeRole", "sts:TagSession"]
 
 
-def test_a_second_run_changes_nothing(playbook: Playbooks, sandbox: SandboxProcess) -> None:
+def test_second_run_changes_nothing(playbook: Playbooks, sandbox: SandboxProcess) -> None:
     sandbox.clear_calls()
     run = playbook("playbooks/site.yml", **AUTO)
     assert (run.code, run.count("changed"), writes(sandbox)) == (0, 0, [])
 
 
-def test_auto_mode_that_is_not_declared_any_more_stays_as_it_is(playbook: Playbooks, sandbox: SandboxProcess) -> None:
+def test_undeclared_auto_mode_stays_enabled(playbook: Playbooks, sandbox: SandboxProcess) -> None:
     assert playbook("playbooks/site.yml", "--tags", "cluster", cluster_nodegroups=[]).code == 0
     assert sandbox.client("eks").describe_cluster(name=CLUSTER)["cluster"]["computeConfig"]["enabled"] is True
     role = sandbox.client("iam").get_role(RoleName=f"{CLUSTER}-cluster")["Role"]

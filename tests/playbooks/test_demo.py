@@ -15,6 +15,8 @@ import time
 import pytest
 from support.environment import ROOT
 
+pytestmark = pytest.mark.deep
+
 DEMO = ROOT / "build" / "demo"
 
 
@@ -29,7 +31,7 @@ def start_demo() -> subprocess.Popen[str]:
     )
 
 
-def processes_of_the_demo() -> list[str]:
+def demo_processes() -> list[str]:
     """Command lines of living processes that name the demo's folder."""
     found = []
     for entry in pathlib.Path("/proc").iterdir():
@@ -43,7 +45,7 @@ def processes_of_the_demo() -> list[str]:
     return found
 
 
-def test_demo_ends_with_a_table_of_what_was_proven() -> None:
+def test_demo_proves_workload_and_prints_a_table() -> None:
     with start_demo() as demo:
         output, _ = demo.communicate(timeout=180)
     print(output)
@@ -52,11 +54,11 @@ def test_demo_ends_with_a_table_of_what_was_proven() -> None:
     assert "customer-invoices" in output
     [proof] = json.loads((DEMO / "proof.json").read_text(encoding="utf-8"))
     assert proof["proven"] is True
-    assert processes_of_the_demo() == []
+    assert demo_processes() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_demo_leaves_no_process(number: signal.Signals) -> None:
+def test_interrupted_demo_leaves_no_process(number: signal.Signals) -> None:
     with start_demo() as demo:
         assert demo.stdout is not None
         for line in demo.stdout:
@@ -68,6 +70,6 @@ def test_an_interrupted_demo_leaves_no_process(number: signal.Signals) -> None:
     assert code == 130, rest
     assert "Interrupted" in rest
     deadline = time.monotonic() + 5
-    while processes_of_the_demo() and time.monotonic() < deadline:
+    while demo_processes() and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert processes_of_the_demo() == []
+    assert demo_processes() == []

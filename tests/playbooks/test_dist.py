@@ -21,6 +21,8 @@ from support.existing_cluster import make_cluster
 from support.playbooks import Playbooks
 from support.sandbox_process import SandboxProcess
 
+pytestmark = pytest.mark.deep
+
 BIN = pathlib.Path(sys.executable).parent
 #: Everything that may stand at the top of the collection.
 TOP = {
@@ -30,7 +32,7 @@ TOP = {
 
 
 #: The variables of a host whose cluster is there.
-STORY = {
+HOST_VARS = {
     "ansible_connection": "local",
     "ansible_python_interpreter": "{{ ansible_playbook_python }}",
     "eks_region": "eu-west-1",
@@ -69,7 +71,7 @@ def tarball(tmp_path_factory: pytest.TempPathFactory, playbook: Playbooks) -> pa
     return built
 
 
-def test_tarball_holds_what_it_should_and_nothing_else(tarball: pathlib.Path) -> None:
+def test_tarball_holds_only_expected_files(tarball: pathlib.Path) -> None:
     with tarfile.open(tarball) as archive:
         names = archive.getnames()
     assert {name.split("/")[0] for name in names} <= TOP
@@ -81,7 +83,9 @@ def test_tarball_holds_what_it_should_and_nothing_else(tarball: pathlib.Path) ->
     assert "docs/conf.py" not in names
 
 
-def test_a_galaxy_server_would_take_it(tarball: pathlib.Path, playbook: Playbooks, tmp_path: pathlib.Path) -> None:
+def test_galaxy_importer_accepts_the_tarball(
+    tarball: pathlib.Path, playbook: Playbooks, tmp_path: pathlib.Path
+) -> None:
     # ansible-lint runs over the checkout already.
     env = playbook.environment(ANSIBLE_CONFIG=None, GALAXY_IMPORTER_RUN_ANSIBLE_LINT="False")
     done = command(sys.executable, "-m", "galaxy_importer.main", str(tarball), cwd=tmp_path, env=env)
@@ -90,7 +94,7 @@ def test_a_galaxy_server_would_take_it(tarball: pathlib.Path, playbook: Playbook
 
 
 @pytest.mark.parametrize("versions", ["lowest", "newest"])
-def test_story_passes_where_only_the_tarball_is(
+def test_site_works_from_the_installed_tarball(
     versions: str, tarball: pathlib.Path, playbook: Playbooks, account: None, tmp_path: pathlib.Path
 ) -> None:
     binaries = pathlib.Path(sys.prefix).parent / versions / "bin"
@@ -105,7 +109,7 @@ def test_story_passes_where_only_the_tarball_is(
     # Its dependencies are those that `ansible` carries; they must do.
     command(str(binaries / "ansible-galaxy"), *install, str(tarball), cwd=tmp_path, env=env)
     inventory = tmp_path / "hosts.yml"
-    host = {**STORY, "podidentity_proof_file": str(tmp_path / "proof.json")}
+    host = {**HOST_VARS, "podidentity_proof_file": str(tmp_path / "proof.json")}
     host["podidentity_workloads"] = [workload(versions)]
     inventory.write_text(yaml.safe_dump({"eks_clusters": {"hosts": {"example": host}}}), encoding="utf-8")
     site = ("-i", str(inventory), "podidentity.eks.site")

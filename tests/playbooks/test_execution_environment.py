@@ -8,10 +8,12 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
 import yaml
 from support.environment import ROOT
 from support.environment import clean_environment
 
+pytestmark = pytest.mark.deep
 BUILDER = str(pathlib.Path(sys.executable).with_name("ansible-builder"))
 
 
@@ -23,7 +25,7 @@ def builder(*arguments: str, home: pathlib.Path) -> str:
     return done.stdout
 
 
-def test_the_context_installs_the_collection_and_what_it_depends_on(tmp_path: pathlib.Path) -> None:
+def test_context_installs_collection_and_dependencies(tmp_path: pathlib.Path) -> None:
     context = tmp_path / "context"
     builder("create", "--context", str(context), "--output-filename", "Containerfile", home=tmp_path)
     galaxy = yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))
@@ -36,7 +38,7 @@ def test_the_context_installs_the_collection_and_what_it_depends_on(tmp_path: pa
     assert 'ARG PYCMD="/usr/bin/python3.12"' in container
 
 
-def test_what_the_collection_needs_is_found_by_its_metadata(tmp_path: pathlib.Path) -> None:
+def test_introspection_finds_python_requirements(tmp_path: pathlib.Path) -> None:
     found = yaml.safe_load(builder("introspect", ".cache/collections", home=tmp_path))
     needed = [
         line

@@ -15,6 +15,8 @@ from support.playbooks import Playbooks
 from support.playbooks import Run
 from support.sandbox_process import SandboxProcess
 
+pytestmark = pytest.mark.deep
+
 HOME, OTHER = "111122223333", "444455556666"
 #: How many clusters each account has in each region.
 PLACES = {(HOME, "eu-west-1"): 7, (HOME, "us-east-1"): 6, (OTHER, "eu-central-1"): 7}
@@ -120,9 +122,7 @@ def failed(run: Run) -> set[str]:
     return {name for _account, _region, name in clusters() if run.count("failed", name)}
 
 
-def test_a_cluster_that_fails_does_not_stop_the_others_and_the_end_says_which(
-    playbook: Playbooks, fleet: Fleet, inventory: str
-) -> None:
+def test_failed_cluster_is_reported_and_stops_no_other(playbook: Playbooks, fleet: Fleet, inventory: str) -> None:
     run = playbook("playbooks/workload.yml", "--forks", "10", inventory=inventory)
     assert run.code != 0
     assert failed(run) == {BROKEN}
@@ -133,7 +133,7 @@ def test_a_cluster_that_fails_does_not_stop_the_others_and_the_end_says_which(
     }
 
 
-def test_a_part_of_it_in_steps_changes_nothing_and_shows_no_credentials(
+def test_limited_serial_run_changes_nothing_and_hides_secrets(
     playbook: Playbooks, fleet: Fleet, inventory: str
 ) -> None:
     fleet.sandbox.clear_calls()

@@ -52,9 +52,7 @@ def story(tmp_path: pathlib.Path, sandbox: SandboxProcess) -> str:
     return str(path)
 
 
-def test_twenty_roles_are_made_left_alone_and_taken_away_again(
-    playbook: Playbooks, sandbox: SandboxProcess, story: str
-) -> None:
+def test_creates_keeps_and_deletes_twenty_roles(playbook: Playbooks, sandbox: SandboxProcess, story: str) -> None:
     def run(*arguments: str, **variables: t.Any) -> Run:
         sandbox.clear_calls()
         done = playbook(story, *arguments, inventory="localhost,", **variables)

@@ -16,6 +16,8 @@ from support.existing_cluster import make_cluster
 from support.playbooks import Playbooks
 from support.sandbox_process import SandboxProcess
 
+pytestmark = pytest.mark.deep
+
 COUNT = 500
 PLAY: dict[str, t.Any] = {
     "name": "Who gets which role",
@@ -60,7 +62,7 @@ def block_lines(output: str) -> list[str]:
     return lines[first : next(number for number in range(first, len(lines)) if not lines[number].strip())]
 
 
-def test_five_hundred_workloads_are_made_once_and_then_left_alone(
+def test_creates_500_associations_once_then_changes_nothing(
     playbook: Playbooks, sandbox: SandboxProcess, account: None, story: str
 ) -> None:
     declared = workloads()
@@ -80,7 +82,7 @@ def test_five_hundred_workloads_are_made_once_and_then_left_alone(
     assert collections.Counter(sandbox.calls()) == looks
 
 
-def test_what_changes_among_five_hundred_is_all_that_is_shown(
+def test_diff_of_500_associations_shows_only_changes(
     playbook: Playbooks, sandbox: SandboxProcess, account: None, story: str
 ) -> None:
     declared = workloads()

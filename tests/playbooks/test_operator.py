@@ -20,9 +20,9 @@ from support.existing_cluster import make_account
 from support.existing_cluster import make_cluster
 from support.operators import ACCOUNT
 from support.operators import DEPLOYMENT
-from support.operators import ELSEWHERE
-from support.operators import EVERY
+from support.operators import EVERY_ACTION
 from support.operators import OTHER
+from support.operators import TARGET_PROFILE
 from support.operators import Json
 from support.operators import Step
 from support.operators import Story
@@ -30,11 +30,13 @@ from support.operators import actions
 from support.playbooks import Playbooks
 from support.sandbox_process import SandboxProcess
 
+pytestmark = pytest.mark.deep
+
 POLICY = f"arn:aws:iam::{ACCOUNT}:policy/"
 LIST = {"allow": [{"service": "s3", "operation": "list_buckets"}]}
 #: What the chapter target_role asks of the cluster, which is in the account of the associations.
-OF_THE_CLUSTER = {"eks:DescribeCluster", "eks:DescribePodIdentityAssociation", "eks:ListPodIdentityAssociations"}
-DENIED = {
+CLUSTER_ACTIONS = {"eks:DescribeCluster", "eks:DescribePodIdentityAssociation", "eks:ListPodIdentityAssociations"}
+DENY_POLICY = {
     "RoleName": "reader",
     "PolicyName": "theirs",
     "PolicyDocument": json.dumps(
@@ -43,8 +45,8 @@ DENIED = {
 }
 ADDONS = ("agent", "addons")
 #: The chapters that make something for workloads.
-MADE = ("iam_role", "service_account", "association", "target_role")
-WORKLOADS = (*MADE, "probe", "restart", "verify")
+CREATING = ("iam_role", "service_account", "association", "target_role")
+WORKLOADS = (*CREATING, "probe", "restart", "verify")
 
 
 def policy(*allowed: str) -> Json:
@@ -66,7 +68,7 @@ FIRST: Json = {
     "agent_ipv6": False,
     "addons_list": [driver("v1.39.0-eksbuild.1", name="driver"), {"name": "metrics-server"}],
     "service_account_create_namespaces": True,
-    "podidentity_accounts": {OTHER: {"profile": ELSEWHERE}},
+    "podidentity_accounts": {OTHER: {"profile": TARGET_PROFILE}},
     "podidentity_workloads": [
         workload("reader", role={"name": "reader", "managed_policies": ["team"]}),
         workload(
@@ -121,26 +123,26 @@ def fill_profile(story: Story) -> None:
     iam.add_role_to_instance_profile(InstanceProfileName="theirs", RoleName="short")
 
 
-def take_all_away(story: Story) -> None:
+def remove_all(story: Story) -> None:
     """No workload has anything any more; a role that is open to all goes only where it is declared."""
     story.administrate("playbooks/workload.yml", SECOND, workload_state="absent")
     none = {**FIRST, "podidentity_workloads": []}
     story.administrate("playbooks/workload.yml", none, podidentity_purge="cluster")
 
 
-def make_first(story: Story) -> None:
+def restore_first(story: Story) -> None:
     """The workloads are as they were made first, and somebody has done with one of their roles what they did then."""
-    take_all_away(story)
-    story.administrate("playbooks/site.yml", FIRST, "--tags", ",".join(MADE), association_mode="fast")
+    remove_all(story)
+    story.administrate("playbooks/site.yml", FIRST, "--tags", ",".join(CREATING), association_mode="fast")
     fill_profile(story)
 
 
-def make_second(story: Story) -> None:
+def apply_second(story: Story) -> None:
     """Everything is as it was changed."""
-    story.administrate("playbooks/site.yml", SECOND, "--tags", ",".join((*ADDONS, *MADE)))
+    story.administrate("playbooks/site.yml", SECOND, "--tags", ",".join((*ADDONS, *CREATING)))
 
 
-def attach(story: Story) -> None:
+def attach_policy(story: Story) -> None:
     """A role has a managed policy of the account, whose document is to be read."""
     story.sandbox.client("iam").attach_role_policy(RoleName="reader", PolicyArn=f"{POLICY}team")
 
@@ -148,7 +150,7 @@ def attach(story: Story) -> None:
 def break_roles(story: Story) -> None:
     """A role loses what its pods need, and an association goes."""
     eks, names = story.sandbox.client("eks"), {"clusterName": "example", "namespace": "shop", "serviceAccount": "late"}
-    story.sandbox.client("iam").put_role_policy(**DENIED)
+    story.sandbox.client("iam").put_role_policy(**DENY_POLICY)
     [one] = eks.list_pod_identity_associations(**names)["associations"]
     eks.delete_pod_identity_association(clusterName="example", associationId=one["associationId"])
 
@@ -167,7 +169,7 @@ STEPS = (
         level="check",
         arguments=("--tags", ",".join(ADDONS), "--check"),
         declared=FIRST,
-        taken=("eks:DescribeAddonVersions",),
+        withheld=("eks:DescribeAddonVersions",),
     ),
     Step(
         name="add-ons, made",
@@ -175,7 +177,7 @@ STEPS = (
         level="apply",
         arguments=("--tags", ",".join(ADDONS)),
         declared=FIRST,
-        taken=("eks:CreateAddon",),
+        withheld=("eks:CreateAddon",),
     ),
     Step(
         name="workloads, check mode",
@@ -183,7 +185,7 @@ STEPS = (
         level="check",
         arguments=("--tags", ",".join(WORKLOADS), "--check"),
         declared=FIRST,
-        taken=("iam:ListPolicies",),
+        withheld=("iam:ListPolicies",),
     ),
     Step(
         name="workloads, made",
@@ -192,9 +194,9 @@ STEPS = (
         arguments=("--tags", ",".join(WORKLOADS)),
         declared=FIRST,
         extra={"association_mode": "fast"},
-        anew=take_all_away,
-        taken=("iam:CreateRole",),
-        taken_elsewhere=("iam:CreateRole",),
+        restore=remove_all,
+        withheld=("iam:CreateRole",),
+        withheld_elsewhere=("iam:CreateRole",),
     ),
     Step(
         name="all again, by somebody who may only look",
@@ -202,7 +204,7 @@ STEPS = (
         level="check",
         declared={**FIRST, "podidentity_accounts": {OTHER: {"assume_role_arn": DEPLOYMENT}}},
         extra={"association_mode": "fast"},
-        taken=("eks:DescribeAddon",),
+        withheld=("eks:DescribeAddon",),
     ),
     Step(
         name="add-ons, changed",
@@ -210,7 +212,7 @@ STEPS = (
         level="remove",
         arguments=("--tags", ",".join(ADDONS)),
         declared=SECOND,
-        taken=("eks:DeleteAddon",),
+        withheld=("eks:DeleteAddon",),
     ),
     Step(
         name="workloads, changed",
@@ -220,8 +222,8 @@ STEPS = (
         declared=SECOND,
         extra={"podidentity_purge": "cluster", "podidentity_revoke_sessions": True, "association_mode": "fast"},
         before=fill_profile,
-        anew=make_first,
-        taken=("eks:UpdatePodIdentityAssociation",),
+        restore=restore_first,
+        withheld=("eks:UpdatePodIdentityAssociation",),
     ),
     Step(
         name="who may do what",
@@ -229,8 +231,8 @@ STEPS = (
         level="check",
         playbook="playbooks/access.yml",
         declared=FIRST,
-        before=attach,
-        taken=("eks:ListPodIdentityAssociations",),
+        before=attach_policy,
+        withheld=("eks:ListPodIdentityAssociations",),
     ),
     Step(
         name="inventory",
@@ -238,7 +240,7 @@ STEPS = (
         level="check",
         arguments=("--list-hosts",),
         declared={"plugin": "podidentity.eks.aws_eks", "regions": ["all"]},
-        taken=("ec2:DescribeRegions",),
+        withheld=("ec2:DescribeRegions",),
     ),
     Step(
         name="what is wrong with roles",
@@ -248,7 +250,7 @@ STEPS = (
         declared=SECOND,
         extra={"verify_grace": 0},
         before=break_roles,
-        taken=("iam:GetRole",),
+        withheld=("iam:GetRole",),
         fails="policy_denies",
     ),
     Step(
@@ -259,7 +261,7 @@ STEPS = (
         declared=SECOND,
         extra={"verify_grace": 0},
         before=remove_agent,
-        taken=("eks:DescribeAddon",),
+        withheld=("eks:DescribeAddon",),
         fails="agent_missing",
     ),
     Step(
@@ -268,8 +270,8 @@ STEPS = (
         level="remove",
         playbook="playbooks/teardown.yml",
         declared=SECOND,
-        anew=make_second,
-        taken=("iam:DeleteRole",),
+        restore=apply_second,
+        withheld=("iam:DeleteRole",),
     ),
 )
 
@@ -294,28 +296,28 @@ def begin(sandbox: SandboxProcess, playbook: Playbooks, folders: pytest.TempPath
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
-def test_each_level_is_enough_and_one_action_less_is_not(story: Story, step: Step) -> None:
-    story.tell(step)
+def test_level_policy_suffices_and_fails_without_an_action(story: Story, step: Step) -> None:
+    story.run_step(step)
     assert (story.problems, story.unreached) == ([], [])
 
 
-def test_every_permission_was_needed_and_no_other(story: Story) -> None:
+def test_policy_holds_exactly_the_actions_used(story: Story) -> None:
     chapters = [chapter for chapter in CHAPTERS if chapter != "cluster"]
     assert story.differences(chapters, "check") == set()
     assert story.differences(chapters, "check", "apply", "remove") == set()
     elsewhere = {name for (_step, account), used in story.used.items() if account == OTHER for name in used}
     unused = {"iam:DeleteRolePermissionsBoundary", "iam:RemoveRoleFromInstanceProfile"}
-    assert actions(pod_identity_operator_policy(["target_role"])) - elsewhere == OF_THE_CLUSTER | unused
+    assert actions(pod_identity_operator_policy(["target_role"])) - elsewhere == CLUSTER_ACTIONS | unused
 
 
-@pytest.mark.skipif(not EVERY, reason="takes long; EVERY_PERMISSION=1 asks for it")
-def test_without_any_single_action_it_fails(
+@pytest.mark.skipif(not EVERY_ACTION, reason="takes long; EVERY_PERMISSION=1 asks for it")
+def test_fails_without_any_single_action(
     story: Story, sandbox: SandboxProcess, playbook: Playbooks, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     sandbox.reset()
     again = begin(sandbox, playbook, tmp_path_factory)
     for step in STEPS:
-        again.tell(again.with_every_action_taken(step, story))
+        again.run_step(again.withholding_every_action(step, story))
     assert again.problems == []
     assert {action for _step, action in again.unreached} <= again.reached
     # What only looks says what it could not look at, and fast mode goes on without the index of tags.

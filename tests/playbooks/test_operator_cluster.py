@@ -17,7 +17,7 @@ from support.existing_cluster import CLUSTER_PLAY
 from support.iam_roles import make_role
 from support.iam_roles import trust_policy
 from support.operators import ACCOUNT
-from support.operators import EVERY
+from support.operators import EVERY_ACTION
 from support.operators import EVERYTHING
 from support.operators import OTHER
 from support.operators import Json
@@ -26,6 +26,8 @@ from support.operators import Step
 from support.operators import Story
 from support.playbooks import Playbooks
 from support.sandbox_process import SandboxProcess
+
+pytestmark = pytest.mark.deep
 
 CLUSTER = "shop"
 
@@ -67,19 +69,19 @@ SECOND: Json = {
 }
 
 
-def meddle(story: Story) -> None:
+def replace_trust_policy(story: Story) -> None:
     """The control plane's role gets another trust policy."""
     iam, document = story.sandbox.client("iam"), trust_policy("eks.amazonaws.com", Sid="Theirs")
     iam.update_assume_role_policy(RoleName=f"{CLUSTER}-cluster", PolicyDocument=document)
 
 
-def make_anew(story: Story) -> None:
+def recreate_user(story: Story) -> None:
     """Somebody who has access is another one of the same name now."""
     story.sandbox.client("iam").delete_user(UserName="developer")
     story.sandbox.client("iam").create_user(UserName="developer")
 
 
-def burden(story: Story) -> None:
+def block_role_deletion(story: Story) -> None:
     """The control plane's role gets what keeps IAM from deleting it."""
     iam, name = story.sandbox.client("iam"), f"{CLUSTER}-cluster"
     iam.put_role_policy(RoleName=name, PolicyName="theirs", PolicyDocument=json.dumps(EVERYTHING))
@@ -96,7 +98,7 @@ STEPS = (
         level="check",
         arguments=(*TAGS, "--check"),
         declared=FIRST,
-        taken=("ec2:DescribeVpcs",),
+        withheld=("ec2:DescribeVpcs",),
     ),
     Step(
         name="made",
@@ -104,8 +106,8 @@ STEPS = (
         level="apply",
         arguments=TAGS,
         declared=FIRST,
-        taken=("ec2:CreateTags",),
-        afresh=True,
+        withheld=("ec2:CreateTags",),
+        new_cluster=True,
     ),
     Step(
         name="check mode before a change",
@@ -113,7 +115,7 @@ STEPS = (
         level="check",
         arguments=(*TAGS, "--check"),
         declared=SECOND,
-        taken=("eks:DescribeNodegroup",),
+        withheld=("eks:DescribeNodegroup",),
     ),
     Step(
         name="changed",
@@ -121,8 +123,8 @@ STEPS = (
         level="remove",
         arguments=TAGS,
         declared=SECOND,
-        before=meddle,
-        taken=("eks:UpdateClusterConfig",),
+        before=replace_trust_policy,
+        withheld=("eks:UpdateClusterConfig",),
     ),
     Step(
         name="an access entry made anew",
@@ -130,8 +132,8 @@ STEPS = (
         level="apply",
         arguments=TAGS,
         declared=SECOND,
-        before=make_anew,
-        taken=("eks:DeleteAccessEntry",),
+        before=recreate_user,
+        withheld=("eks:DeleteAccessEntry",),
     ),
     Step(
         name="removed",
@@ -139,8 +141,8 @@ STEPS = (
         level="remove",
         playbook="play.yml",
         declared={**SECOND, "cluster_state": "absent"},
-        before=burden,
-        taken=("eks:DeleteNodegroup",),
+        before=block_role_deletion,
+        withheld=("eks:DeleteNodegroup",),
     ),
 )
 
@@ -167,17 +169,17 @@ def begin(sandbox: SandboxProcess, playbook: Playbooks, folders: pytest.TempPath
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
-def test_each_level_is_enough_and_one_action_less_is_not(story: Story, step: Step) -> None:
-    story.tell(step)
+def test_level_policy_suffices_and_fails_without_an_action(story: Story, step: Step) -> None:
+    story.run_step(step)
     assert (story.problems, story.unreached) == ([], [])
 
 
-def test_every_permission_of_the_chapter_was_needed_and_no_other(story: Story) -> None:
+def test_policy_holds_exactly_the_actions_used(story: Story) -> None:
     assert story.differences(CHAPTER, "check") == set()
     assert story.differences(CHAPTER, "check", "apply", "remove") == set()
 
 
-def test_with_a_boundary_no_role_is_made_or_changed_without_it(sandbox: SandboxProcess) -> None:
+def test_boundary_is_required_to_create_or_change_roles(sandbox: SandboxProcess) -> None:
     boundary, other = (f"arn:aws:iam::{ACCOUNT}:policy/{name}" for name in ("limit", "other"))
     admin, people = sandbox.client("iam"), Operators(sandbox)
     for arn in (boundary, other):
@@ -201,14 +203,14 @@ def test_with_a_boundary_no_role_is_made_or_changed_without_it(sandbox: SandboxP
         iam.put_role_permissions_boundary(**role, PermissionsBoundary=boundary)
 
 
-@pytest.mark.skipif(not EVERY, reason="takes long; EVERY_PERMISSION=1 asks for it")
-def test_without_any_single_action_it_fails(
+@pytest.mark.skipif(not EVERY_ACTION, reason="takes long; EVERY_PERMISSION=1 asks for it")
+def test_fails_without_any_single_action(
     story: Story, sandbox: SandboxProcess, playbook: Playbooks, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     sandbox.reset()
     again = begin(sandbox, playbook, tmp_path_factory)
     for step in STEPS:
-        again.tell(again.with_every_action_taken(step, story))
+        again.run_step(again.withholding_every_action(step, story))
     assert again.problems == []
     assert {action for _step, action in again.unreached} <= again.reached
     warned = {"eks:ListAccessPolicies", "iam:GetUser", "iam:SimulatePrincipalPolicy"}

@@ -20,17 +20,19 @@ from support.iam_roles import make_role
 from support.playbooks import Playbooks
 from support.sandbox_process import SandboxProcess
 
+pytestmark = pytest.mark.deep
+
 CLUSTER = "eks-pod-identity-boto3"
-OURS = "ours"
-OUR_TAG = "podidentity.eks/cluster"
+MANAGED = "ours"
+OWNERSHIP_TAG = "podidentity.eks/cluster"
 AGENT = "eks-pod-identity-agent"
 ROLES = "arn:aws:iam::111122223333:role/"
-THEIR_TAGS = {"team": "theirs"}
+UNMANAGED_TAGS = {"team": "theirs"}
 #: What they have for the declared service account: the same thing with a role of theirs.
 ASSOCIATION = {"clusterName": CLUSTER, "namespace": "default", "serviceAccount": "s3-access-sa"}
 
 
-class Theirs:
+class OtherTeam:
     """Somebody else, who works with boto3 and the Python client of Kubernetes."""
 
     def __init__(self, sandbox: SandboxProcess) -> None:
@@ -97,62 +99,68 @@ class Theirs:
 
 
 @pytest.fixture(scope="module")
-def theirs(sandbox: SandboxProcess) -> Theirs:
+def other_team(sandbox: SandboxProcess) -> OtherTeam:
     """All that the inventory declares exists already, made by somebody else in a network of their own."""
-    somebody = Theirs(sandbox)
-    somebody.make_cluster(CLUSTER, THEIR_TAGS)
+    somebody = OtherTeam(sandbox)
+    somebody.make_cluster(CLUSTER, UNMANAGED_TAGS)
     somebody.make_group(f"{CLUSTER}-node-ports")
-    somebody.make_nodegroup(CLUSTER, "theirs", THEIR_TAGS)
-    somebody.eks.create_addon(clusterName=CLUSTER, addonName=AGENT, addonVersion="v1.0.0-eksbuild.1", tags=THEIR_TAGS)
+    somebody.make_nodegroup(CLUSTER, "theirs", UNMANAGED_TAGS)
+    somebody.eks.create_addon(
+        clusterName=CLUSTER, addonName=AGENT, addonVersion="v1.0.0-eksbuild.1", tags=UNMANAGED_TAGS
+    )
     somebody.eks.get_waiter("addon_active").wait(clusterName=CLUSTER, addonName=AGENT, WaiterConfig={"Delay": 1})
-    somebody.eks.create_pod_identity_association(**ASSOCIATION, roleArn=f"{ROLES}their-app", tags=THEIR_TAGS)
-    metadata = {"name": "s3-access-sa", "labels": THEIR_TAGS}
+    somebody.eks.create_pod_identity_association(**ASSOCIATION, roleArn=f"{ROLES}their-app", tags=UNMANAGED_TAGS)
+    metadata = {"name": "s3-access-sa", "labels": UNMANAGED_TAGS}
     somebody.core().create_namespaced_service_account("default", {"metadata": metadata})
     return somebody
 
 
 @pytest.fixture(scope="module")
-def before(theirs: Theirs) -> dict[str, t.Any]:
+def before(other_team: OtherTeam) -> dict[str, t.Any]:
     """The marks as they were before the first run."""
-    return theirs.marks()
+    return other_team.marks()
 
 
-def test_what_somebody_else_made_is_used_as_declared_and_does_not_become_ours(
-    playbook: Playbooks, theirs: Theirs, before: dict[str, t.Any]
+def test_updates_unmanaged_resources_without_adopting_them(
+    playbook: Playbooks, other_team: OtherTeam, before: dict[str, t.Any]
 ) -> None:
     # test_story.py has the proof.
     run = playbook("playbooks/site.yml", "--skip-tags", "verify")
     assert run.code == 0
     assert f"Cluster {CLUSTER} exists without our tag" in run.output
-    assert theirs.association()["roleArn"] == f"{ROLES}EKS-S3-Access-Role"
-    addon = theirs.eks.describe_addon(clusterName=CLUSTER, addonName=AGENT)["addon"]
+    assert other_team.association()["roleArn"] == f"{ROLES}EKS-S3-Access-Role"
+    addon = other_team.eks.describe_addon(clusterName=CLUSTER, addonName=AGENT)["addon"]
     assert addon["addonVersion"] != "v1.0.0-eksbuild.1"
-    assert theirs.marks() == before
+    assert other_team.marks() == before
 
 
-def test_teardown_leaves_it_and_says_so(playbook: Playbooks, theirs: Theirs, before: dict[str, t.Any]) -> None:
+def test_teardown_keeps_unmanaged_resources_and_reports_them(
+    playbook: Playbooks, other_team: OtherTeam, before: dict[str, t.Any]
+) -> None:
     run = playbook("playbooks/teardown.yml")
     assert run.code == 0
-    assert theirs.marks() == before
+    assert other_team.marks() == before
     words = " ".join(run.output.split())
     assert f"associations of default/s3-access-sa in cluster {CLUSTER} were left" in words
     assert f"Service accounts default/s3-access-sa of cluster {CLUSTER} were left" in words
     assert f"Add-on {AGENT} of cluster {CLUSTER} was left" in words
-    assert "EKS-S3-Access-Role" not in [role["RoleName"] for role in theirs.iam.list_roles()["Roles"]], "ours"
+    assert "EKS-S3-Access-Role" not in [role["RoleName"] for role in other_team.iam.list_roles()["Roles"]], "ours"
 
 
-def test_names_that_somebody_else_has_taken_are_refused_before_anything_is_written(
-    playbook: Playbooks, sandbox: SandboxProcess, theirs: Theirs
+def test_refuses_names_of_unmanaged_resources_before_writing(
+    playbook: Playbooks, sandbox: SandboxProcess, other_team: OtherTeam
 ) -> None:
-    group = theirs.make_group(f"{OURS}-node-ports")
-    template = f"{OURS}-managed-nodes"
+    group = other_team.make_group(f"{MANAGED}-node-ports")
+    template = f"{MANAGED}-managed-nodes"
     data = {"InstanceType": "m5.large"}
-    theirs.ec2.create_launch_template(LaunchTemplateName=template, LaunchTemplateData=data)
+    other_team.ec2.create_launch_template(LaunchTemplateName=template, LaunchTemplateData=data)
     sandbox.clear_calls()
-    run = playbook("playbooks/site.yml", eks_cluster_name=OURS, cluster_subnet_ids=theirs.subnet_ids)
+    run = playbook("playbooks/site.yml", eks_cluster_name=MANAGED, cluster_subnet_ids=other_team.subnet_ids)
     assert run.code != 0
     words = " ".join(run.output.split())
-    assert f"Launch template {template} and Security group {OURS}-node-ports ({group}) exist without our tag" in words
+    assert (
+        f"Launch template {template} and Security group {MANAGED}-node-ports ({group}) exist without our tag" in words
+    )
     assert writes(sandbox) == []
 
 
@@ -160,16 +168,16 @@ REMOVE = {
     "name": "The role cluster alone",
     "hosts": "eks_clusters",
     "gather_facts": False,
-    "roles": [{"role": "podidentity.eks.cluster", "cluster_state": "absent", "cluster_name": OURS}],
+    "roles": [{"role": "podidentity.eks.cluster", "cluster_state": "absent", "cluster_name": MANAGED}],
 }
 
 
-def test_a_cluster_of_ours_stays_while_somebody_else_has_nodes_in_it(
-    playbook: Playbooks, theirs: Theirs, tmp_path: pathlib.Path
+def test_managed_cluster_stays_while_unmanaged_nodegroups_exist(
+    playbook: Playbooks, other_team: OtherTeam, tmp_path: pathlib.Path
 ) -> None:
-    theirs.make_cluster(OURS, {OUR_TAG: OURS})
-    theirs.make_nodegroup(OURS, "not-declared-any-more", {OUR_TAG: OURS})
-    theirs.make_nodegroup(OURS, "theirs", THEIR_TAGS)
+    other_team.make_cluster(MANAGED, {OWNERSHIP_TAG: MANAGED})
+    other_team.make_nodegroup(MANAGED, "not-declared-any-more", {OWNERSHIP_TAG: MANAGED})
+    other_team.make_nodegroup(MANAGED, "theirs", UNMANAGED_TAGS)
     story = tmp_path / "remove.yml"
     story.write_text(json.dumps([REMOVE]), encoding="utf-8")
     roles: dict[str, t.Any] = {
@@ -179,12 +187,14 @@ def test_a_cluster_of_ours_stays_while_somebody_else_has_nodes_in_it(
     run = playbook(str(story), **roles)
     assert run.code != 0
     assert "its node groups theirs do not carry our tag" in " ".join(run.output.split())
-    assert theirs.eks.list_nodegroups(clusterName=OURS)["nodegroups"] == ["not-declared-any-more", "theirs"]
+    assert other_team.eks.list_nodegroups(clusterName=MANAGED)["nodegroups"] == ["not-declared-any-more", "theirs"]
 
-    names = {"clusterName": OURS, "nodegroupName": "theirs"}
-    theirs.eks.delete_nodegroup(**names)
-    theirs.eks.get_waiter("nodegroup_deleted").wait(**names, WaiterConfig={"Delay": 1})
+    names = {"clusterName": MANAGED, "nodegroupName": "theirs"}
+    other_team.eks.delete_nodegroup(**names)
+    other_team.eks.get_waiter("nodegroup_deleted").wait(**names, WaiterConfig={"Delay": 1})
     assert playbook(str(story), **roles).code == 0
-    assert theirs.eks.list_clusters()["clusters"] == [CLUSTER]
-    groups = theirs.ec2.describe_security_groups(Filters=[{"Name": "group-name", "Values": [f"{OURS}-node-ports"]}])
+    assert other_team.eks.list_clusters()["clusters"] == [CLUSTER]
+    groups = other_team.ec2.describe_security_groups(
+        Filters=[{"Name": "group-name", "Values": [f"{MANAGED}-node-ports"]}]
+    )
     assert len(groups["SecurityGroups"]) == 1, "theirs"

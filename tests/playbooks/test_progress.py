@@ -66,7 +66,7 @@ def test_ansible_playbook_shows_what_every_fork_waits_for(
     assert "  [one]" not in quick.output, "what takes no time says nothing"
 
 
-def test_a_probe_says_whom_it_waits_for_and_finds_a_kubeconfig_among_files(
+def test_probe_reports_progress_and_finds_kubeconfig_in_files(
     playbook: Playbooks, sandbox: SandboxProcess, subnet_ids: list[str], tmp_path: pathlib.Path
 ) -> None:
     sandbox.knobs(association_delay_seconds=SECONDS)
@@ -89,7 +89,7 @@ def test_a_probe_says_whom_it_waits_for_and_finds_a_kubeconfig_among_files(
     assert "access" in missing.output
 
 
-def test_ansible_runner_makes_events_of_it(
+def test_ansible_runner_emits_progress_events(
     playbook: Playbooks, sandbox: SandboxProcess, subnet_ids: list[str], tmp_path: pathlib.Path
 ) -> None:
     sandbox.knobs(cluster_seconds=SECONDS)

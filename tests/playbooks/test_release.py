@@ -16,6 +16,8 @@ import yaml
 from support.environment import ROOT
 from support.environment import clean_environment
 
+pytestmark = pytest.mark.deep
+
 VERSION = "77.8.9"
 
 
@@ -62,17 +64,17 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 
 
 @pytest.mark.parametrize(
-    ("version", "told"),
+    ("version", "message"),
     [("v1", "three numbers"), ("", "three numbers"), ("0.0.1", "older than the version in galaxy.yml")],
 )
-def test_a_version_that_cannot_be_is_refused(clone: Clone, version: str, told: str) -> None:
+def test_refuses_invalid_version(clone: Clone, version: str, message: str) -> None:
     refused = clone.release(version)
     assert refused.returncode == 1
-    assert told in refused.stderr
+    assert message in refused.stderr
     assert clone.git("status", "--porcelain") == ""
 
 
-def test_changes_that_are_not_committed_are_refused(clone: Clone) -> None:
+def test_refuses_uncommitted_changes(clone: Clone) -> None:
     note = clone.tree / "note.txt"
     note.write_text("not committed\n", encoding="utf-8")
     refused = clone.release(VERSION)
@@ -81,7 +83,7 @@ def test_changes_that_are_not_committed_are_refused(clone: Clone) -> None:
     assert "note.txt" in refused.stderr
 
 
-def test_a_rehearsal_shows_the_release_and_changes_nothing(clone: Clone) -> None:
+def test_dry_run_shows_the_release_and_changes_nothing(clone: Clone) -> None:
     before = clone.git("rev-parse", "HEAD")
     shown = clone.release("--dry-run", VERSION)
     assert shown.returncode == 0, shown.stderr
@@ -92,7 +94,7 @@ def test_a_rehearsal_shows_the_release_and_changes_nothing(clone: Clone) -> None
     assert clone.git("status", "--porcelain") == ""
 
 
-def test_a_release_has_version_changelog_commit_tag_and_tarball(clone: Clone) -> None:
+def test_release_has_version_changelog_commit_tag_and_tarball(clone: Clone) -> None:
     done = clone.release(VERSION)
     assert done.returncode == 0, done.stderr
     assert clone.load("galaxy.yml")["version"] == VERSION

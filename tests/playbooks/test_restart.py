@@ -84,15 +84,15 @@ class Team:
                 found[pod.metadata.labels["app"]].append(pod)
         return found
 
-    def until_they_run(self, *names: str) -> None:
+    def wait_until_ready(self, *names: str) -> None:
         deadline = time.monotonic() + 30
-        while not all(pods and all(map(runs, pods)) for pods in self.pods(*names).values()):
+        while not all(pods and all(map(is_ready, pods)) for pods in self.pods(*names).values()):
             assert time.monotonic() < deadline, self.pods(*names)
             time.sleep(0.1)
 
     def with_identity(self, *names: str) -> dict[str, set[bool]]:
         """Whether the pods of each hold the identity."""
-        return {name: set(map(holds, pods)) for name, pods in self.pods(*names).items()}
+        return {name: set(map(has_identity, pods)) for name, pods in self.pods(*names).items()}
 
     def generations(self) -> dict[str, int]:
         """How often what is to run was written, by name."""
@@ -104,15 +104,15 @@ class Team:
         return {one.metadata.name: one.metadata.generation for look in lists for one in look("default").items}
 
 
-def runs(pod: t.Any) -> bool:
+def is_ready(pod: t.Any) -> bool:
     return any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions or [])
 
 
-def holds(pod: t.Any) -> bool:
+def has_identity(pod: t.Any) -> bool:
     return TOKEN in [volume.name for volume in pod.spec.volumes or []]
 
 
-def said(run: Run) -> str:
+def one_line(run: Run) -> str:
     """The output without its line breaks."""
     return " ".join(run.output.split())
 
@@ -132,7 +132,7 @@ def team(sandbox: SandboxProcess) -> Team:
     made.core.create_namespaced_pod("default", {**shell, "metadata": {"name": "shell", **shell["metadata"]}})
     job = made.template("import", "app", restartPolicy="Never")
     made.batch.create_namespaced_job("default", {"metadata": {"name": "import"}, "spec": {"template": job}})
-    made.until_they_run("web", "store", "collector", "theirs", "shell", "import")
+    made.wait_until_ready("web", "store", "collector", "theirs", "shell", "import")
     return made
 
 
@@ -152,7 +152,7 @@ def restart(team: Team, playbook: Playbooks, tmp_path: pathlib.Path) -> Restart:
     return run
 
 
-def test_check_mode_says_who_would_be_restarted_and_why_and_writes_nothing(team: Team, restart: Restart) -> None:
+def test_check_mode_predicts_restarts_and_writes_nothing(team: Team, restart: Restart) -> None:
     team.sandbox.knobs(**LATE)
     team.associate("app")
     team.associate("other")
@@ -160,14 +160,14 @@ def test_check_mode_says_who_would_be_restarted_and_why_and_writes_nothing(team:
     run = restart("app", arguments=("--check",))
     assert run.code == 0
     assert run.count("changed", "example") == 1
-    assert "StatefulSet default/store would be restarted: pods store-0, store-1 were admitted without" in said(run)
-    assert "Deployment default/web would be restarted" in said(run)
-    assert "DaemonSet default/collector would be restarted" in said(run)
-    assert "theirs" not in said(run)
+    assert "StatefulSet default/store would be restarted: pods store-0, store-1 were admitted without" in one_line(run)
+    assert "Deployment default/web would be restarted" in one_line(run)
+    assert "DaemonSet default/collector would be restarted" in one_line(run)
+    assert "theirs" not in one_line(run)
     assert team.generations() == before
 
 
-def test_nobody_is_restarted_early_and_nobody_left_without_identity(team: Team, restart: Restart) -> None:
+def test_restarts_each_workload_once_and_gives_it_identity(team: Team, restart: Restart) -> None:
     # The delay begins anew with this.
     team.give_another_role("app")
     single = {name: team.pods(name)[name][0].metadata.uid for name in ("shell", "import")}
@@ -179,20 +179,22 @@ def test_nobody_is_restarted_early_and_nobody_left_without_identity(team: Team, 
     assert team.with_identity("web", "store", "collector") == {"web": {True}, "store": {True}, "collector": {True}}
     # One restart of each was enough, so none came before the webhooks knew.
     assert team.generations() == {"web": 2, "store": 2, "collector": 2, "theirs": 1}
-    assert "Pod default/shell is left alone: pod shell was admitted without the identity; it has no cont" in said(run)
-    assert "Job default/import is left alone" in said(run)
+    assert "Pod default/shell is left alone: pod shell was admitted without the identity; it has no cont" in one_line(
+        run
+    )
+    assert "Job default/import is left alone" in one_line(run)
     assert {name: team.pods(name)[name][0].metadata.uid for name in single} == single
     assert team.with_identity("theirs") == {"theirs": {False}}
 
 
-def test_a_second_run_changes_nothing(team: Team, restart: Restart) -> None:
+def test_second_run_changes_nothing(team: Team, restart: Restart) -> None:
     before = team.generations()
     run = restart("app")
     assert (run.code, run.count("changed", "example")) == (0, 0)
     assert team.generations() == before
 
 
-def test_pods_older_than_the_change_of_their_association_are_restarted_when_asked(team: Team, restart: Restart) -> None:
+def test_restarts_stale_pods_only_in_default_mode(team: Team, restart: Restart) -> None:
     team.sandbox.knobs(association_delay_seconds=0.0, webhook_replicas=1, webhook_spread_seconds=0.0)
     time.sleep(1)  # Kubernetes tells whole seconds
     team.give_another_role("app")
@@ -205,17 +207,17 @@ def test_pods_older_than_the_change_of_their_association_are_restarted_when_aske
     assert team.generations() == before
     run = restart("app")
     assert run.code == 0
-    assert "before the association last changed (20" in said(run)
+    assert "before the association last changed (20" in one_line(run)
     assert team.generations() == {"web": 3, "store": 3, "collector": 3, "theirs": 1}
     assert restart("app").count("changed", "example") == 0
 
 
-def test_where_all_is_well_only_associations_probe_and_pods_are_looked_at(team: Team, restart: Restart) -> None:
+def test_effective_pods_need_few_reads_and_no_restart(team: Team, restart: Restart) -> None:
     team.account("calm")
     team.associate("calm")
     time.sleep(1)
     team.make("deployment", "calm", "calm")
-    team.until_they_run("calm")
+    team.wait_until_ready("calm")
     team.sandbox.clear_calls()
     run = restart("calm")
     assert (run.code, run.count("changed", "example")) == (0, 0)
@@ -226,20 +228,20 @@ def test_where_all_is_well_only_associations_probe_and_pods_are_looked_at(team: 
     assert team.generations()["calm"] == 1
 
 
-def test_what_cannot_be_restarted_is_named_after_the_others_are_done(team: Team, restart: Restart) -> None:
+def test_reports_blocked_restarts_after_restarting_the_rest(team: Team, restart: Restart) -> None:
     team.make("deployment", "paused", "held")
     team.make("daemon_set", "by-hand", "held", updateStrategy={"type": "OnDelete"})
     team.make("stateful_set", "guarded", "held")
     team.make("deployment", "free", "held")
     budget = {"minAvailable": 1, "selector": {"matchLabels": {"app": "guarded"}}}
     team.policy.create_namespaced_pod_disruption_budget("default", {"metadata": {"name": "one"}, "spec": budget})
-    team.until_they_run("paused", "by-hand", "guarded", "free")
+    team.wait_until_ready("paused", "by-hand", "guarded", "free")
     team.apps.patch_namespaced_deployment("paused", "default", {"spec": {"paused": True}})
     team.associate("held")
     before = team.generations()
     run = restart("held")
     assert run.code == 2
-    last = said(run)[said(run).index("Everything is as it should be") :]
+    last = one_line(run)[one_line(run).index("Everything is as it should be") :]
     assert "Deployment default/paused was not restarted" in last
     assert "it is paused" in last
     assert "DaemonSet default/by-hand was not restarted" in last
@@ -250,38 +252,36 @@ def test_what_cannot_be_restarted_is_named_after_the_others_are_done(team: Team,
     assert team.with_identity("free") == {"free": {True}}
 
 
-def test_a_rollout_that_is_stuck_is_named_with_what_kubernetes_says(team: Team, restart: Restart) -> None:
+def test_reports_stuck_rollout_with_kubernetes_message(team: Team, restart: Restart) -> None:
     team.make("deployment", "stuck", "broken", progressDeadlineSeconds=3)
-    team.until_they_run("stuck")
+    team.wait_until_ready("stuck")
     wrong = {"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "no/such-image"}]}}}}
     team.apps.patch_namespaced_deployment("stuck", "default", wrong)
     team.associate("broken")
     run = restart("broken")
     assert run.code == 2
-    assert "Deployment default/stuck did not come through its restart: its rollout is stuck" in said(run)
-    assert "has timed out progressing" in said(run)
+    assert "Deployment default/stuck did not come through its restart: its rollout is stuck" in one_line(run)
+    assert "has timed out progressing" in one_line(run)
 
 
-def test_service_accounts_without_an_association_fail_the_role_and_nothing_is_restarted(
-    team: Team, restart: Restart
-) -> None:
+def test_fails_without_association_and_restarts_nothing(team: Team, restart: Restart) -> None:
     team.account("nobody")
     team.make("deployment", "plain", "nobody")
-    team.until_they_run("plain")
+    team.wait_until_ready("plain")
     run = restart("nobody", restart_timeout=4)
     assert run.code == 2
-    assert "Pods of service account default/nobody were left alone" in said(run)
+    assert "Pods of service account default/nobody were left alone" in one_line(run)
     assert team.generations()["plain"] == 1
 
 
-def test_pods_that_cannot_be_listed_fail_the_role_with_the_cause(team: Team, restart: Restart) -> None:
+def test_reports_why_pods_cannot_be_listed(team: Team, restart: Restart) -> None:
     run = restart("app", arguments=("--check",), podidentity_ca_file="/nowhere.pem")
     assert run.code == 2
-    assert "The pods of cluster example cannot be listed: " in said(run)
-    assert "no_log" not in said(run)
+    assert "The pods of cluster example cannot be listed: " in one_line(run)
+    assert "no_log" not in one_line(run)
 
 
-def test_workloads_of_several_namespaces_are_restarted_in_the_same_tasks(team: Team, restart: Restart) -> None:
+def test_restarts_workloads_of_several_namespaces_together(team: Team, restart: Restart) -> None:
     names = ("first", "second")
     for name in names:
         team.core.create_namespace({"metadata": {"name": name}})

@@ -47,11 +47,11 @@ class Story:
         declared = {"podidentity_workloads": workloads(*NAMES), **settings}
         return self._playbook(str(self._path), *arguments, inventory="example,", env=env, **declared)
 
-    def made(self) -> set[str]:
+    def managed(self) -> set[str]:
         found = self.core.list_service_account_for_all_namespaces(label_selector="podidentity.eks/managed=true").items
         return {f"{one.metadata.namespace}/{one.metadata.name}" for one in found}
 
-    def stranger(self, name: str = "stranger") -> dict[str, str]:
+    def unknown_principal(self, name: str = "stranger") -> dict[str, str]:
         """The keys of somebody who may look at the cluster from outside."""
         statement = {"Effect": "Allow", "Action": "eks:DescribeCluster", "Resource": "*"}
         self._people.add(name, {"Version": "2012-10-17", "Statement": [statement]})
@@ -59,7 +59,7 @@ class Story:
 
     def reader(self) -> dict[str, str]:
         """The keys of somebody who may only look, and into no namespace but one."""
-        keys, eks = self.stranger("reader"), self._sandbox.client("eks")
+        keys, eks = self.unknown_principal("reader"), self._sandbox.client("eks")
         entry = {"clusterName": "example", "principalArn": "arn:aws:iam::111122223333:user/reader"}
         eks.create_access_entry(**entry)
         scope = {"type": "namespace", "namespaces": ["default"]}
@@ -86,7 +86,7 @@ def words(run: Run) -> str:
     return " ".join(run.output.replace("\\", "").split())
 
 
-def test_one_that_cannot_be_made_keeps_no_other_from_being_made(story: Story) -> None:
+def test_failed_service_account_does_not_stop_the_others(story: Story) -> None:
     checked = story("--check")
     made = story()
     for run in (checked, made):
@@ -96,26 +96,26 @@ def test_one_that_cannot_be_made_keeps_no_other_from_being_made(story: Story) ->
             "set service_account_create_namespaces to true."
         ) in words(run)
         assert "default/third could not" not in words(run)
-    assert story.made() == {"default/first", "default/third"}
+    assert story.managed() == {"default/first", "default/third"}
 
 
-def test_the_next_run_makes_the_rest(story: Story) -> None:
+def test_next_run_creates_the_rest(story: Story) -> None:
     run = story(service_account_create_namespaces=True)
     assert (run.code, run.count("changed", "example")) == (0, 1)
-    assert story.made() == set(NAMES)
+    assert story.managed() == set(NAMES)
     again = story(service_account_create_namespaces=True)
     assert (again.code, again.count("changed", "example")) == (0, 0)
 
 
-def test_whom_the_cluster_does_not_know_is_told_in_a_sentence(story: Story) -> None:
-    run = story(env=story.stranger())
+def test_reports_unknown_principal_in_one_sentence(story: Story) -> None:
+    run = story(env=story.unknown_principal())
     assert run.code == 2
     # Whether it is asked for its kinds first, which ends with a traceback, depends on what an earlier run has left.
     sentence = r"cluster example cannot be listed: [Tt]he API server (cannot be reached, or )?does not know these cred"
     assert re.search(sentence, words(run))
 
 
-def test_who_may_not_look_is_told_in_a_sentence(story: Story, reader: dict[str, str]) -> None:
+def test_reports_principal_that_may_not_list(story: Story, reader: dict[str, str]) -> None:
     run = story(env=reader)
     assert run.code == 2
     assert 'The service accounts of cluster example cannot be listed: serviceaccounts is forbidden: User "' in words(
@@ -125,7 +125,7 @@ def test_who_may_not_look_is_told_in_a_sentence(story: Story, reader: dict[str, 
     assert words(run).count("allow it by RBAC, which the filter podidentity.eks.pod_identity_operator_rbac makes.") == 2
 
 
-def test_who_may_only_look_is_told_what_check_mode_could_not_try(story: Story, reader: dict[str, str]) -> None:
+def test_check_mode_reports_what_a_reader_cannot_try(story: Story, reader: dict[str, str]) -> None:
     here = workloads("default/first", "default/fourth")
     checked = story("--check", env=reader, podidentity_workloads=here)
     assert (checked.code, checked.count("changed", "example")) == (0, 1)
@@ -142,11 +142,11 @@ def test_who_may_only_look_is_told_what_check_mode_could_not_try(story: Story, r
     kept = story(env=reader, podidentity_workloads=here, service_account_state="absent")
     assert (kept.code, kept.count("changed", "example")) == (2, 0)
     assert "Service account default/first could not be removed: serviceaccounts" in words(kept)
-    assert story.made() == set(NAMES)
+    assert story.managed() == set(NAMES)
 
 
-def test_they_go(story: Story) -> None:
+def test_removal_deletes_service_accounts_and_keeps_namespace(story: Story) -> None:
     run = story(service_account_state="absent")
     assert (run.code, run.count("changed", "example")) == (0, 1)
-    assert story.made() == set()
+    assert story.managed() == set()
     assert "nowhere" in [one.metadata.name for one in story.core.list_namespace().items]

@@ -25,7 +25,7 @@ ACCOUNT = "111122223333"
 BUCKETS = ["customer-invoices", "customer-reports"]
 
 
-def inventory_of(sandbox: SandboxProcess) -> dict[str, list[str]]:
+def account_resources(sandbox: SandboxProcess) -> dict[str, list[str]]:
     """What stands in the account, by kind."""
     ec2, iam, eks, s3 = (sandbox.client(service) for service in ("ec2", "iam", "eks", "s3"))
     return {
@@ -54,29 +54,29 @@ def playbook(operator: Playbooks) -> Playbooks:
 
 
 @pytest.fixture(scope="module")
-def foreign(sandbox: SandboxProcess) -> dict[str, list[str]]:
+def unmanaged(sandbox: SandboxProcess) -> dict[str, list[str]]:
     """What somebody else has in the account, the role that a guide made wrongly included."""
     for bucket in BUCKETS:
         sandbox.client("s3").create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     make_role(sandbox.client("iam"), "somebody-elses", "pods.eks.amazonaws.com")
     vpc = sandbox.client("ec2").create_vpc(CidrBlock="10.99.0.0/16")["Vpc"]["VpcId"]
     sandbox.client("ec2").create_security_group(GroupName="somebody-elses", Description="theirs", VpcId=vpc)
-    return inventory_of(sandbox)
+    return account_resources(sandbox)
 
 
-def test_check_mode_on_an_empty_account_predicts_and_writes_nothing(
-    playbook: Playbooks, sandbox: SandboxProcess, foreign: dict[str, list[str]]
+def test_check_mode_on_empty_account_writes_nothing(
+    playbook: Playbooks, sandbox: SandboxProcess, unmanaged: dict[str, list[str]]
 ) -> None:
     sandbox.clear_calls()
     run = playbook("playbooks/site.yml", "--check", "--diff")
     assert run.code == 0
     assert run.count("changed") > 0
     assert writes(sandbox) == []
-    assert inventory_of(sandbox) == foreign
+    assert account_resources(sandbox) == unmanaged
 
 
-def test_the_story_ends_with_proof(
-    playbook: Playbooks, sandbox: SandboxProcess, foreign: dict[str, list[str]], tmp_path: pathlib.Path
+def test_site_proves_the_workload(
+    playbook: Playbooks, sandbox: SandboxProcess, unmanaged: dict[str, list[str]], tmp_path: pathlib.Path
 ) -> None:
     # A role as many guides make it: trusting the service EKS itself, not the pods.
     make_role(sandbox.client("iam"), ROLE, "eks.amazonaws.com")
@@ -104,7 +104,7 @@ def test_the_story_ends_with_proof(
     assert proof["proven"] is True
 
 
-def test_the_ground_is_as_declared(playbook: Playbooks, sandbox: SandboxProcess) -> None:
+def test_cluster_and_nodegroup_match_declaration(playbook: Playbooks, sandbox: SandboxProcess) -> None:
     eks, ec2 = sandbox.client("eks"), sandbox.client("ec2")
     group = eks.describe_nodegroup(clusterName=CLUSTER, nodegroupName="managed-nodes")["nodegroup"]
     assert group["scalingConfig"] == {"minSize": 2, "maxSize": 4, "desiredSize": 3}
@@ -122,7 +122,7 @@ def test_the_ground_is_as_declared(playbook: Playbooks, sandbox: SandboxProcess)
     assert eks.describe_addon(clusterName=CLUSTER, addonName="eks-pod-identity-agent")["addon"]["status"] == "ACTIVE"
 
 
-def test_a_second_run_changes_nothing(playbook: Playbooks, sandbox: SandboxProcess) -> None:
+def test_second_run_changes_nothing(playbook: Playbooks, sandbox: SandboxProcess) -> None:
     sandbox.clear_calls()
     run = playbook("playbooks/site.yml")
     assert run.code == 0
@@ -136,7 +136,7 @@ def test_a_second_run_changes_nothing(playbook: Playbooks, sandbox: SandboxProce
     }
 
 
-def test_check_mode_on_a_complete_account_predicts_nothing(playbook: Playbooks, sandbox: SandboxProcess) -> None:
+def test_check_mode_on_complete_account_predicts_nothing(playbook: Playbooks, sandbox: SandboxProcess) -> None:
     sandbox.clear_calls()
     run = playbook("playbooks/site.yml", "--check", "--diff")
     assert run.code == 0
@@ -144,15 +144,15 @@ def test_check_mode_on_a_complete_account_predicts_nothing(playbook: Playbooks, 
     assert writes(sandbox) == []
 
 
-def detach(sandbox: SandboxProcess) -> None:
+def detach_policy(sandbox: SandboxProcess) -> None:
     sandbox.client("iam").detach_role_policy(RoleName=ROLE, PolicyArn=READ_ONLY)
 
 
-def mistrust(sandbox: SandboxProcess) -> None:
+def replace_trust_policy(sandbox: SandboxProcess) -> None:
     sandbox.client("iam").update_assume_role_policy(RoleName=ROLE, PolicyDocument=trust_policy("eks.amazonaws.com"))
 
 
-def dissociate(sandbox: SandboxProcess) -> None:
+def delete_association(sandbox: SandboxProcess) -> None:
     eks = sandbox.client("eks")
     [association] = eks.list_pod_identity_associations(clusterName=CLUSTER)["associations"]
     eks.delete_pod_identity_association(clusterName=CLUSTER, associationId=association["associationId"])
@@ -166,7 +166,7 @@ def remove_agent(sandbox: SandboxProcess) -> None:
     )
 
 
-def nothing(sandbox: SandboxProcess) -> None:
+def change_nothing(sandbox: SandboxProcess) -> None:
     """The break lies in the run's own variables."""
 
 
@@ -179,23 +179,31 @@ STATIC_KEYS = {
 
 
 @pytest.mark.parametrize(
-    ("break_it", "extra", "cause", "told", "chapter"),
+    ("break_it", "extra", "cause", "mentions", "chapter"),
     [
-        pytest.param(detach, {}, "permission_missing", ["s3.list_buckets", ROLE], "iam_role", id="policy detached"),
-        pytest.param(mistrust, {}, "trust_refused", ["eks.amazonaws.com", ROLE], "iam_role", id="principal wrong"),
-        pytest.param(dissociate, {}, "association_missing", ["default/s3-access-sa"], "association", id="association"),
+        pytest.param(
+            detach_policy, {}, "permission_missing", ["s3.list_buckets", ROLE], "iam_role", id="policy detached"
+        ),
+        pytest.param(
+            replace_trust_policy, {}, "trust_refused", ["eks.amazonaws.com", ROLE], "iam_role", id="principal wrong"
+        ),
+        pytest.param(
+            delete_association, {}, "association_missing", ["default/s3-access-sa"], "association", id="association"
+        ),
         pytest.param(remove_agent, {}, "agent_missing", ["eks-pod-identity-agent"], "agent", id="add-on"),
-        pytest.param(nothing, STATIC_KEYS, "credentials_shadowed", ["AWS_ACCESS_KEY_ID"], "verify", id="static keys"),
+        pytest.param(
+            change_nothing, STATIC_KEYS, "credentials_shadowed", ["AWS_ACCESS_KEY_ID"], "verify", id="static keys"
+        ),
     ],
 )
-def test_a_broken_link_fails_the_proof_with_its_cause_and_its_chapter_mends_it(
+def test_reports_cause_of_failed_proof_and_chapter_repairs_it(
     playbook: Playbooks,
     sandbox: SandboxProcess,
     tmp_path: pathlib.Path,
     break_it: t.Callable[[SandboxProcess], None],
     extra: dict[str, t.Any],
     cause: str,
-    told: list[str],
+    mentions: list[str],
     chapter: str,
 ) -> None:
     break_it(sandbox)
@@ -205,15 +213,13 @@ def test_a_broken_link_fails_the_proof_with_its_cause_and_its_chapter_mends_it(
     [proof] = json.loads(proof_file.read_text(encoding="utf-8"))
     assert proof["proven"] is False
     assert proof["cause"]["id"] == cause
-    assert all(word in run.output for word in told)
+    assert all(word in run.output for word in mentions)
     secret = STATIC_KEYS["verify_env"][1]["value"]
     assert secret not in proof_file.read_text(encoding="utf-8") + run.output
     assert playbook("playbooks/site.yml", "--tags", chapter).code == 0
 
 
-def test_an_upgrade_goes_from_the_control_plane_to_the_nodes_to_the_addons(
-    playbook: Playbooks, sandbox: SandboxProcess
-) -> None:
+def test_upgrades_control_plane_then_nodes_then_addons(playbook: Playbooks, sandbox: SandboxProcess) -> None:
     eks, proxy = sandbox.client("eks"), {"clusterName": CLUSTER, "addonName": "kube-proxy"}
     eks.create_addon(**proxy)
     eks.get_waiter("addon_active").wait(**proxy, WaiterConfig={"Delay": 1})
@@ -239,22 +245,22 @@ def test_an_upgrade_goes_from_the_control_plane_to_the_nodes_to_the_addons(
     eks.delete_addon(**proxy)
 
 
-def test_teardown_leaves_everything_foreign_and_nothing_of_ours(
-    playbook: Playbooks, sandbox: SandboxProcess, foreign: dict[str, list[str]]
+def test_teardown_deletes_managed_and_keeps_unmanaged(
+    playbook: Playbooks, sandbox: SandboxProcess, unmanaged: dict[str, list[str]]
 ) -> None:
     run = playbook("playbooks/teardown.yml")
     assert run.code == 0
-    left = inventory_of(sandbox)
+    left = account_resources(sandbox)
     # EKS-S3-Access-Role was there before us, made by the guide: it stays, and so does its last statement, without which
     # IAM keeps no trust policy. The run says so.
     assert "EKS-S3-Access-Role was not made here, so it stays" in run.output
     # The service-linked roles are EKS's own.
     linked = ["AWSServiceRoleForAmazonEKS", "AWSServiceRoleForAmazonEKSNodegroup"]
-    assert left.pop("roles") == sorted([*foreign["roles"], ROLE, *linked])
-    assert left == {kind: names for kind, names in foreign.items() if kind != "roles"}
+    assert left.pop("roles") == sorted([*unmanaged["roles"], ROLE, *linked])
+    assert left == {kind: names for kind, names in unmanaged.items() if kind != "roles"}
 
 
-def test_teardown_again_changes_nothing(playbook: Playbooks, sandbox: SandboxProcess) -> None:
+def test_second_teardown_changes_nothing(playbook: Playbooks, sandbox: SandboxProcess) -> None:
     sandbox.clear_calls()
     run = playbook("playbooks/teardown.yml")
     assert run.code == 0

@@ -21,7 +21,7 @@ Json = dict[str, t.Any]
 OWN, OTHER = "111122223333", "444455556666"
 CLUSTER_ARN = f"arn:aws:eks:eu-west-1:{OWN}:cluster/example"
 TARGET = f"arn:aws:iam::{OTHER}:role/Reports"
-LOOK = {"service": "s3", "operation": "list_objects_v2", "parameters": {"Bucket": "reports"}}
+LIST_OBJECTS = {"service": "s3", "operation": "list_objects_v2", "parameters": {"Bucket": "reports"}}
 WORKLOAD: Json = {
     "namespace": "reports",
     "service_account": "reader",
@@ -34,12 +34,12 @@ WORKLOAD: Json = {
             "Statement": [{"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::reports"}],
         },
     },
-    "prove": {"allow": [LOOK]},
+    "prove": {"allow": [LIST_OBJECTS]},
 }
 BY_PROFILE = {OTHER: {"profile": OTHER}}
 BY_ROLE = {OTHER: {"assume_role_arn": f"arn:aws:iam::{OTHER}:role/deployer", "assume_role_external_id": "of-the-play"}}
 #: Of somebody else, in the trust policy of the target role.
-FOREIGN = {"Sid": "Theirs", "Effect": "Allow", "Principal": {"AWS": OTHER}, "Action": "sts:AssumeRole"}
+UNMANAGED_STATEMENT = {"Sid": "Theirs", "Effect": "Allow", "Principal": {"AWS": OTHER}, "Action": "sts:AssumeRole"}
 
 
 @pytest.fixture(scope="module")
@@ -128,9 +128,7 @@ def error_of(run: Run) -> str:
     return " ".join(run.output.split())
 
 
-def test_what_is_missing_or_wrong_is_said_before_anything_is_written(
-    play: Play, cluster: SandboxProcess, other: t.Any
-) -> None:
+def test_refuses_missing_or_wrong_accounts_before_writing(play: Play, cluster: SandboxProcess, other: t.Any) -> None:
     assert f"Target roles are declared in account {OTHER}, and target_role_accounts does not say" in error_of(
         play("target_role")
     )
@@ -142,7 +140,7 @@ def test_what_is_missing_or_wrong_is_said_before_anything_is_written(
     assert changes(cluster) == []
 
 
-def test_check_mode_predicts_the_whole_way(play: Play, cluster: SandboxProcess, other: t.Any) -> None:
+def test_check_mode_predicts_chain_and_writes_nothing(play: Play, cluster: SandboxProcess, other: t.Any) -> None:
     run = play(*ALL, arguments=["--check", "--diff"], podidentity_accounts=BY_PROFILE)
     assert run.code == 0
     assert run.count("changed", "localhost") == 3
@@ -150,7 +148,7 @@ def test_check_mode_predicts_the_whole_way(play: Play, cluster: SandboxProcess, 
     assert changes(cluster) == []
 
 
-def test_a_pod_holds_the_role_of_the_other_account(
+def test_pod_assumes_target_role_in_other_account(
     play: Play, playbook: Playbooks, cluster: SandboxProcess, other: t.Any, tmp_path: pathlib.Path
 ) -> None:
     assert play(*ALL, podidentity_accounts=BY_PROFILE).count("changed", "localhost") == 3
@@ -185,7 +183,7 @@ def prove(playbook: Playbooks, directory: pathlib.Path, **extra: t.Any) -> Json:
     return dict(proof)
 
 
-def test_again_nothing_changes_and_little_is_asked(play: Play, cluster: SandboxProcess, other: t.Any) -> None:
+def test_second_run_changes_nothing_and_makes_few_calls(play: Play, cluster: SandboxProcess, other: t.Any) -> None:
     run = play("target_role", podidentity_accounts=BY_ROLE)
     assert run.code == 0
     assert run.count("changed", "localhost") == 0
@@ -204,13 +202,13 @@ def test_again_nothing_changes_and_little_is_asked(play: Play, cluster: SandboxP
     assert cluster.calls() == {}, "without a target role nothing is asked"
 
 
-def test_what_somebody_has_changed_is_named_and_mended(
+def test_reports_and_repairs_target_trust_drift(
     play: Play, playbook: Playbooks, cluster: SandboxProcess, other: t.Any, tmp_path: pathlib.Path
 ) -> None:
     broken = statements(other)
     [chained] = [item for item in broken if item["Action"] == "sts:AssumeRole"]
     chained["Condition"]["StringEquals"]["sts:ExternalId"] = "somebody-elses"
-    change_trust(other, [FOREIGN, *broken])
+    change_trust(other, [UNMANAGED_STATEMENT, *broken])
 
     blind = prove(playbook, tmp_path)
     assert blind["cause"]["id"] == "target_trust_refused"
@@ -225,10 +223,10 @@ def test_what_somebody_has_changed_is_named_and_mended(
     run = play("target_role", podidentity_accounts=BY_ROLE)
     assert run.count("changed", "localhost") == 1
     assert changes(cluster) == ["iam:UpdateAssumeRolePolicy"]
-    assert FOREIGN in statements(other), "what is somebody else's stays"
+    assert UNMANAGED_STATEMENT in statements(other), "what is somebody else's stays"
 
 
-def test_taking_it_away_leaves_nothing_of_ours(play: Play, cluster: SandboxProcess, other: t.Any) -> None:
+def test_removal_deletes_managed_roles_and_association(play: Play, cluster: SandboxProcess, other: t.Any) -> None:
     going = {"association_state": "absent", "target_role_state": "absent", "iam_role_state": "absent"}
     change_trust(other, [item for item in statements(other) if item["Sid"] != "Theirs"])
     run = play("association", "target_role", "iam_role", podidentity_accounts=BY_PROFILE, **going)

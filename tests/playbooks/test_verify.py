@@ -25,14 +25,14 @@ from support.sandbox_process import SandboxProcess
 AGENT = {"clusterName": "example", "addonName": "eks-pod-identity-agent"}
 SECRET = "the-secret"
 #: A node has this label, no node has the other one.
-SOMEWHERE, NOWHERE = {"kubernetes.io/os": "linux"}, {"nowhere": "true"}
+ANY_NODE, NO_NODE = {"kubernetes.io/os": "linux"}, {"nowhere": "true"}
 CALLS = {"allow": [{"service": "sts", "operation": "get_caller_identity", "show": "Account"}]}
 ENV = [
     {"name": "AWS_ACCESS_KEY_ID", "value": f"AKIA{SECRET}"},
     {"name": "HTTP_PROXY", "value": f"http://user:{SECRET}@proxy.example:3128"},
 ]
 #: Seconds that Kubernetes gets for what it should do, on a busy machine.
-PATIENCE = 60.0
+TIMEOUT = 60.0
 
 
 class Kubernetes:
@@ -52,7 +52,7 @@ class Kubernetes:
         [job] = [job for job in self.jobs() if part in job.metadata.name]
         return {entry.name: entry.value for entry in job.spec.template.spec.containers[0].env}
 
-    def left(self) -> list[str]:
+    def leftovers(self) -> list[str]:
         """What there is of verifications, whatever its kind."""
         selector = {"label_selector": "app.kubernetes.io/name=podidentity-verify"}
         lists = (
@@ -75,9 +75,9 @@ class Kubernetes:
 
 
 def eventually(look: t.Callable[[], t.Any]) -> t.Any:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while not (found := look()):
-        assert time.monotonic() < deadline, f"nothing after {PATIENCE} s"
+        assert time.monotonic() < deadline, f"nothing after {TIMEOUT} s"
         time.sleep(0.1)
     return found
 
@@ -88,9 +88,9 @@ def workload(account: str, namespace: str = "team-a", **prove: t.Any) -> dict[st
 
 
 PLACED = [
-    workload("app", node_selector=SOMEWHERE, tolerations=[{"operator": "Exists"}]),
-    workload("keys", "team-b", node_selector=SOMEWHERE),
-    workload("image", node_selector=SOMEWHERE, image="registry.example/no-such:1"),
+    workload("app", node_selector=ANY_NODE, tolerations=[{"operator": "Exists"}]),
+    workload("keys", "team-b", node_selector=ANY_NODE),
+    workload("image", node_selector=ANY_NODE, image="registry.example/no-such:1"),
     workload("nobody") | {"state": "absent"},
 ]
 
@@ -165,7 +165,9 @@ def failures_in(files: dict[str, str]) -> dict[str, str | None]:
     return found
 
 
-def test_check_mode_says_what_it_would_do(playbook: Playbooks, cluster: Kubernetes, play: str, inventory: str) -> None:
+def test_check_mode_reports_what_it_would_prove(
+    playbook: Playbooks, cluster: Kubernetes, play: str, inventory: str
+) -> None:
     run = playbook(
         play,
         "--check",
@@ -180,10 +182,10 @@ def test_check_mode_says_what_it_would_do(playbook: Playbooks, cluster: Kubernet
         "a ready pod in cluster example would prove the identity of team-a/app, allow sts.get_caller_identity" in said
     )
     assert "team-a/early" not in said
-    assert cluster.left() == []
+    assert cluster.leftovers() == []
 
 
-def test_each_workload_is_proven_where_it_says_and_told_what_is_in_its_way(
+def test_proves_workloads_where_placed_and_reports_warnings(
     playbook: Playbooks, cluster: Kubernetes, play: str, inventory: str, files: dict[str, str]
 ) -> None:
     cluster.deploy("team-b", "keys", ENV)
@@ -194,7 +196,7 @@ def test_each_workload_is_proven_where_it_says_and_told_what_is_in_its_way(
         inventory=inventory,
         podidentity_workloads=PLACED,
         # No workload is proven there, for each has a place of its own.
-        verify_node_selector=NOWHERE,
+        verify_node_selector=NO_NODE,
         verify_proxy={"http_proxy": f"http://user:{SECRET}@proxy.example:3128", "no_proxy": "127.0.0.1"},
         verify_keep=True,
         **t.cast("dict[str, t.Any]", files),
@@ -222,7 +224,7 @@ def test_each_workload_is_proven_where_it_says_and_told_what_is_in_its_way(
     assert not {"HTTPS_PROXY", "https_proxy"} & set(env)
 
 
-def test_running_pods_prove_as_well_and_known_associations_are_not_asked_for(
+def test_exec_mode_proves_in_pods_without_listing_associations(
     playbook: Playbooks,
     sandbox: SandboxProcess,
     cluster: Kubernetes,
@@ -257,7 +259,7 @@ def test_running_pods_prove_as_well_and_known_associations_are_not_asked_for(
     assert "eks:ListPodIdentityAssociations" not in sandbox.calls()
 
 
-def test_a_verification_that_fails_leaves_its_record_beside_those_of_others(
+def test_failed_verification_is_recorded_beside_the_others(
     playbook: Playbooks, cluster: Kubernetes, play: str, inventory: str, files: dict[str, str]
 ) -> None:
     settings: dict[str, t.Any] = {"podidentity_workloads": [workload("app")], **files}
@@ -269,15 +271,15 @@ def test_a_verification_that_fails_leaves_its_record_beside_those_of_others(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
-def test_a_run_that_ends_early_leaves_nothing_that_stays(
+def test_aborted_run_leaves_nothing_behind(
     playbook: Playbooks, cluster: Kubernetes, play: str, inventory: str, number: signal.Signals
 ) -> None:
     """Its Jobs go by themselves; the test makes their times shorter and changes nothing else."""
     cluster.batch.delete_collection_namespaced_job("team-a", propagation_policy="Background")
     cluster.batch.delete_collection_namespaced_job("team-b", propagation_policy="Background")
-    eventually(lambda: cluster.left() == [])
+    eventually(lambda: cluster.leftovers() == [])
     # One Job ends at once, the other never.
-    settings = {"podidentity_workloads": [workload("app"), workload("image", node_selector=NOWHERE)]}
+    settings = {"podidentity_workloads": [workload("app"), workload("image", node_selector=NO_NODE)]}
     command = ["ansible-playbook", "-i", inventory, play, "--limit=example", "--extra-vars", json.dumps(settings)]
     run = subprocess.Popen(
         command,
@@ -287,14 +289,14 @@ def test_a_run_that_ends_early_leaves_nothing_that_stays(
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    eventually(lambda: [job for job in cluster.jobs() if job.status.succeeded] and len(cluster.left()) == 4)
+    eventually(lambda: [job for job in cluster.jobs() if job.status.succeeded] and len(cluster.leftovers()) == 4)
     if number == signal.SIGINT:
         run.send_signal(number)
     else:
         os.killpg(run.pid, number)
-    assert run.wait(PATIENCE) != 0
+    assert run.wait(TIMEOUT) != 0
     for job in cluster.jobs():
         assert (job.spec.active_deadline_seconds, job.spec.ttl_seconds_after_finished) == (180, 180)
         times = {"activeDeadlineSeconds": 1, "ttlSecondsAfterFinished": 1}
         cluster.batch.patch_namespaced_job(job.metadata.name, job.metadata.namespace, {"spec": times})
-    eventually(lambda: cluster.left() == [])
+    eventually(lambda: cluster.leftovers() == [])

@@ -30,7 +30,7 @@ COUNT = 20
 #: Workloads that run already, with service accounts that their teams have made.
 EARLY = ("app-0", "app-1", "app-2", "app-3")
 LATE = {"association_delay_seconds": 8.0, "webhook_replicas": 3, "webhook_spread_seconds": 5.0}
-OURS = "podidentity.eks/managed"
+MANAGED_LABEL = "podidentity.eks/managed"
 VOLUME = "eks-pod-identity-token"
 INVENTORY = {
     "eks_clusters": {
@@ -99,7 +99,7 @@ class Account:
         """Those of the teams, and whether each was made here."""
         found = self.core.list_service_account_for_all_namespaces().items
         return {
-            f"{one.metadata.namespace}/{one.metadata.name}": (one.metadata.labels or {}).get(OURS) == "true"
+            f"{one.metadata.namespace}/{one.metadata.name}": (one.metadata.labels or {}).get(MANAGED_LABEL) == "true"
             for one in found
             if one.metadata.namespace in TEAMS and one.metadata.name != "default"
         }
@@ -184,7 +184,7 @@ def test_check_mode_predicts_and_writes_nothing(account: Account, story: Story) 
     assert account.everything() == before
 
 
-def test_from_nothing_to_proof_and_nobody_is_restarted_early(account: Account, story: Story) -> None:
+def test_proves_all_workloads_with_one_restart_each(account: Account, story: Story) -> None:
     account.sandbox.knobs(**LATE)
     run = story(declared())
     assert run.code == 0
@@ -198,7 +198,7 @@ def test_from_nothing_to_proof_and_nobody_is_restarted_early(account: Account, s
     assert ours == {name for name in names(declared()) if name.partition("/")[2] not in EARLY}
 
 
-def test_a_second_run_changes_nothing_and_asks_once(account: Account, story: Story) -> None:
+def test_second_run_changes_nothing_and_reads_once(account: Account, story: Story) -> None:
     account.sandbox.clear_calls()
     run = story(declared())
     assert (run.code, run.count("changed", HOST)) == (0, 0)
@@ -237,7 +237,7 @@ GONE = {"team-2/app-6", "team-3/app-7", f"{TEAMS[(COUNT - 1) % len(TEAMS)]}/app-
 SETTINGS: dict[str, t.Any] = {"podidentity_purge": "cluster", "podidentity_revoke_sessions": True, "verify_grace": 0}
 
 
-def test_changes_are_predicted_in_all_layers(account: Account, story: Story) -> None:
+def test_check_mode_predicts_changes_in_all_layers(account: Account, story: Story) -> None:
     before = account.everything()
     account.sandbox.clear_calls()
     run = story(changed(), "--check", "--diff", **SETTINGS)
@@ -248,7 +248,7 @@ def test_changes_are_predicted_in_all_layers(account: Account, story: Story) -> 
     assert account.everything() == before
 
 
-def test_a_partial_failure_names_every_item_and_the_others_go_on(account: Account, story: Story) -> None:
+def test_partial_failure_reports_each_item_and_applies_the_rest(account: Account, story: Story) -> None:
     fault = {"outcome": "error", "calls": [1]}
     account.sandbox.knobs(
         association_delay_seconds=0.0,
@@ -282,7 +282,7 @@ def test_a_partial_failure_names_every_item_and_the_others_go_on(account: Accoun
     assert account.generations() == before[3]
 
 
-def test_sessions_of_what_went_are_revoked_and_only_they(account: Account) -> None:
+def test_revokes_only_sessions_of_removed_workloads(account: Account) -> None:
     [policy] = account.iam.list_role_policies(RoleName="role-shared")["PolicyNames"]
     document = account.iam.get_role_policy(RoleName="role-shared", PolicyName=policy)["PolicyDocument"]
     [statement] = document["Statement"]
@@ -291,7 +291,7 @@ def test_sessions_of_what_went_are_revoked_and_only_they(account: Account) -> No
     assert f"app-{COUNT - 2}" not in json.dumps(document)
 
 
-def test_the_next_run_finishes_the_rest_and_purges(account: Account, story: Story) -> None:
+def test_next_run_completes_the_rest_and_purges(account: Account, story: Story) -> None:
     run = story(changed(), **SETTINGS)
     assert run.code == 0
     left = names(changed()) - GONE
@@ -303,7 +303,7 @@ def test_the_next_run_finishes_the_rest_and_purges(account: Account, story: Stor
     assert account.generations() == dict.fromkeys(EARLY, 2)
 
 
-def test_all_of_it_goes_and_leaves_what_others_have(account: Account, story: Story) -> None:
+def test_removal_deletes_managed_and_keeps_unmanaged(account: Account, story: Story) -> None:
     before = account.everything()
     run = story(changed(), workload_state="absent")
     assert run.code == 0
@@ -317,7 +317,7 @@ def test_all_of_it_goes_and_leaves_what_others_have(account: Account, story: Sto
     assert account.generations() == before[3]
 
 
-def test_fifty_at_once_from_nothing_to_proof(account: Account, story: Story) -> None:
+def test_proves_fifty_new_workloads_at_once(account: Account, story: Story) -> None:
     workloads = [workload(number) for number in range(100, 150)]
     run = story(workloads)
     assert run.code == 0

@@ -24,10 +24,13 @@ DECLARED: dict[str, t.Any] = {
     "awx_aws_config": "[profile staging]\nrole_arn = arn:aws:iam::444455556666:role/deployment\n",
     "awx_job_slices": 3,
 }
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("ansible_collections.awx") is None,
-    reason="the package ansible of this Python carries no awx.awx",
-)
+pytestmark = [
+    pytest.mark.deep,
+    pytest.mark.skipif(
+        importlib.util.find_spec("ansible_collections.awx") is None,
+        reason="the package ansible of this Python carries no awx.awx",
+    ),
+]
 
 
 class Play(t.Protocol):
@@ -65,7 +68,7 @@ def play(awx: AwxServer, tmp_path_factory: pytest.TempPathFactory) -> Play:
     return run
 
 
-def test_what_cannot_be_right_is_told_before_anything_is_made(play: Play, awx: AwxServer) -> None:
+def test_refuses_invalid_settings_before_any_write(play: Play, awx: AwxServer) -> None:
     run = play(awx_project_url="", awx_aws_credential="", awx_aws_region="europe")
     assert run.returncode != 0
     for sentence in ("awx_project_url is empty: give", "awx_aws_credential is empty: give", 'is "europe": give an AWS'):
@@ -73,7 +76,7 @@ def test_what_cannot_be_right_is_told_before_anything_is_made(play: Play, awx: A
     assert awx.writes == []
 
 
-def test_everything_is_made_at_once(play: Play, awx: AwxServer) -> None:
+def test_creates_everything_in_one_run(play: Play, awx: AwxServer) -> None:
     foreign = awx.add("job_templates", {"name": "somebody else's"}) | {}
     run = play("-vvv")
     assert run.returncode == 0
@@ -100,9 +103,7 @@ def test_everything_is_made_at_once(play: Play, awx: AwxServer) -> None:
     ("name", "playbook", "job_type"),
     [("check", "workload.yml", "check"), ("apply", "workload.yml", "run"), ("verify", "verify.yml", "run")],
 )
-def test_a_template_runs_a_playbook_over_slices_of_the_inventory(
-    awx: AwxServer, name: str, playbook: str, job_type: str
-) -> None:
+def test_template_runs_playbook_over_inventory_slices(awx: AwxServer, name: str, playbook: str, job_type: str) -> None:
     template = awx.named("job_templates", f"{PREFIX}: {name}")
     assert (template["playbook"], template["job_type"]) == (f"playbooks/{playbook}", job_type)
     assert template["job_slice_count"] == DECLARED["awx_job_slices"]
@@ -113,7 +114,7 @@ def test_a_template_runs_a_playbook_over_slices_of_the_inventory(
     assert all(question["variable"].startswith("podidentity_request_") for question in questions)
 
 
-def test_a_change_is_checked_approved_applied_and_proven(awx: AwxServer) -> None:
+def test_workflow_checks_approves_applies_and_verifies(awx: AwxServer) -> None:
     nodes = "workflow_job_template_nodes"
     assert awx.names_linked(nodes, "check", "success_nodes") == ["approve"]
     assert awx.names_linked(nodes, "approve", "success_nodes") == ["apply"]
@@ -126,7 +127,7 @@ def test_a_change_is_checked_approved_applied_and_proven(awx: AwxServer) -> None
     assert awx.surveys["workflow_job_templates", workflow["id"]]["spec"]
 
 
-def test_a_second_run_and_one_in_check_mode_write_nothing(play: Play, awx: AwxServer) -> None:
+def test_second_run_and_check_mode_write_nothing(play: Play, awx: AwxServer) -> None:
     again = play()
     assert again.returncode == 0
     assert "changed=0" in again.stdout
@@ -137,7 +138,7 @@ def test_a_second_run_and_one_in_check_mode_write_nothing(play: Play, awx: AwxSe
     assert awx.writes == []
 
 
-def test_the_survey_and_the_playbooks_know_the_same_answers() -> None:
+def test_playbooks_know_every_survey_answer() -> None:
     preflight = (ROOT / "playbooks" / "tasks" / "preflight.yml").read_text(encoding="utf-8")
     survey = (ROOT / "playbooks" / "vars" / "awx.yml").read_text(encoding="utf-8")
     asked = {line.split()[-1] for line in survey.splitlines() if "variable: podidentity_request_" in line}
@@ -145,7 +146,7 @@ def test_the_survey_and_the_playbooks_know_the_same_answers() -> None:
     assert all(variable in preflight for variable in asked)
 
 
-def test_the_repository_is_a_project_that_installs_itself(tmp_path: pathlib.Path) -> None:
+def test_repository_installs_itself_as_awx_project(tmp_path: pathlib.Path) -> None:
     command = ["ansible-galaxy", "collection", "install", "--requirements-file", "collections/requirements.yml"]
     # As AWX does it, but without the dependencies, for which it asks a server.
     done = subprocess.run(

@@ -17,6 +17,8 @@ from support.existing_cluster import writes
 from support.playbooks import Playbooks
 from support.sandbox_process import SandboxProcess
 
+pytestmark = pytest.mark.deep
+
 HOST = "example"
 ANSWERS = {
     "podidentity_request_namespace": "default",
@@ -87,7 +89,7 @@ def artifacts(run: ansible_runner.Runner) -> dict[str, t.Any]:
     return found
 
 
-def test_answers_that_lack_something_are_refused_before_anything_is_written(job: Job, sandbox: SandboxProcess) -> None:
+def test_refuses_incomplete_answers_before_any_call(job: Job, sandbox: SandboxProcess) -> None:
     sandbox.clear_calls()
     run, _folder = job("workload", {**EMPTY, "podidentity_request_namespace": "default"})
     assert run.status == "failed"
@@ -96,7 +98,7 @@ def test_answers_that_lack_something_are_refused_before_anything_is_written(job:
     assert sandbox.calls() == {}
 
 
-def test_an_empty_survey_means_what_the_inventory_declares(job: Job, sandbox: SandboxProcess) -> None:
+def test_empty_survey_falls_back_to_the_inventory(job: Job, sandbox: SandboxProcess) -> None:
     sandbox.clear_calls()
     run, _folder = job("workload", EMPTY)
     assert run.status == "successful"
@@ -104,7 +106,7 @@ def test_an_empty_survey_means_what_the_inventory_declares(job: Job, sandbox: Sa
     assert writes(sandbox) == []
 
 
-def test_a_check_says_what_would_be_done(job: Job, sandbox: SandboxProcess) -> None:
+def test_check_mode_predicts_and_writes_nothing(job: Job, sandbox: SandboxProcess) -> None:
     sandbox.clear_calls()
     run, _folder = job("workload", ANSWERS, check=True)
     assert run.status == "successful"
@@ -112,7 +114,7 @@ def test_a_check_says_what_would_be_done(job: Job, sandbox: SandboxProcess) -> N
     assert writes(sandbox) == []
 
 
-def test_the_proof_is_an_artifact_and_nothing_of_the_job_holds_a_secret(job: Job, sandbox: SandboxProcess) -> None:
+def test_proof_is_an_artifact_and_artifacts_hold_no_secret(job: Job, sandbox: SandboxProcess) -> None:
     run, folder = job("workload", ANSWERS, verbosity=4)
     assert run.status == "successful"
     [proof] = artifacts(run)["podidentity_proof"]
@@ -126,7 +128,7 @@ def test_the_proof_is_an_artifact_and_nothing_of_the_job_holds_a_secret(job: Job
         assert secret not in left
 
 
-def test_the_next_job_proves_it_again_and_changes_nothing(job: Job, sandbox: SandboxProcess) -> None:
+def test_verify_job_proves_again_and_changes_nothing(job: Job, sandbox: SandboxProcess) -> None:
     sandbox.clear_calls()
     run, _folder = job("verify", ANSWERS)
     assert run.status == "successful"

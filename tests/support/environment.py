@@ -13,12 +13,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 #: What was recorded from the real programs, and cases that several tests share.
 DATA = ROOT / "tests" / "data"
 #: What a developer's shell may hold and a test must not see; without compiled files Ansible is three times as slow.
-FOREIGN = re.compile(r"(AWS|K8S_AUTH|ANSIBLE|KUBE|MOLECULE)_?.*|PYTHONDONTWRITEBYTECODE")
+DEVELOPER_VARIABLES = re.compile(r"(AWS|K8S_AUTH|ANSIBLE|KUBE|MOLECULE)_?.*|PYTHONDONTWRITEBYTECODE")
 
 
 def clean_environment(home: pathlib.Path) -> dict[str, str]:
     """For Ansible's programs, run in the checkout, with every file outside it below ``home``."""
-    env = {key: value for key, value in os.environ.items() if not FOREIGN.fullmatch(key)}
+    env = {key: value for key, value in os.environ.items() if not DEVELOPER_VARIABLES.fullmatch(key)}
     return env | {
         "HOME": str(home),
         "XDG_CACHE_HOME": str(home / "cache"),

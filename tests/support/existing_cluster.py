@@ -19,7 +19,7 @@ ROLES = {
     **dict.fromkeys(("app", "app-v2", "app-target"), "pods.eks.amazonaws.com"),
 }
 #: Operations that only look; everything else in the call log is a write.
-LOOKS = ("Describe", "List", "Get", "Head", "AssumeRoleForPodIdentity", "Simulate")
+READ_PREFIXES = ("Describe", "List", "Get", "Head", "AssumeRoleForPodIdentity", "Simulate")
 #: A workload that reads S3.
 WORKLOAD: dict[str, t.Any] = {
     "namespace": "default",
@@ -93,5 +93,5 @@ def writes(sandbox: SandboxProcess) -> list[str]:
     return [
         call["operation"]
         for call in sandbox.call_log()
-        if ":user/" in call["caller"] and not call["operation"].split(":", 1)[1].startswith(LOOKS)
+        if ":user/" in call["caller"] and not call["operation"].split(":", 1)[1].startswith(READ_PREFIXES)
     ]

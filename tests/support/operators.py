@@ -23,12 +23,12 @@ from support.playbooks import Run
 from support.sandbox_process import SandboxProcess
 
 ACCOUNT, OTHER = "111122223333", "444455556666"
-EVERY = bool(os.environ.get("EVERY_PERMISSION"))
+EVERY_ACTION = bool(os.environ.get("EVERY_PERMISSION"))
 CLUSTER_ADMIN = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
 #: amazon.aws.aws_caller_info goes on without an answer to the first; nobody needs to be allowed the second.
 NOT_NEEDED = frozenset({"iam:ListAccountAliases", "sts:GetCallerIdentity"})
 #: The profile of somebody who takes care of the target roles in the other account.
-ELSEWHERE = "elsewhere"
+TARGET_PROFILE = "elsewhere"
 #: A role there that the users may assume.
 DEPLOYMENT = f"arn:aws:iam::{OTHER}:role/deployment"
 SETTINGS = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
@@ -68,7 +68,7 @@ class Operators:
         key = self._iam.create_access_key(UserName=name)["AccessKey"]
         self.keys[name] = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
 
-    def asked(self, name: str) -> dict[str, bool]:
+    def used_actions(self, name: str) -> dict[str, bool]:
         """Of each action that the user needed since the log was cleared, in order, whether it was always allowed."""
         asked = self._sandbox.permissions(f"arn:aws:iam::{self._account}:user/{name}")
         return {action: not answers["denied"] for action, answers in asked.items() if action not in NOT_NEEDED}
@@ -79,7 +79,7 @@ def refusals(*asked: t.Mapping[str, bool]) -> set[str]:
     return {action for answers in asked for action, allowed in answers.items() if not allowed}
 
 
-def nothing(_story: Story) -> None:
+def no_preparation(_story: Story) -> None:
     """A step that needs no preparation."""
 
 
@@ -96,17 +96,17 @@ class Step:
     declared: Json
     extra: Json = dataclasses.field(default_factory=dict)
     #: What others do before.
-    before: t.Callable[[Story], object] = nothing
+    before: t.Callable[[Story], object] = no_preparation
     #: Actions that are taken away, each for a run of its own, before the step is run with all of them: from its user,
     #: and from the one who takes care of target roles in the other account.
-    taken: tuple[str, ...] = ()
-    taken_elsewhere: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
+    withheld_elsewhere: tuple[str, ...] = ()
     #: Whether each of these runs is about another cluster, since one that exists needs less.
-    afresh: bool = False
+    new_cluster: bool = False
     #: What makes the state before the step anew, since a run that is refused something does all the rest; where every
     #: action is taken away in turn it is done before each (``before_each``).
-    anew: t.Callable[[Story], object] = nothing
-    before_each: t.Callable[[Story], object] = nothing
+    restore: t.Callable[[Story], object] = no_preparation
+    before_each: t.Callable[[Story], object] = no_preparation
     #: What a run says that is to fail even so.
     fails: str = ""
 
@@ -146,16 +146,16 @@ class Story:
         #: Those that some run has asked for and not got.
         self.reached: set[str] = set()
 
-    def tell(self, step: Step) -> Run:
+    def run_step(self, step: Step) -> Run:
         """Run a step, first without single actions, then with all that its user has: then nothing is denied."""
         step.before(self)
-        for action in step.taken:
+        for action in step.withheld:
             self._try_without(step, action, ACCOUNT)
-        for action in step.taken_elsewhere:
+        for action in step.withheld_elsewhere:
             self._try_without(step, action, OTHER)
         user, other = self._user(step), self._other_user()
         run = self._run(step, user, other, self.cluster)
-        asked, elsewhere = self.people.asked(user), self.elsewhere.asked(other)
+        asked, elsewhere = self.people.used_actions(user), self.elsewhere.used_actions(other)
         self._note(step, asked, elsewhere)
         denied = refusals(asked, elsewhere)
         assert not denied, denied
@@ -169,7 +169,7 @@ class Story:
         inventory = self._inventory(declared, self.cluster)
         assert self._playbook(playbook, *arguments, env=env, inventory=inventory, **extra).code == 0
 
-    def with_every_action_taken(self, step: Step, story: Story) -> Step:
+    def withholding_every_action(self, step: Step, story: Story) -> Step:
         """The step with all actions to take away that its user needed when the story was told, in the same order.
 
         What a run has done before it was refused is done, so that the next one gets further. An action that an earlier
@@ -178,9 +178,9 @@ class Story:
         needed = story.used[step.name, ACCOUNT]
         new = (name for name in needed if (step.chapters, name) not in self._tried)
         # Without the index of tags a run does everything; so it comes last.
-        taken = tuple(sorted(new, key=lambda name: name == "tag:GetResources"))
+        withheld = tuple(sorted(new, key=lambda name: name == "tag:GetResources"))
         self._tried |= {(step.chapters, name) for name in needed}
-        return dataclasses.replace(step, taken=taken, taken_elsewhere=(), before_each=step.anew)
+        return dataclasses.replace(step, withheld=withheld, withheld_elsewhere=(), before_each=step.restore)
 
     def differences(self, chapters: t.Sequence[str], *levels: str) -> set[str]:
         """What the steps of these levels needed beyond the policy of the last one, and what it holds beyond that."""
@@ -192,9 +192,9 @@ class Story:
         step.before_each(self)
         own = account == ACCOUNT
         user, other = self._user(step, action if own else ""), self._other_user("" if own else action)
-        cluster = f"{self.cluster}-{len(self.people.keys)}" if step.afresh else self.cluster
+        cluster = f"{self.cluster}-{len(self.people.keys)}" if step.new_cluster else self.cluster
         run = self._run(step, user, other, cluster)
-        asked, elsewhere = self.people.asked(user), self.elsewhere.asked(other)
+        asked, elsewhere = self.people.used_actions(user), self.elsewhere.used_actions(other)
         self._note(step, asked, elsewhere)
         denied = refusals(asked, elsewhere)
         print(f"WITHOUT {action} in {account}, {step.name}: exit code {run.code}, denied {denied}", flush=True)
@@ -227,7 +227,7 @@ class Story:
         return name
 
     def _run(self, step: Step, user: str, other: str, cluster: str) -> Run:
-        self._admit(user)
+        self._grant_admin_access(user)
         self.sandbox.clear_calls()
         return self._playbook(
             str(self._folder / step.playbook) if step.playbook == "play.yml" else step.playbook,
@@ -237,7 +237,7 @@ class Story:
             **step.extra,
         )
 
-    def _admit(self, user: str) -> None:
+    def _grant_admin_access(self, user: str) -> None:
         eks = self.sandbox.client("eks")
         if user not in self._admitted and self.cluster in eks.list_clusters()["clusters"]:
             key = {"clusterName": self.cluster, "principalArn": f"arn:aws:iam::{ACCOUNT}:user/{user}"}
@@ -251,7 +251,7 @@ class Story:
         """An AWS config file with a profile for the other account."""
         lines = [f"{name.lower()} = {value}" for name, value in self.elsewhere.keys[other].items()]
         path = self._folder / "config"
-        path.write_text("\n".join([f"[profile {ELSEWHERE}]", *lines, ""]), encoding="utf-8")
+        path.write_text("\n".join([f"[profile {TARGET_PROFILE}]", *lines, ""]), encoding="utf-8")
         return str(path)
 
     def _inventory(self, declared: Json, cluster: str) -> str:

@@ -43,7 +43,7 @@ class PolicyEngine(ThirdPartyWebhook):
         """The AdmissionReview with its response."""
         request = review["request"]
         pod = copy.deepcopy(request["object"])
-        self.changes.get(request["namespace"], leave)(pod)
+        self.changes.get(request["namespace"], keep_unchanged)(pod)
         patch = [
             {"op": "replace", "path": "/spec", "value": pod["spec"]},
             {"op": "replace", "path": "/metadata", "value": pod["metadata"]},
@@ -53,7 +53,7 @@ class PolicyEngine(ThirdPartyWebhook):
         return json.dumps({**review, "response": response}).encode()
 
 
-def leave(_pod: Pod) -> None:
+def keep_unchanged(_pod: Pod) -> None:
     """Nothing is changed."""
 
 

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import configparser
+import contextlib
+import http.client
 import json
 import os
 import pathlib
@@ -14,9 +16,7 @@ import subprocess
 import sys
 import time
 import typing as t
-import urllib.error
 import urllib.parse
-import urllib.request
 
 import boto3
 import botocore.config
@@ -125,31 +125,31 @@ class SandboxProcess:
 
     def call_document(self, **wanted: t.Any) -> dict[str, t.Any]:
         """All that the sandbox says about its calls, of those that are wanted (``operation="eks:*"`` and such)."""
-        document: dict[str, t.Any] = self._side_door("GET", f"calls?{urllib.parse.urlencode(wanted)}")
+        document: dict[str, t.Any] = self._sandbox_api("GET", f"calls?{urllib.parse.urlencode(wanted)}")
         return document
 
     def permissions(self, caller: str) -> dict[str, dict[str, list[str]]]:
         """The actions that callers (a pattern of ARNs) have used, each with what was ``allowed`` and ``denied``."""
         query = urllib.parse.urlencode({"caller": caller})
-        used: dict[str, dict[str, list[str]]] = self._side_door("GET", f"permissions?{query}")
+        used: dict[str, dict[str, list[str]]] = self._sandbox_api("GET", f"permissions?{query}")
         return used
 
     def clear_calls(self) -> None:
         """Forget the calls so far."""
-        self._side_door("DELETE", "calls")
+        self._sandbox_api("DELETE", "calls")
 
     def reset(self) -> None:
         """End every cluster and forget everything; knobs go back to their defaults, the keys stay."""
-        self._side_door("POST", "reset")
+        self._sandbox_api("POST", "reset")
 
     def knobs(self, **changes: t.Any) -> dict[str, t.Any]:
         """Set knobs and return all of them; raises ValueError with the sandbox's words for a wrong one."""
-        knobs: dict[str, t.Any] = self._side_door("PATCH", "knobs", changes)
+        knobs: dict[str, t.Any] = self._sandbox_api("PATCH", "knobs", changes)
         return knobs
 
     def add_account(self, account: str) -> dict[str, dict[str, str]]:
         """Make an account; the client settings of its users by profile. Raises ValueError."""
-        profiles: dict[str, dict[str, str]] = self._side_door("POST", "accounts", {"account": account})["profiles"]
+        profiles: dict[str, dict[str, str]] = self._sandbox_api("POST", "accounts", {"account": account})["profiles"]
         return profiles
 
     def profile(self, name: str) -> dict[str, str]:
@@ -159,12 +159,14 @@ class SandboxProcess:
         section = config["default" if name == "default" else f"profile {name}"]
         return {key: section[key] for key in ("aws_access_key_id", "aws_secret_access_key")}
 
-    def _side_door(self, method: str, door: str, body: t.Any = None) -> t.Any:
+    def _sandbox_api(self, method: str, path: str, body: t.Any = None) -> t.Any:
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.endpoint}/_sandbox/{door}", data, method=method)
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(request, timeout=PATIENCE) as answer:
-                return json.load(answer)
-        except urllib.error.HTTPError as error:
-            raise ValueError(json.load(error)["message"]) from error
+        # urllib would load the system's certificates for each call, for a connection that has none.
+        connection = http.client.HTTPConnection(urllib.parse.urlsplit(self.endpoint).netloc, timeout=PATIENCE)
+        with contextlib.closing(connection):
+            connection.request(method, f"/_sandbox/{path}", data)
+            answer = connection.getresponse()
+            document = json.load(answer)
+        if answer.status >= 400:
+            raise ValueError(document["message"])
+        return document
