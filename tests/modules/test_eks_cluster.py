@@ -4,12 +4,10 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 import time
 import typing as t
 
-import botocore.loaders
 import pytest
 from ansible_collections.podidentity.eks.plugins.module_utils._eks import traffic
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.common import COLLECTION_VERSION
@@ -20,6 +18,7 @@ from support.module_runs import Account
 from support.module_runs import Result
 from support.module_runs import RunModule
 from support.module_runs import use_environment
+from support.module_runs import write_old_eks_model
 from support.sandbox_process import SandboxProcess
 from support.scripted_eks import scripted_eks
 
@@ -449,11 +448,19 @@ def test_all_invalid_options_are_reported_before_any_call(cluster: t.Callable[..
     assert account.sandbox.calls() == {}
 
 
+#: What is younger in the model of EKS than access entries.
+YOUNG_MEMBERS = {
+    "CreateClusterRequest": ["bootstrapSelfManagedAddons"],
+    "UpdateClusterConfigRequest": ["upgradePolicy", "zonalShiftConfig", "computeConfig", "deletionProtection"],
+    "UpdateClusterVersionRequest": ["force"],
+}
+
+
 def test_old_botocore_fails_only_for_newer_options(
     cluster: t.Callable[..., Result], account: Account, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
     account.create_cluster()
-    write_old_eks_model(tmp_path)
+    write_old_eks_model(tmp_path, YOUNG_MEMBERS)
     monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
     account.sandbox.clear_calls()
     assert not cluster(version="1.33", logging=[], force_version_update=False)["changed"]
@@ -476,22 +483,6 @@ def test_old_botocore_fails_only_for_newer_options(
         "deletion_protection needs botocore 1.40.3",
     ]
     assert account.sandbox.calls() == {"eks:DescribeCluster": 1}
-
-
-def write_old_eks_model(folder: pathlib.Path) -> None:
-    """The model of EKS as it was before all that is younger than access entries; botocore prefers it to its own."""
-    young = {
-        "CreateClusterRequest": ["bootstrapSelfManagedAddons"],
-        "UpdateClusterConfigRequest": ["upgradePolicy", "zonalShiftConfig", "computeConfig", "deletionProtection"],
-        "UpdateClusterVersionRequest": ["force"],
-    }
-    model = botocore.loaders.Loader().load_service_model("eks", "service-2")
-    for shape, members in young.items():
-        for member in members:
-            del model["shapes"][shape]["members"][member]
-    home = folder / "eks" / "2017-11-01"
-    home.mkdir(parents=True)
-    (home / "service-2.json").write_text(json.dumps(model), encoding="utf-8")
 
 
 def test_missing_credentials_fail_with_one_sentence(

@@ -17,15 +17,16 @@ from support.associations import DESCRIBE
 from support.associations import LIST
 from support.associations import ROLE
 from support.associations import UPDATE
+from support.associations import WRITE_REQUESTS
 from support.associations import Run
 from support.associations import create_unmanaged_association
 from support.associations import limited_caller
 from support.associations import stored
-from support.associations import write_old_eks_model
 from support.aws_proxy import AwsProxy
 from support.iam_roles import make_role
 from support.iam_roles import trust_policy
 from support.module_runs import Account
+from support.module_runs import write_old_eks_model
 
 MODULE = "eks_pod_identity_association"
 INFO = "eks_pod_identity_association_info"
@@ -323,7 +324,7 @@ def test_old_botocore_fails_with_needed_version(
     member: str,
     since: str,
 ) -> None:
-    write_old_eks_model(tmp_path, member)
+    write_old_eks_model(tmp_path, {key: [member] for key in WRITE_REQUESTS})
     monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
     declared = {**KEY, "role_arn": f"{ROLE}app", "disable_session_tags": True if option == "policy" else None}
     result = run(MODULE, **{**declared, option: value})

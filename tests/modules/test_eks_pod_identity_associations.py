@@ -21,15 +21,16 @@ from support.associations import ROLE
 from support.associations import TAG
 from support.associations import UNTAG
 from support.associations import UPDATE
+from support.associations import WRITE_REQUESTS
 from support.associations import Run
 from support.associations import create_role
 from support.associations import create_unmanaged_association
 from support.associations import limited_caller
 from support.associations import stored
 from support.associations import stored_names
-from support.associations import write_old_eks_model
 from support.module_runs import Account
 from support.module_runs import Result
+from support.module_runs import write_old_eks_model
 
 MODULE = "eks_pod_identity_associations"
 POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]}
@@ -442,7 +443,7 @@ def test_purge_frees_quota_for_new_associations(run: Run, example: Account) -> N
 def test_old_botocore_fails_with_needed_versions(
     run: Run, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_old_eks_model(tmp_path, "targetRoleArn", "policy")
+    write_old_eks_model(tmp_path, {key: ["targetRoleArn", "policy"] for key in WRITE_REQUESTS})
     monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
     both = declared("team-a/app", target_role_arn=f"{ROLE}target", disable_session_tags=True, policy=POLICY)
     result = run(MODULE, cluster_name="example", associations=both)

@@ -21,6 +21,8 @@ from support.playbooks import Playbooks
 from support.playbooks import Run
 from support.sandbox_process import SandboxProcess
 
+pytestmark = pytest.mark.deep
+
 CLUSTER = {"eks_cluster_name": "example", "eks_region": "eu-west-1"}
 ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/example"
 ACCOUNT = "ebs-csi-controller-sa"

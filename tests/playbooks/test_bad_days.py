@@ -153,6 +153,7 @@ def test_verify_reports_when_no_workloads_are_declared(
     assert writes(sandbox) == []
 
 
+@pytest.mark.deep
 def test_reports_unknown_addon_version(playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]) -> None:
     run = playbook(SITE, "--tags", "agent", **example, agent_version="v9.9.9-eksbuild.1")
     error = only_error(run)
@@ -186,16 +187,17 @@ def test_reports_role_that_does_not_trust_pods(
     assert sandbox.client("eks").list_pod_identity_associations(clusterName="example")["associations"] == []
 
 
+@pytest.mark.deep
 def test_reports_failed_addon_installation(
     playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]
 ) -> None:
     sandbox.knobs(addon_outcomes={AGENT: "CREATE_FAILED"}, addon_issues={AGENT: "ConfigurationConflict"})
     run = playbook(SITE, "--tags", "agent", **example)
+    sandbox.knobs(addon_outcomes={}, addon_issues={})
     assert only_error(run).startswith(
         f"Waited for the add-on {AGENT} of cluster example to become ACTIVE, but it is CREATE_FAILED "
         "(ConfigurationConflict: "
     )
-    sandbox.knobs(addon_outcomes={}, addon_issues={})
 
 
 def secrets_in(run: Run, sandbox: SandboxProcess) -> list[str]:
@@ -207,7 +209,7 @@ def secrets_in(run: Run, sandbox: SandboxProcess) -> list[str]:
 def test_verbose_output_holds_no_secret(
     playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]
 ) -> None:
-    # The cluster is somebody else's and its add-on has failed: the run uses the one and repairs the other.
+    # The cluster is not managed: the run uses it, and installs or repairs the agent.
     good = playbook(SITE, "-vvv", **example, podidentity_workloads=[WORKLOAD])
     assert good.code == 0
     assert "api_key: VALUE_SPECIFIED_IN_NO_LOG_PARAMETER" in good.output, "the output is as talkative as it gets"
@@ -220,7 +222,9 @@ def test_verbose_output_holds_no_secret(
     assert secrets_in(failing, sandbox) == []
 
 
-@pytest.mark.parametrize("name", [SITE, "playbooks/workload.yml", VERIFY])
+@pytest.mark.parametrize(
+    "name", [SITE, *(pytest.param(name, marks=pytest.mark.deep) for name in ("playbooks/workload.yml", VERIFY))]
+)
 def test_reports_principal_without_access_entry(
     playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any], name: str
 ) -> None:
@@ -255,6 +259,7 @@ def test_reports_unreachable_api_server(
     assert secrets_in(run, sandbox) == []
 
 
+@pytest.mark.deep
 def test_aws_only_phases_need_no_cluster_access(
     playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]
 ) -> None:
@@ -275,6 +280,7 @@ def test_aws_only_phases_need_no_cluster_access(
     assert run.code == 0
 
 
+@pytest.mark.deep
 def test_reports_addon_that_stays_degraded(
     playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]
 ) -> None:

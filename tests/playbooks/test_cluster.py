@@ -19,6 +19,8 @@ from support.playbooks import Playbooks
 from support.playbooks import Run
 from support.sandbox_process import SandboxProcess
 
+pytestmark = pytest.mark.deep
+
 CLUSTER = "eks-pod-identity-boto3"
 OWN_TAG = "podidentity.eks/cluster"
 ACCOUNT = "arn:aws:iam::111122223333"

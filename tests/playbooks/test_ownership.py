@@ -20,8 +20,6 @@ from support.iam_roles import make_role
 from support.playbooks import Playbooks
 from support.sandbox_process import SandboxProcess
 
-pytestmark = pytest.mark.deep
-
 CLUSTER = "eks-pod-identity-boto3"
 MANAGED = "ours"
 OWNERSHIP_TAG = "podidentity.eks/cluster"

@@ -19,6 +19,8 @@ from support.iam_roles import make_role
 from support.playbooks import Playbooks
 from support.sandbox_process import SandboxProcess
 
+pytestmark = pytest.mark.deep
+
 HEADER: dict[str, t.Any] = {
     "name": "Wait",
     "hosts": "all",

@@ -23,6 +23,8 @@ from support.playbooks import Playbooks
 from support.playbooks import Run
 from support.sandbox_process import SandboxProcess
 
+pytestmark = pytest.mark.deep
+
 VIEW = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSViewPolicy"
 NAMES = ["default/first", "nowhere/second", "default/third"]
 

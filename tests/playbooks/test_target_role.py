@@ -16,6 +16,8 @@ from support.playbooks import Playbooks
 from support.playbooks import Run
 from support.sandbox_process import SandboxProcess
 
+pytestmark = pytest.mark.deep
+
 Json = dict[str, t.Any]
 
 OWN, OTHER = "111122223333", "444455556666"

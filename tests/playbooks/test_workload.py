@@ -26,7 +26,7 @@ from support.sandbox_process import SandboxProcess
 
 HOST = "example"
 TEAMS = ("team-0", "team-1", "team-2", "team-3")
-COUNT = 20
+COUNT = 10
 #: Workloads that run already, with service accounts that their teams have made.
 EARLY = ("app-0", "app-1", "app-2", "app-3")
 LATE = {"association_delay_seconds": 8.0, "webhook_replicas": 3, "webhook_spread_seconds": 5.0}
@@ -56,7 +56,7 @@ def workload(number: int, **more: t.Any) -> Workload:
 
 
 def declared() -> list[Workload]:
-    """Twenty workloads of four namespaces; the last two share a role."""
+    """Ten workloads of four namespaces; the last two share a role."""
     shared = {"name": "role-shared", "managed_policies": ["AmazonS3ReadOnlyAccess"]}
     return [workload(number, **({"role": shared} if number >= COUNT - 2 else {})) for number in range(COUNT)]
 
@@ -317,6 +317,7 @@ def test_removal_deletes_managed_and_keeps_unmanaged(account: Account, story: St
     assert account.generations() == before[3]
 
 
+@pytest.mark.deep
 def test_proves_fifty_new_workloads_at_once(account: Account, story: Story) -> None:
     workloads = [workload(number) for number in range(100, 150)]
     run = story(workloads)

@@ -4,12 +4,9 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import pathlib
 import typing as t
 
-import botocore.loaders
 from support.iam_roles import make_role
 from support.iam_roles import trust_policy
 from support.module_runs import Account
@@ -20,6 +17,8 @@ LIST, DESCRIBE = "eks:ListPodIdentityAssociations", "eks:DescribePodIdentityAsso
 CREATE, UPDATE = "eks:CreatePodIdentityAssociation", "eks:UpdatePodIdentityAssociation"
 DELETE, CLUSTER = "eks:DeletePodIdentityAssociation", "eks:DescribeCluster"
 TAG, UNTAG, GET_RESOURCES = "eks:TagResource", "eks:UntagResource", "tagging:GetResources"
+#: Their requests in the model of botocore.
+WRITE_REQUESTS = ("CreatePodIdentityAssociationRequest", "UpdatePodIdentityAssociationRequest")
 #: The tag of what is made here.
 MANAGED_TAG = "podidentity.eks/cluster"
 
@@ -78,15 +77,3 @@ def limited_caller(account: Account, deny: str, resource: str = "*") -> dict[str
     iam.put_user_policy(UserName="limited", PolicyName="limits", PolicyDocument=document)
     keys = iam.create_access_key(UserName="limited")["AccessKey"]
     return {"access_key": keys["AccessKeyId"], "secret_key": keys["SecretAccessKey"]}
-
-
-def write_old_eks_model(folder: pathlib.Path, *members: str) -> None:
-    """A service model of EKS from before an association had these members."""
-    built_in = pathlib.Path(botocore.loaders.Loader.BUILTIN_DATA_PATH) / "eks" / "2017-11-01"
-    model = json.loads(gzip.decompress((built_in / "service-2.json.gz").read_bytes()))
-    for shape in ("CreatePodIdentityAssociationRequest", "UpdatePodIdentityAssociationRequest"):
-        for member in members:
-            del model["shapes"][shape]["members"][member]
-    target = folder / "eks" / "2017-11-01"
-    target.mkdir(parents=True)
-    (target / "service-2.json").write_text(json.dumps(model), encoding="utf-8")

@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import collections.abc
 import dataclasses
+import gzip
 import importlib
 import json
 import os
+import pathlib
 import time
 import typing as t
 
+import botocore.loaders
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from support.iam_roles import NODE_POLICIES
@@ -145,3 +148,15 @@ def run_module(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
         return {"failed": False, **result}
 
     return run
+
+
+def write_old_eks_model(folder: pathlib.Path, young: collections.abc.Mapping[str, t.Sequence[str]]) -> None:
+    """Write the model of EKS without these members of its shapes, for a botocore with ``AWS_DATA_PATH``."""
+    built_in = pathlib.Path(botocore.loaders.Loader.BUILTIN_DATA_PATH) / "eks" / "2017-11-01"
+    model = json.loads(gzip.decompress((built_in / "service-2.json.gz").read_bytes()))
+    for shape, members in young.items():
+        for member in members:
+            del model["shapes"][shape]["members"][member]
+    target = folder / "eks" / "2017-11-01"
+    target.mkdir(parents=True)
+    (target / "service-2.json").write_text(json.dumps(model), encoding="utf-8")
