@@ -27,8 +27,9 @@ SANDBOX_OPTIONS := --control-plane $(CONTROL_PLANE) --pod-mode $(POD_MODE)
 # For ansible-core 2.19, in `make test-all`; found when a target needs it.
 OLDEST_PYTHON = $(shell $(PYTHON) tools/find_python.py oldest)
 
-# A file is one piece of work, and the longest files start first (tests/conftest.py).
-PYTEST = mkdir -p build && $(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
+# A file is one piece of work, and the longest files start first (tests/support/scheduling.py). One process more than two
+# cores need, because tests of playbooks wait a fifth of their time.
+PYTEST = mkdir -p build && $(BIN)/python -m pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
 # What a pod's Python imports: pods see it read-only, so it is compiled beforehand.
 POD_PACKAGES := awscli dateutil jmespath s3transfer urllib3
