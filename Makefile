@@ -49,7 +49,7 @@ unexport ANSIBLE_COLLECTIONS_PATH ANSIBLE_INVENTORY
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-sandbox test-cluster test-all test-deep test-oldest bench lint sanity docs lock dist release \
+.PHONY: help demo test test-sandbox test-cluster test-all test-deep test-oldest test-line pytest bench lint sanity docs lock dist release \
   sandbox-up sandbox-down clean
 
 help: ## list the targets
@@ -71,11 +71,19 @@ test-cluster: $(VENV)/.dev $(VENV)/.sandbox ## every push: conformance and the s
 
 test-all: test test-sandbox test-cluster docs test-deep test-oldest ## before a release: all of these, and what takes longer
 
+pytest: $(VENV)/.dev $(VENV)/.sandbox ## ARGS="tests/unit -k trust": chosen tests, as pytest takes them
+	@mkdir -p build
+	@$(BIN)/python -m pytest --basetemp build/pytest-chosen $(ARGS)
+
 test-deep: $(VENV)/.dev $(VENV)/.sandbox $(VENV)/.lowest $(VENV)/.newest
 	@$(PYTEST) --basetemp build/pytest-deep -m deep --durations 30 --ignore tests/conformance --ignore tests/cluster tests
 
+# On ansible-core 2.19, where the newest Python of the machine brings a newer one.
 test-oldest:
-	@$(if $(OLDEST_PYTHON),$(MAKE) PYTHON=$(OLDEST_PYTHON) sanity test-runner,echo 'ansible-core 2.19 needs Python 3.11 to 3.13.')
+	@$(if $(filter-out $(PYTHON),$(OLDEST_PYTHON)),$(MAKE) --no-print-directory PYTHON=$(OLDEST_PYTHON) sanity test-line)
+
+test-line: $(VENV)/.dev $(VENV)/.sandbox
+	@$(PYTEST) --basetemp build/pytest-line tests/unit tests/runner tests/playbooks/test_story.py
 
 bench: $(VENV)/.collection ## time and API calls of whole runs, beside their rivals
 	@PYTHONPATH=tests $(BIN)/python tests/bench/bench.py
