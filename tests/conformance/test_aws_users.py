@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import pathlib
 import subprocess
-import sys
 import typing as t
 
 import boto3
@@ -16,6 +15,7 @@ from support.boto3_account import Account
 from support.boto3_account import refused
 from support.iam_roles import POD_ACTIONS
 from support.iam_roles import trust_policy
+from support.sandbox_process import PYTHON
 from support.sandbox_process import SandboxProcess
 
 pytestmark = pytest.mark.client("boto3")
@@ -152,9 +152,7 @@ def test_command_line_accounts_become_config_profiles(tmp_path: pathlib.Path) ->
 
 
 def aws_cli_identity(*arguments: str) -> str:
-    """Who the aws CLI is with these arguments."""
-    program = pathlib.Path(sys.executable).with_name("aws")
-    if not program.exists():
-        pytest.skip("the aws CLI is not installed")
-    command = [str(program), *arguments, "sts", "get-caller-identity", "--query", "Arn", "--output", "text"]
+    """The caller's ARN by the aws CLI, which the sandbox's environment has for its pods."""
+    query = ["sts", "get-caller-identity", "--query", "Arn", "--output", "text"]
+    command = [str(PYTHON), str(PYTHON.with_name("aws")), *arguments, *query]
     return subprocess.run(command, text=True, capture_output=True, check=True).stdout.strip()
