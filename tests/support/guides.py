@@ -13,11 +13,7 @@ from support.pages import Block
 from support.pages import blocks
 
 BLOCKS = blocks(*GUIDES)
-
-
 HOST_VARS = {block.page.stem: block.document for block in BLOCKS if block.kind == "host_vars"}
-
-
 #: What a page may leave to others.
 GROUP_VARS = {
     "ansible_connection": "local",
@@ -26,8 +22,6 @@ GROUP_VARS = {
     "cluster_zones": ["eu-west-1a", "eu-west-1b"],
     "service_account_create_namespaces": True,
 }
-
-
 #: How a block may be tested; text is not code, and `make docs` reads tables of contents.
 KINDS = {
     *(("yaml", "host_vars"), ("yaml", "hosts"), ("yaml", "playbook")),

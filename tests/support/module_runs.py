@@ -22,25 +22,13 @@ from support.iam_roles import make_role
 from support.sandbox_process import SandboxProcess
 
 ACCOUNT = "111122223333"
-
-
 REGION = "eu-west-1"
-
-
 CLUSTER_ROLE = f"arn:aws:iam::{ACCOUNT}:role/eks-cluster"
-
-
 NODE_ROLE = f"arn:aws:iam::{ACCOUNT}:role/eks-node"
-
-
 #: Role name -> the service that it trusts; the ones that the modules' examples name, too.
 ROLES = {"eks-cluster": "eks.amazonaws.com", "eks-node": "ec2.amazonaws.com", "app": "pods.eks.amazonaws.com"}
-
-
 #: Operations that only look.
 READ_PREFIXES = ("eks:Describe", "eks:List")
-
-
 Result = dict[str, t.Any]
 
 

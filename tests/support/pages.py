@@ -13,14 +13,8 @@ import yaml
 from support.environment import ROOT
 
 GUIDES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-
-
 ROLES = sorted((ROOT / "roles").glob("*/README.md"))
-
-
 PAGES = [*GUIDES, *ROLES, ROOT / "sandbox" / "README.md"]
-
-
 FENCE = re.compile(r"^```(?P<language>\w*) ?(?P<kind>[^\n]*)\n(?P<text>.*?)^```$", re.M | re.S)
 
 
