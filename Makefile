@@ -64,9 +64,10 @@ test: lint sanity ## every push: lint, sanity, unit, modules, smoke playbooks, M
 test-sandbox: $(VENV)/.dev $(VENV)/.sandbox ## every push: the sandbox is as strict as AWS and Kubernetes
 	@$(PYTEST) --basetemp build/pytest-sandbox tests/conformance
 
+test-cluster: export SANDBOX_CONTROL_PLANE := envtest
 test-cluster: $(VENV)/.dev $(VENV)/.sandbox ## every push: conformance and the story on the real kube-apiserver
 	@$(SANDBOX_RUN) control-plane
-	@SANDBOX_CONTROL_PLANE=envtest $(PYTEST) --basetemp build/pytest-cluster tests/cluster tests/conformance
+	@$(PYTEST) --basetemp build/pytest-cluster tests/cluster tests/conformance
 	@$(BIN)/python tools/demo.py --control-plane envtest
 
 test-all: test test-sandbox test-cluster docs test-deep test-oldest ## before a release: all of these, and what takes longer

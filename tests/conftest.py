@@ -11,6 +11,7 @@ import typing as t
 import pytest
 from support import scheduling
 from support.sandbox_process import CONTROL_PLANE
+from support.sandbox_process import POD_MODE
 
 CONFORMANCE = pathlib.Path(__file__).with_name("conformance")
 #: Clients that we did not write; ``http`` is what no client would send.
@@ -37,6 +38,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers."""
     config.addinivalue_line("markers", "deep: runs in `make test-all` and not in `make test`")
     config.addinivalue_line("markers", "client(name): the client that a conformance test uses")
+
+
+def pytest_report_header() -> str:
+    """Say what the sandbox's clusters are in this run."""
+    return f"sandbox: control plane {CONTROL_PLANE}, pods {POD_MODE}"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: t.Any) -> scheduling.PieceScheduling:
