@@ -42,6 +42,10 @@ class AwsProxy:
     def __init__(self, endpoint: str) -> None:
         self._target = urllib.parse.urlsplit(endpoint).netloc
         self._interventions: list[Intervention] = []
+        self._lock = threading.Lock()
+        self._in_flight = 0
+        #: The most calls that were under way at the same time.
+        self.most_in_flight = 0
         handler = type("Handler", (_Handler,), {"aws_proxy": self})
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -94,15 +98,30 @@ class AwsProxy:
 
     def forward(self, method: str, path: str, headers: Headers, body: bytes) -> tuple[int, Headers, bytes]:
         """The real endpoint's answer. The Host header stays, since the caller has signed it."""
-        connection = http.client.HTTPConnection(self._target, timeout=30)
+        with self._counted(), contextlib.closing(http.client.HTTPConnection(self._target, timeout=30)) as connection:
+            return self._answer(connection, method, path, headers, body)
+
+    @contextlib.contextmanager
+    def _counted(self) -> t.Iterator[None]:
+        with self._lock:
+            self._in_flight += 1
+            self.most_in_flight = max(self.most_in_flight, self._in_flight)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._in_flight -= 1
+
+    @staticmethod
+    def _answer(
+        connection: http.client.HTTPConnection, method: str, path: str, headers: Headers, body: bytes
+    ) -> tuple[int, Headers, bytes]:
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
         for name, value in headers:
             connection.putheader(name, value)
         connection.endheaders(body)
         answer = connection.getresponse()
-        content = answer.read()
-        connection.close()
-        return answer.status, answer.getheaders(), content
+        return answer.status, answer.getheaders(), answer.read()
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
