@@ -225,11 +225,12 @@ def test_creation_tags_mark_created_addon_and_stay(run: Run, example: Account) -
 
 @pytest.mark.parametrize("purge", [False, True])
 def test_creation_tags_never_mark_existing_addon(run: Run, example: Account, purge: bool) -> None:
-    create_unmanaged_addon(example, tags={"team": "b"})
+    create_unmanaged_addon(example, tags={"team": "b", "cost": "1"})
     marked = {**AGENT, "version": DEFAULT, "tags": {"team": "a"}, "creation_tags": {"made": "here"}}
     result = run(**marked, purge_tags=purge)
-    assert (result["addon"]["version"], result["addon"]["tags"]) == (DEFAULT, {"team": "a"})
-    assert stored(example)["tags"] == {"team": "a"}
+    left = {"team": "a"} if purge else {"team": "a", "cost": "1"}
+    assert (result["addon"]["version"], result["addon"]["tags"]) == (DEFAULT, left)
+    assert stored(example)["tags"] == left
 
 
 def test_default_version_never_downgrades_and_warns(run: Run, example: Account) -> None:
