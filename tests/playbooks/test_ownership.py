@@ -98,19 +98,17 @@ class OtherTeam:
 
 @pytest.fixture(scope="module")
 def other_team(sandbox: SandboxProcess) -> OtherTeam:
-    """All that the inventory declares exists already, made by somebody else in a network of their own."""
-    somebody = OtherTeam(sandbox)
-    somebody.make_cluster(CLUSTER, UNMANAGED_TAGS)
-    somebody.make_group(f"{CLUSTER}-node-ports")
-    somebody.make_nodegroup(CLUSTER, "theirs", UNMANAGED_TAGS)
-    somebody.eks.create_addon(
-        clusterName=CLUSTER, addonName=AGENT, addonVersion="v1.0.0-eksbuild.1", tags=UNMANAGED_TAGS
-    )
-    somebody.eks.get_waiter("addon_active").wait(clusterName=CLUSTER, addonName=AGENT, WaiterConfig={"Delay": 1})
-    somebody.eks.create_pod_identity_association(**ASSOCIATION, roleArn=f"{ROLES}their-app", tags=UNMANAGED_TAGS)
+    """All that the inventory declares exists already, made by another team in a network of their own."""
+    team = OtherTeam(sandbox)
+    team.make_cluster(CLUSTER, UNMANAGED_TAGS)
+    team.make_group(f"{CLUSTER}-node-ports")
+    team.make_nodegroup(CLUSTER, "theirs", UNMANAGED_TAGS)
+    team.eks.create_addon(clusterName=CLUSTER, addonName=AGENT, addonVersion="v1.0.0-eksbuild.1", tags=UNMANAGED_TAGS)
+    team.eks.get_waiter("addon_active").wait(clusterName=CLUSTER, addonName=AGENT, WaiterConfig={"Delay": 1})
+    team.eks.create_pod_identity_association(**ASSOCIATION, roleArn=f"{ROLES}their-app", tags=UNMANAGED_TAGS)
     metadata = {"name": "s3-access-sa", "labels": UNMANAGED_TAGS}
-    somebody.core().create_namespaced_service_account("default", {"metadata": metadata})
-    return somebody
+    team.core().create_namespaced_service_account("default", {"metadata": metadata})
+    return team
 
 
 @pytest.fixture(scope="module")

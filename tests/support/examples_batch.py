@@ -16,6 +16,7 @@ import yaml
 from support.examples import examples_of
 from support.existing_cluster import ROLE_PREFIX
 from support.existing_cluster import ROLES
+from support.existing_cluster import make_network
 from support.iam_roles import NODE_POLICIES
 from support.iam_roles import make_role
 from support.playbooks import RECAP
@@ -127,17 +128,6 @@ def prepare(sandbox: SandboxProcess, examples: t.Sequence[Example]) -> dict[str,
         example.name: {"own_region": region, "subnet_ids": subnet_ids.get(example, [])}
         for example, region in regions.items()
     }
-
-
-def make_network(sandbox: SandboxProcess, region: str) -> list[str]:
-    """The ids of two subnets in different zones."""
-    ec2 = sandbox.client("ec2", region_name=region)
-    vpc = ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
-    subnets = [
-        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.7.{number}.0/24", AvailabilityZone=f"{region}{zone}")["Subnet"]
-        for number, zone in enumerate("ab")
-    ]
-    return [subnet["SubnetId"] for subnet in subnets]
 
 
 def make_clusters(

@@ -41,10 +41,15 @@ def make_account(sandbox: SandboxProcess) -> list[str]:
     """The roles and a network; returns the ids of two subnets in different zones."""
     for role, service in ROLES.items():
         make_role(sandbox.client("iam"), role, service, *(NODE_POLICIES if role == "eks-node" else ()))
-    ec2 = sandbox.client("ec2")
+    return make_network(sandbox, "eu-west-1")
+
+
+def make_network(sandbox: SandboxProcess, region: str) -> list[str]:
+    """The ids of two subnets in different zones."""
+    ec2 = sandbox.client("ec2", region_name=region)
     vpc = ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
     subnets = [
-        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.7.{number}.0/24", AvailabilityZone=f"eu-west-1{zone}")["Subnet"]
+        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.7.{number}.0/24", AvailabilityZone=f"{region}{zone}")["Subnet"]
         for number, zone in enumerate("ab")
     ]
     return [subnet["SubnetId"] for subnet in subnets]
