@@ -28,6 +28,10 @@ description:
   - An unchanged role costs the calls C(iam:GetRole), C(iam:ListAttachedRolePolicies) and C(iam:ListRolePolicies), and
     C(iam:GetRolePolicy) for each inline policy of ours. Only where a managed policy is to be attached by its name, all
     policies are listed once, which is two or three calls in an account with few of its own.
+  - Several runs may write to one role at the same time, such as hosts of a fleet whose clusters share it. IAM keeps
+    only the document that was written last. So the trust policy and the inline policies that hold statements of several
+    clusters or workloads are read immediately before they are written, and confirmed two seconds later. Runs of one
+    user on one controller take turns. What another run has overwritten is written again, up to twelve times.
 author:
   - podidentity.eks contributors (@podidentity)
 options:

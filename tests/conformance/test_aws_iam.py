@@ -130,6 +130,8 @@ def test_trust_policy_size_limit_ignores_white_space(account: Account) -> None:
     document["Statement"][0]["Condition"] = {"StringEquals": {"aws:SourceAccount": many}}
     with refused("LimitExceeded", "ACLSizePerRole", status=409):
         account.iam.create_role(RoleName="long", AssumeRolePolicyDocument=json.dumps(document))
+    account.sandbox.knobs(trust_policy_characters=8192)
+    account.iam.create_role(RoleName="raised", AssumeRolePolicyDocument=json.dumps(document))
     spread = json.dumps(json.loads(trust_policy("pods.eks.amazonaws.com")), indent=200)
     account.iam.create_role(RoleName="wide", AssumeRolePolicyDocument=spread)
 

@@ -10,6 +10,7 @@ import typing as t
 
 import pytest
 from ansible_collections.podidentity.eks.plugins.module_utils._eks import waiters
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.role import shared
 from botocore.loaders import JSONFileLoader
 from support.aws_proxy import AwsProxy
 from support.iam_roles import make_role
@@ -57,6 +58,7 @@ def sandbox(sandbox_process: SandboxProcess, monkeypatch: pytest.MonkeyPatch) ->
     use_environment(monkeypatch, sandbox_process.env)
     # The sandbox is a thousand times quicker than EKS, so looking once a second would be most of a test's time.
     monkeypatch.setattr(waiters, "FIRST_INTERVAL", 0.05)
+    monkeypatch.setattr(shared, "SETTLE_SECONDS", 0.0)
     return sandbox_process
 
 

@@ -60,6 +60,13 @@ class Account:
         self.eks.create_nodegroup(**{**names, **defaults, **parameters})
         return self.until_active(lambda: self.eks.describe_nodegroup(**names)["nodegroup"])
 
+    def until_gone(self, nodegroup: str) -> None:
+        """Look until the node group is not there any more; a test that waits for ten seconds has failed."""
+        deadline = time.monotonic() + 10
+        while nodegroup in self.eks.list_nodegroups(clusterName="example")["nodegroups"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
     @staticmethod
     def until_active(describe: collections.abc.Callable[[], dict[str, t.Any]]) -> dict[str, t.Any]:
         """Look until it is ACTIVE; a test that waits for ten seconds has failed."""

@@ -216,6 +216,10 @@ class Change:
     def changed(self) -> bool:
         return bool(self.actions)
 
+    def carried_out(self, done: t.Iterable[Action]) -> t.Self:
+        """The plan with the calls that were made, those of earlier attempts included."""
+        return dataclasses.replace(self, actions=tuple(done))
+
     def diff(self) -> dict[str, t.Any]:
         """Both sides in the form of Ansible's diff mode."""
         return {"before": dict(self.before or {}), "after": dict(self.after or {})}

@@ -15,6 +15,7 @@ import dataclasses
 import time
 import typing as t
 
+from .common import Action
 from .common import AnsibleEKSError
 from .common import Change
 from .common import finding
@@ -224,15 +225,19 @@ class Watch:
         return state_of(self.describe())
 
 
-def carry_out(client: EKSClient, change: Change, patience: Patience, cluster_name: str, **scope: str) -> None:
+def carry_out(
+    client: EKSClient, change: Change, patience: Patience, cluster_name: str, done: list[Action], **scope: str
+) -> None:
     """Make the calls of a plan one after another, and wait for each update by its id.
 
     EKS takes one update of a resource at a time, so only the last one can be left to itself when nobody wants to wait.
 
+    :param done: gets each call that was made.
     :param scope: ``nodegroupName`` or ``addonName`` when the updates are those of a part of the cluster.
     """
     updates = [action for action in change.actions if action.operation.startswith("update_")]
     for action in change.actions:
         answer = perform(client, action)
+        done.append(action)
         if "update" in answer and (patience.wait or action is not updates[-1]):
             wait_for_update(client, cluster_name, answer["update"], patience.timeout, **scope)

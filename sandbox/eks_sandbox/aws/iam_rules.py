@@ -27,6 +27,11 @@ TAGS = 50
 class Directory(t.Protocol):
     """What the rules ask of the account that the request is for."""
 
+    @property
+    def trust_policy_characters(self) -> int:
+        """The quota "Role trust policy length"."""
+        ...
+
     def role_names(self) -> list[str]: ...
 
     def principal_exists(self, arn: str) -> bool:
@@ -76,8 +81,8 @@ def _update_assume_role_policy(parameters: Parameters, directory: Directory) -> 
 
 def _check_trust(document: str, directory: Directory) -> None:
     trust.check(document, directory.principal_exists)
-    if size(document) > trust.TRUST_POLICY_SIZE:
-        raise _limit(f"Cannot exceed quota for ACLSizePerRole: {trust.TRUST_POLICY_SIZE}")
+    if size(document) > directory.trust_policy_characters:
+        raise _limit(f"Cannot exceed quota for ACLSizePerRole: {directory.trust_policy_characters}")
 
 
 def _tag_role(parameters: Parameters, directory: Directory) -> None:

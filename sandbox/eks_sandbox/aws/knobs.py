@@ -256,6 +256,8 @@ class Knobs:
     nat_gateway_seconds: Number = 0.5
     #: Quota; EKS has 5,000 and does not raise it (facts 2.1).
     associations_per_cluster: Count = 5000
+    #: Quota; IAM raises it on request ("Role trust policy length").
+    trust_policy_characters: t.Annotated[int, functools.partial(_whole_number, least=2048, most=8192)] = 2048
     #: What every call takes, and (by pattern, the first that matches) what calls of some operations take instead.
     latency_seconds: Number = 0.0
     latencies: t.Annotated[dict[str, float], _map(_operation, _number)] = dataclasses.field(default_factory=dict)

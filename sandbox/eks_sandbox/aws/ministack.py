@@ -156,7 +156,9 @@ class Ministack:
         self._sts = sts
         self._services = {"ec2": ec2, "iam": iam}
         self._models = {name: service_model(name) for name in self._services}
-        self._checks = Checks(iam, sts, responses.get_account_id, router.extract_access_key_id, self._authorise_tagging)
+        self._checks = Checks(
+            iam, sts, responses.get_account_id, router.extract_access_key_id, self._authorise_tagging, knobs
+        )
         self._checks.accounts = self._administrators.keys()
         self._checks.install()
         #: What IAM was asked about callers, until the call log is cleared.

@@ -21,6 +21,7 @@ from eks_sandbox.aws import iam_rules
 from eks_sandbox.aws import query
 from eks_sandbox.aws import sts_rules
 from eks_sandbox.aws.errors import ServiceError
+from eks_sandbox.aws.knobs import Knobs
 from eks_sandbox.aws.model import Parameters
 from eks_sandbox.aws.model import service_model
 from eks_sandbox.aws.policy_documents import as_list
@@ -59,6 +60,7 @@ class Checks:
         account: t.Callable[[], str],
         access_key: t.Callable[[t.Any, t.Any], str],
         authorise_tagging: t.Callable[[str, str], None],
+        knobs: Knobs,
     ) -> None:
         self._iam = iam
         self._sts = sts
@@ -67,6 +69,7 @@ class Checks:
         self._access_key = access_key
         #: Refuses a caller, known by access key, who may not pass session tags to a role.
         self._authorise_tagging = authorise_tagging
+        self._knobs = knobs
         self._models = {name: service_model(name) for name in ("iam", "sts")}
         #: By account and role name.
         self.role_changes: dict[tuple[str, str], RoleChange] = {}
@@ -141,6 +144,11 @@ class Checks:
                 role["AssumeRolePolicyDocument"] = json.dumps(document)
 
     # --- what the rules ask (iam_rules.Directory), in the account of the request --------------------------------------
+
+    @property
+    def trust_policy_characters(self) -> int:
+        """The quota for the size of a trust policy."""
+        return self._knobs.trust_policy_characters
 
     def role_names(self) -> list[str]:
         """The names of all roles."""

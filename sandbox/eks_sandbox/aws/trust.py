@@ -18,8 +18,6 @@ from eks_sandbox.aws.policy_documents import parse
 from eks_sandbox.aws.policy_documents import statements
 
 POD_IDENTITY_PRINCIPAL = "pods.eks.amazonaws.com"
-#: Quota "role trust policy length" of IAM, in characters without white space.
-TRUST_POLICY_SIZE = 2048
 
 _ELEMENTS = {"Sid", "Effect", "Principal", "Action", "NotAction", "Condition"}
 _PROHIBITED = {"Resource", "NotResource", "NotPrincipal"}

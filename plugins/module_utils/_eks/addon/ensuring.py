@@ -10,6 +10,7 @@ import typing as t
 
 from .. import codes
 from .. import common
+from .. import races
 from ..association import calls as associations
 from ..association import causes
 from ..cluster import require
@@ -76,6 +77,18 @@ def ensure(
         common.require_parameter(client, "CreateAddon", "namespaceConfig", "namespace", NAMESPACE_SINCE)
     look = functools.partial(calls.describe, client, spec.cluster_name, spec.name)
     watch = Watch(str(spec).removeprefix("add-on "), look, ADDON_SETTLED, ADDON_ACTIVE, ADDON_DELETED, patience)
+    return races.follow(
+        functools.partial(_reconcile, client, spec, watch, check_mode),
+        # In the way may be an association of one of its service accounts instead.
+        lambda error: not causes.ASSOCIATION_ID.search(common.error_of(error)[1]),
+    )
+
+
+def _reconcile(
+    client: EKSClient, spec: AddonSpec, watch: Watch, check_mode: bool, done: list[common.Action]
+) -> tuple[common.Change, Addon | None, list[str]]:
+    """One attempt; ``done`` gets the calls that were made."""
+    look = watch.describe
     # A deletion is not held up by what is going on: EKS takes it in any state.
     before = _observed(client, spec, watch.before() if spec.present and not check_mode else look())
     if check_mode and spec.present and before and before["status"] == "DELETING":
@@ -88,8 +101,8 @@ def ensure(
     if check_mode:
         return change, change.after, warnings
     if change.changed:
-        _carry_out(client, spec, change, patience)
-    return change, _outcome(client, spec, watch, change), warnings
+        _carry_out(client, spec, change, watch.patience, done)
+    return change.carried_out(done), _outcome(client, spec, watch, change), warnings
 
 
 def _observed(client: EKSClient, spec: AddonSpec, addon: t.Mapping[str, t.Any] | None) -> dict[str, t.Any] | None:
@@ -141,9 +154,11 @@ def obstacles(before: Addon | None, spec: AddonSpec, change: common.Change, chec
         )
 
 
-def _carry_out(client: EKSClient, spec: AddonSpec, change: common.Change, patience: Patience) -> None:
+def _carry_out(
+    client: EKSClient, spec: AddonSpec, change: common.Change, patience: Patience, done: list[common.Action]
+) -> None:
     """Make the calls of a plan, again while EKS does not yet see what was done to a role in IAM a moment ago."""
-    calls_of_plan = functools.partial(carry_out, client, change, patience, spec.cluster_name, addonName=spec.name)
+    calls_of_plan = functools.partial(carry_out, client, change, patience, spec.cluster_name, done, addonName=spec.name)
     note = f"waits until EKS sees {', '.join(spec.roles)}"
     try:
         while_unseen(calls_of_plan, causes.is_not_seen_yet, PROPAGATION_TIMEOUT, str(spec), note)

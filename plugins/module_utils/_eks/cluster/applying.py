@@ -12,6 +12,7 @@ import typing as t
 from ansible_collections.amazon.aws.plugins.module_utils.exceptions import is_ansible_aws_error_code
 
 from .. import codes
+from .. import races
 from ..common import Action
 from ..common import AnsibleEKSError
 from ..common import Change
@@ -50,27 +51,32 @@ def ensure(
     refuse([*problems(spec), *feature_problems(client, spec)])
     look = functools.partial(describe, client, spec.name)
     watch = Watch(spec.name, look, CLUSTER_SETTLED, CLUSTER_ACTIVE, CLUSTER_DELETED, patience)
-    before = _normalized(look() if check_mode else watch.before())
-    change = plan(before, spec)
-    if check_mode:
-        return change, change.after
-    carry_out(client, change, watch)
-    # A deletion that an earlier run began is waited for, too.
-    if change.changed or (before is not None and change.after is None):
-        return change, _normalized(watch.after(change))
-    return change, before
+
+    def reconcile(done: list[Action]) -> tuple[Change, t.Mapping[str, t.Any] | None]:
+        before = _normalized(look() if check_mode else watch.before())
+        change = plan(before, spec)
+        if check_mode:
+            return change, change.after
+        carry_out(client, change, watch, done)
+        # A deletion that an earlier run began is waited for, too.
+        ended = change.changed or (before is not None and change.after is None)
+        return change.carried_out(done), _normalized(watch.after(change)) if ended else before
+
+    return races.follow(reconcile)
 
 
-def carry_out(client: EKSClient, change: Change, watch: Watch) -> None:
+def carry_out(client: EKSClient, change: Change, watch: Watch, done: list[Action]) -> None:
     """Make the calls of a plan one after another, and wait for each update by its id.
 
     EKS takes one update of a cluster at a time, so only the last call can be left to itself when nobody wants to wait.
 
+    :param done: gets each call that was made.
     :raises AnsibleEKSError: when a call or its update fails, with what was done before and what was not begun.
     """
     for position, action in enumerate(change.actions):
         try:
             answer = _begin(client, action, watch)
+            done.append(action)
             if "update" in answer and (watch.patience.wait or action is not change.actions[-1]):
                 wait_for_update(client, watch.name, answer["update"], watch.patience.timeout)
         except AnsibleEKSError as error:

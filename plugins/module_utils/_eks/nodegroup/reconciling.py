@@ -8,7 +8,9 @@ from __future__ import annotations
 import functools
 import typing as t
 
+from .. import races
 from ..cluster import require
+from ..common import Action
 from ..common import AnsibleEKSError
 from ..common import Change
 from ..common import refuse
@@ -46,12 +48,17 @@ def ensure(
     """
     refuse([*problems(spec), *_patience_problems(spec, patience)])
     _require_features(client, spec)
-    groups = _observe(client, spec, patience, check_mode)
-    version = require(client, spec.cluster_name).get("version") if _asks_for_cluster(groups, spec) else None
-    change = replacing.plan(groups, spec, version)
-    if check_mode:
-        return change, change.after
-    return change, _apply(client, change, spec, patience)
+
+    def reconcile(done: list[Action]) -> tuple[replacing.NodegroupChange, Nodegroup | None]:
+        groups = _observe(client, spec, patience, check_mode)
+        version = require(client, spec.cluster_name).get("version") if _asks_for_cluster(groups, spec) else None
+        change = replacing.plan(groups, spec, version)
+        if check_mode:
+            return change, change.after
+        found = _apply(client, change, spec, patience, done)
+        return change.carried_out(done), found
+
+    return races.follow(reconcile)
 
 
 def _patience_problems(spec: NodegroupSpec, patience: Patience) -> c.Iterator[str]:
@@ -101,12 +108,16 @@ def _watch(client: EKSClient, spec: NodegroupSpec, name: str, patience: Patience
 
 
 def _apply(
-    client: EKSClient, change: replacing.NodegroupChange, spec: NodegroupSpec, patience: Patience
+    client: EKSClient,
+    change: replacing.NodegroupChange,
+    spec: NodegroupSpec,
+    patience: Patience,
+    done: list[Action],
 ) -> Nodegroup | None:
     """Stage after stage; returns the group that stays, or what is left of one that goes."""
     result = change.before
     for number, stage in enumerate(change.stages):
-        carry_out(client, stage.change, patience, spec.cluster_name, nodegroupName=stage.name)
+        carry_out(client, stage.change, patience, spec.cluster_name, done, nodegroupName=stage.name)
         goes = stage.change.after is None
         # A deletion that an earlier run began is waited for, too; and nodes go only when there are others.
         depended_on = any(later.change.changed for later in change.stages[number + 1 :])
