@@ -47,6 +47,17 @@ options:
         one, and sessions of the former are worth nothing.
     type: dict
     default: {}
+  proofs:
+    description:
+      - What P(podidentity.eks.pod_identity_proof#filter) gave in this run. With it, nothing is restarted onto an
+        identity that is refuted, or that is neither proven nor, by O(roles), one that EKS would give.
+    type: list
+    elements: dict
+  roles:
+    description:
+      - The result of M(podidentity.eks.eks_pod_identity_role_info) for RV(_value.unproven). Left out, nothing is judged
+        yet.
+    type: dict
   mode:
     description: V(missing) plans for pods without the identity, V(stale) for older ones as well, V(never) for none.
     type: str
@@ -105,6 +116,12 @@ _value:
       description: What is not restarted by anybody but its owner, such as bare pods and Jobs.
       type: list
       elements: dict
+    unproven:
+      description:
+        - The service accounts of RV(_value.restarts) that no pod has proven or refuted, each with C(role_arn). Empty
+          without O(proofs).
+      type: list
+      elements: dict
     kinds:
       description: Kinds of the objects that must be looked at to know what to do about the pods.
       type: list
@@ -117,6 +134,7 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 from ansible_collections.podidentity.eks.plugins.module_utils._kube.restart import MODES
 from ansible_collections.podidentity.eks.plugins.module_utils._kube.restart import plan
+from ansible_collections.podidentity.eks.plugins.module_utils._kube.restart import require_proof
 
 
 def pod_identity_restart_plan(
@@ -126,11 +144,14 @@ def pod_identity_restart_plan(
     objects: t.Any = (),
     mode: str = "stale",
     role_dates: t.Any = None,
+    proofs: t.Any = None,
+    roles: t.Any = None,
 ) -> dict[str, t.Any]:
     """The filter; see its documentation above."""
     if mode not in MODES:
         raise AnsibleFilterError(f"The mode of a restart is one of {', '.join(MODES)}, not {mode!r}.")
-    return dataclasses.asdict(plan(workloads, pods, associations, objects, mode, role_dates))
+    made = plan(workloads, pods, associations, objects, mode, role_dates)
+    return dataclasses.asdict(made if proofs is None else require_proof(made, proofs, associations, roles))
 
 
 class FilterModule:

@@ -23,13 +23,10 @@ options:
     elements: str
     required: true
 notes:
-  - The token is as good as a password while it lives. Ansible shows an option that holds one only when the module that
-    takes it does.
-  - From ansible-core 2.21 on, the modules of C(kubernetes.core) (6.6.0 and before) show it with C(-vvv) and put it into
-    their results, unless the variable C(ansible_inject_invocation) is V(true). The roles of this collection set it.
-  - They also show it with C(-vvv), whatever is set, when they end with a traceback, as where the API server cannot be
-    reached or does not know the credentials. The playbooks of this collection ask for that first, in a task that shows
-    nothing.
+  - The token is as good as a password while it lives. The modules of C(kubernetes.core) (6.6.0 and before) show it with
+    C(-vvv) and put it into their results when they end with a traceback, as where the API server cannot be reached or
+    refuses the credentials; from ansible-core 2.21 on also otherwise, unless the variable C(ansible_inject_invocation)
+    is V(true). Set C(no_log=true) for a task that uses them, as every role of this collection does.
 extends_documentation_fragment:
   - amazon.aws.common.plugins
   - amazon.aws.region.plugins

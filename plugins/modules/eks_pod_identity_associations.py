@@ -95,6 +95,13 @@ options:
     type: str
     choices: [none, namespace, cluster]
     default: none
+  report_undeclared:
+    description:
+      - Whether RV(undeclared) names the associations that carry the O(creation_tags) and are neither declared nor
+        purged. Then the associations of the whole cluster are listed. Where one of them is not declared, the tagging
+        API is asked once for the tags (C(tag:GetResources)), or each of them where that is not allowed.
+    type: bool
+    default: false
   adopt:
     description:
       - Whether a declared association that somebody else made becomes ours. It gets the O(creation_tags) and is changed
@@ -203,7 +210,7 @@ EXAMPLES = r"""
     associations:
       - namespace: team-b
         service_account: frontend
-        association_id: "{{ second.unchanged[0].association_id }}"
+        association_id: "{{ (second.associations | last).association_id }}"
         role_arn: arn:aws:iam::111122223333:role/app
   register: renamed
   failed_when: renamed is failed or renamed.replaced | length != 1
@@ -230,6 +237,9 @@ associations:
       service account.
     - What only EKS can know is null in check mode; so is with O(mode=fast), for what nobody looked at, what the list of
       associations, the tags and the declaration do not tell.
+    - An association that was as declared has only C(namespace), C(service_account), C(association_id), C(role_arn) and
+      C(modified_at), and those of C(target_role_arn), C(external_id), C(disable_session_tags), C(policy) and
+      C(owner_arn) that are set. So a result with hundreds of them stays below 64 KiB.
   returned: always
   type: list
   elements: dict
@@ -334,11 +344,20 @@ adopted:
   elements: dict
   contains: *named
 unchanged:
-  description: Associations that were as declared.
+  description: Associations that were as declared, each as C(namespace/service_account).
   returned: always
   type: list
-  elements: dict
-  contains: *named
+  elements: str
+  sample: [team-a/app]
+undeclared:
+  description:
+    - Associations that were created here and are neither declared nor purged, each as C(namespace/service_account).
+      Their pods keep their AWS access.
+    - Empty without O(report_undeclared=true).
+  returned: always
+  type: list
+  elements: str
+  sample: [team-a/old]
 skipped_associations:
   description:
     - Associations that are not as declared, or would have been purged, and were left alone, because they belong to an
@@ -464,6 +483,7 @@ OPTIONS: argspec.ArgumentSpec = {
         "options": argspec.merged(ASSOCIATION, argspec.STATE),
     },
     "purge": {"type": "str", "choices": ["none", "namespace", "cluster"], "default": "none"},
+    "report_undeclared": {"type": "bool", "default": False},
     "adopt": {"type": "bool", "default": False},
     "update_foreign": {"type": "bool", "default": False},
     "mode": {"type": "str", "choices": ["full", "fast"], "default": "full"},

@@ -22,6 +22,9 @@ description:
   - When a workload has C(target_role) or C(target_role_arn), its role may assume just the declared target roles, by an
     inline policy C(podidentity.eks-target).
   - Policies are compared by what they mean, the content of inline policies included.
+  - A role accepts what the association of a workload needs as long as the association is not as declared, such as
+    sessions without session tags when C(disable_session_tags) is no longer declared. RV(waiting) names it.
+    The association is read only where that matters.
   - Everything that cannot be right is said at once before the first write, in check mode too. Everything that can be
     done is done. What AWS refuses is in RV(failed_roles) with its cause, the task fails, and the next run goes on from
     there.
@@ -73,8 +76,9 @@ options:
     default: source
   associations:
     description:
-      - The cluster's associations as M(podidentity.eks.eks_pod_identity_association_info) returns them, for
-        O(kind=target). Read are C(namespace), C(service_account), C(role_arn), C(external_id) and
+      - The cluster's associations as M(podidentity.eks.eks_pod_identity_association_info) returns them. With
+        O(kind=source) they take the place of those that the module would read, in check mode of those that it cannot
+        read yet. O(kind=target) needs them. Read are C(namespace), C(service_account), C(role_arn), C(external_id) and
         C(disable_session_tags), and with O(purge) also C(owner_arn) and C(tags).
       - A target role trusts the source role only with the external ID of the association, which EKS makes with it. So
         the association comes first. In check mode it need not be there, its external ID is predicted then.
@@ -277,6 +281,14 @@ deleted:
   sample: []
 unchanged:
   description: Names of roles that were as declared.
+  returned: always
+  type: list
+  elements: str
+  sample: []
+waiting:
+  description:
+    - Names of roles that still accept what an association needs until it is as declared, see RV(findings). Run the task
+      again after that.
   returned: always
   type: list
   elements: str

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import collections.abc
+import json
 import typing as t
 
 import pytest
@@ -15,6 +16,10 @@ from support.module_runs import use_environment
 
 MODULE = "eks_pod_identity_associations"
 QUOTA = 5000
+
+
+#: What a pipe holds, and so what a worker of ansible-core can leave behind when nobody reads its result any more.
+PIPE_BYTES = 64 * 1024
 
 
 @pytest.fixture
@@ -37,3 +42,13 @@ def test_fast_mode_handles_five_thousand_associations(endpoint: Endpoint, run_mo
     assert (len(again["updated"]), len(again["unchanged"])) == (1, QUOTA - 1)
     assert again["api_calls"]["ListPodIdentityAssociations"] == QUOTA // 100
     assert again["api_calls"]["DescribePodIdentityAssociation"] == 1
+
+
+def test_result_of_200_unchanged_associations_fits_into_a_pipe(endpoint: Endpoint, run_module: RunModule) -> None:
+    settings: dict[str, t.Any] = {"cluster_name": "example", "associations": associations(200)}
+    run_module(MODULE, **settings)
+    again = run_module(MODULE, **settings)
+    assert not again["changed"] and again["unchanged"][0] == "/".join(
+        again["associations"][0][key] for key in ("namespace", "service_account")
+    )
+    assert len(json.dumps(again)) < PIPE_BYTES

@@ -46,8 +46,15 @@ def declared(*names: str, **fields: t.Any) -> list[dict[str, t.Any]]:
     ]
 
 
-def names(associations: list[dict[str, t.Any]]) -> list[str]:
-    return [f"{one['namespace']}/{one['service_account']}" for one in associations]
+def names(associations: list[t.Any]) -> list[str]:
+    return [one if isinstance(one, str) else f"{one['namespace']}/{one['service_account']}" for one in associations]
+
+
+def brief(association: dict[str, t.Any]) -> dict[str, t.Any]:
+    """An association as the result has it when it is as declared."""
+    always = ("namespace", "service_account", "association_id", "role_arn", "modified_at")
+    where_set = ("target_role_arn", "external_id", "disable_session_tags", "policy", "owner_arn")
+    return {name: value for name, value in association.items() if name in always or (name in where_set and value)}
 
 
 def nonempty_lists(result: Result) -> dict[str, list[str]]:
@@ -161,7 +168,7 @@ def test_second_run_describes_each_once_and_changes_nothing(run: Run) -> None:
         again = run(MODULE, check=check, cluster_name="example", associations=everything, tags={"team": "a"})
         assert not again["changed"]
         assert nonempty_lists(again) == {"unchanged": ["team-a/app", "team-a/job", "team-b/app"]}
-        assert again["associations"] == first["associations"]
+        assert again["associations"] == [brief(one) for one in first["associations"]]
         assert again["plan"] == []
         assert again["diff"]["before"] == again["diff"]["after"] == {}
         assert sorted(again["calls"]) == sorted([LIST, DESCRIBE, DESCRIBE, DESCRIBE])
@@ -471,12 +478,14 @@ def test_fast_mode_describes_nothing_when_unchanged(run: Run, example: Account) 
     assert again["mode"] == "fast"
     assert len(again["unchanged"]) == 121
     assert collections.Counter(again["calls"]) == {LIST: 2, GET_RESOURCES: 2}
-    only_eks_knows = ("created_at", "modified_at", "external_id", "owner_arn")
+    only_eks_knows = ("modified_at", "external_id", "owner_arn")
     for before, after in zip(made["associations"], again["associations"], strict=True):
-        expected = {name: value for name, value in before.items() if name not in only_eks_knows}
-        assert {name: after[name] for name in expected if after[name] is not None} == {
-            name: value for name, value in expected.items() if after[name] is not None
+        expected = {name: value for name, value in brief(before).items() if name not in only_eks_knows}
+        # What neither the tags nor the list tell, such as a policy, is not known.
+        assert {name: value for name, value in after.items() if value is not None} == {
+            name: value for name, value in expected.items() if name in after
         }
+        assert after.keys() >= {"namespace", "service_account", "association_id", "role_arn"}
 
 
 def test_fast_mode_describes_only_changed_declarations(run: Run, example: Account) -> None:
@@ -541,3 +550,32 @@ def test_fast_purge_describes_before_delete(run: Run, example: Account) -> None:
     assert nonempty_lists(result)["deleted"] == ["team-a/job", "team-b/app"]
     assert collections.Counter(result["calls"]) == {LIST: 1, GET_RESOURCES: 1, DESCRIBE: 2, DELETE: 2}
     assert stored_names(example) == ["elsewhere/app", "team-a/app", "team-a/theirs"]
+
+
+# --- what is no longer declared ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_undeclared_associations_of_ours_are_named(run: Run, example: Account, check: bool) -> None:
+    run(MODULE, cluster_name="example", associations=declared("team-a/app", "team-a/old", "team-b/old"))
+    options: dict[str, t.Any] = {"cluster_name": "example", "associations": declared("team-a/app")}
+    result = run(MODULE, check=check, **options, report_undeclared=True)
+    assert not result["changed"] and result["undeclared"] == ["team-a/old", "team-b/old"]
+    assert collections.Counter(result["calls"]) == {LIST: 1, DESCRIBE: 1, GET_RESOURCES: 1}
+    result = run(MODULE, check=check, **options, report_undeclared=True, purge="namespace")
+    assert result["undeclared"] == ["team-b/old"] and names(result["deleted"]) == ["team-a/old"]
+
+
+def test_undeclared_associations_cost_no_call_without_any(run: Run, example: Account) -> None:
+    everything = declared("team-a/app", "elsewhere/app")
+    run(MODULE, cluster_name="example", associations=everything)
+    result = run(MODULE, cluster_name="example", associations=everything, report_undeclared=True)
+    assert result["undeclared"] == [] and collections.Counter(result["calls"]) == {LIST: 1, DESCRIBE: 2}
+
+
+def test_undeclared_associations_are_described_without_tagging_api(run: Run, example: Account) -> None:
+    run(MODULE, cluster_name="example", associations=declared("team-a/app", "team-a/old"))
+    denied = {"operation": "tagging:GetResources", "code": "AccessDeniedException", "status": 400}
+    example.sandbox.knobs(faults=[denied])
+    result = run(MODULE, cluster_name="example", associations=declared("team-a/app"), report_undeclared=True)
+    assert not result["failed"] and result["undeclared"] == ["team-a/old"]

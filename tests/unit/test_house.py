@@ -92,6 +92,28 @@ def test_role_tasks_are_a_table_of_contents() -> None:
     assert {role: count for role, count in lines.items() if count > 60} == {}
 
 
+def tasks(entries: list[dict[str, t.Any]]) -> t.Iterator[dict[str, t.Any]]:
+    """All tasks, those inside blocks included."""
+    for entry in entries:
+        for part in ("block", "rescue", "always", "tasks"):
+            yield from tasks(entry.get(part, []))
+        yield entry
+
+
+def test_tasks_of_kubernetes_core_log_nothing() -> None:
+    """Their action plugins show the arguments of a module that ends with a traceback, the token included."""
+    files = [*(ROOT / "roles").glob("*/tasks/*.yml"), *(ROOT / "playbooks").rglob("*.yml")]
+    found = [
+        (name(path), task)
+        for path in files
+        if isinstance(entries := load(path), list)
+        for task in tasks(entries)
+        if any(key.startswith("kubernetes.core.") for key in task)
+    ]
+    assert len(found) > 15
+    assert [(path, task["name"]) for path, task in found if task.get("no_log") is not True] == []
+
+
 def test_modules_are_in_our_action_groups() -> None:
     groups = load(ROOT / "meta" / "runtime.yml")["action_groups"]
     modules = [entry for group in ("aws", "k8s") for entry in groups[group] if isinstance(entry, str)]

@@ -410,9 +410,12 @@ def test_associations_are_derived_from_workloads() -> None:
         "namespace": "default",
         "service_account": "s3-access-sa",
         "role_arn": "arn:aws:iam::111122223333:role/apps/EKS-S3-Access-Role",
+        "target_role_arn": "",
+        "disable_session_tags": False,
+        "policy": "",
         "tags": {"a": "b"},
         "state": "present",
-    }
+    }, "what is not declared has its default, as in the role"
     assert (second["role_arn"], second["target_role_arn"]) == (
         "arn:known",
         "arn:aws:iam::444455556666:role/p/far",

@@ -25,6 +25,7 @@ from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.pod_cau
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import dig
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import kubernetes_words
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import listing
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import mapping
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import number
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import text
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.surroundings import read_surroundings
@@ -115,7 +116,8 @@ def read_cases(declared: t.Any, observed: t.Mapping[str, t.Any]) -> list[RunCase
 
     ``observed`` holds ``cluster`` (name), ``timeout`` (seconds), ``associations`` (list), ``own_pods`` (registered
     result) and, after a failure, ``surroundings``. What else there is depends on its ``mode``: see :func:`of_jobs` and
-    :func:`of_executions`. With ``failure``, why nothing was found out, nothing else need be there.
+    :func:`of_executions`. With ``failure``, why nothing was found out, or ``setup_failures``, why by workload, nothing
+    else need be there.
     """
     workloads, surroundings = read_workloads(declared), read_surroundings(observed.get("surroundings"))
     running = by_account(dig(observed, "own_pods", "resources"))
@@ -131,6 +133,7 @@ def read_cases(declared: t.Any, observed: t.Mapping[str, t.Any]) -> list[RunCase
             timeout=number(observed.get("timeout")) or 0,
             surroundings=surroundings,
             failure=text(observed.get("failure")),
+            setup_failure=text(mapping(observed.get("setup_failures")).get(str(workload))),
             **found,
         )
         warnings = warnings_about(running.get(workload.account, []), associated=association is not None)

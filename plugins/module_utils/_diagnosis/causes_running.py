@@ -52,12 +52,24 @@ class RunCase(Case):
 
     #: Why the verification came to no result for any workload.
     failure: str = ""
+    #: Why this workload was not verified: what failed in this run before.
+    setup_failure: str = ""
     #: Why the pods could not be listed.
     unlisted: str = ""
     #: None if the proof ran in a Job.
     execution: Execution | None = None
     #: What is so and does no harm to the proof.
     warnings: tuple[str, ...] = ()
+
+
+def setup_failed(case: RunCase) -> Cause | None:
+    if not case.setup_failure:
+        return None
+    return Cause(
+        "setup_failed",
+        f"It was not verified, because it could not be set up in this run: {kubernetes_words(case.setup_failure)}",
+        "Put right what the message names, and run it again.",
+    )
 
 
 def verification_failed(case: RunCase) -> Cause | None:
@@ -183,6 +195,8 @@ CAUSES: tuple[t.Callable[[RunCase], Cause | None], ...] = (
 
 def find_running_cause(case: RunCase) -> Cause | None:
     """The cause if it lies in how the verification ran; None leaves it to the causes of everything else."""
+    if case.setup_failure:
+        return setup_failed(case)
     if case.failure:
         return verification_failed(case)
     if case.association is None or case.refused:

@@ -14,6 +14,9 @@ import dataclasses
 import datetime
 import typing as t
 
+from .._diagnosis.judgement import associated
+from .._diagnosis.judgement import judged
+from .._diagnosis.judgement import refusals
 from .._diagnosis.reading import dig
 from .._diagnosis.reading import listing
 from .._diagnosis.reading import mapping
@@ -73,6 +76,8 @@ class Plan:
     blocked: list[dict[str, str]] = dataclasses.field(default_factory=list)
     #: What is nobody's to roll, such as bare pods and Jobs.
     reported: list[dict[str, str]] = dataclasses.field(default_factory=list)
+    #: Service accounts of ``restarts`` whose identity no pod has proven, each with its role.
+    unproven: list[dict[str, str]] = dataclasses.field(default_factory=list)
     #: Kinds of the objects without which it is not known what to do about the pods.
     kinds: list[str] = dataclasses.field(default_factory=list)
 
@@ -122,6 +127,34 @@ def plan(
             made.blocked.append(entry(owner, lacking[0], f"{reason}; {why_not}"))
         else:
             made.restarts.append(entry(owner, lacking[0], reason))
+    return made
+
+
+def require_proof(made: Plan, proofs: t.Any, associations: t.Any, roles: t.Any) -> Plan:
+    """The plan in which nothing is restarted onto an identity that new pods would not get.
+
+    A proof of this run decides. Where no pod could be asked, the association and its role are judged by reading.
+
+    :param proofs: as the filter ``pod_identity_proof`` gives them.
+    :param roles: the registered result of ``eks_pod_identity_role_info``; None before it is known which ones to read.
+    """
+    proven, refuted = judged(proofs)
+    accounts = dict.fromkeys((one["namespace"], one["service_account"]) for one in made.restarts)
+    untried = [account for account in accounts if account not in proven and account not in refuted]
+    known = associated(associations)
+    made.unproven = [
+        {"namespace": account[0], "service_account": account[1], "role_arn": known[account].role_arn}
+        for account in untried
+        if account in known
+    ]
+    refused = refuted if roles is None else {**refuted, **refusals(untried, associations, roles)}
+    wanted, made.restarts = made.restarts, []
+    for one in wanted:
+        why_not = refused.get((one["namespace"], one["service_account"]))
+        if why_not:
+            made.blocked.append({**one, "reason": f"{one['reason']}; new pods would not get the identity: {why_not}"})
+        else:
+            made.restarts.append(one)
     return made
 
 

@@ -20,9 +20,12 @@ from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement i
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import services
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import statement_id
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.workload import Workload
+from ansible_collections.podidentity.eks.plugins.module_utils._trust.workload import tags_disabled
 
 if t.TYPE_CHECKING:
     import collections.abc as c
+
+    from ansible_collections.podidentity.eks.plugins.module_utils._trust.transition import Kept
 
 #: IAM's quota for all inline policies of a role together, in characters without white space; nobody can raise it.
 INLINE_LIMIT = 10240
@@ -78,6 +81,19 @@ def needs_targets(name: str, targets: t.Iterable[str]) -> str:
     )
 
 
+def transitions(name: str, kept: Kept) -> c.Iterator[str]:
+    """What a role keeps until associations are as declared."""
+    if kept.subjects:
+        what = [
+            *(["admits sessions without session tags"] if kept.statements else []),
+            *([f"may assume {' and '.join(kept.targets)}"] if kept.targets else []),
+        ]
+        yield (
+            f"Role {name} still {' and '.join(what)} for {', '.join(map(str, kept.subjects))}, because the association "
+            "needs that until it is updated."
+        )
+
+
 # --- statements of others that can never match ------------------------------------------------------------------------
 
 
@@ -104,7 +120,7 @@ def never_matches(statement: Statement, declared: Declared, workload: Workload) 
     names = (declared.cluster.arn, workload["namespace"], workload["service_account"])
     if mismatch(addressed(statement), session_context(*names, tags=True)):
         return ""
-    return mismatch(statement, session_context(*names, tags=not workload.get("disable_session_tags")))
+    return mismatch(statement, session_context(*names, tags=not tags_disabled(workload)))
 
 
 def addressed(statement: Statement) -> Statement:

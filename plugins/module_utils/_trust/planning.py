@@ -15,6 +15,7 @@ from ansible_collections.podidentity.eks.plugins.module_utils._trust import find
 from ansible_collections.podidentity.eks.plugins.module_utils._trust import revocation
 from ansible_collections.podidentity.eks.plugins.module_utils._trust import role
 from ansible_collections.podidentity.eks.plugins.module_utils._trust import target
+from ansible_collections.podidentity.eks.plugins.module_utils._trust import transition
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.role import Declared
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.role import Role
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import NAMESPACE_TAG
@@ -24,14 +25,14 @@ from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement i
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import condition
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import statement_id
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import subject_of
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import trust_statement
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.workload import Workload
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.workload import is_present
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.workload import made_arn
+from ansible_collections.podidentity.eks.plugins.module_utils._trust.workload import tags_disabled
 
 Action = t.Literal["create", "update", "delete", "none"]
 #: Namespace and service account -> association, as ``eks_pod_identity_association_info`` returns it.
-Associations = t.Mapping[tuple[str, str], t.Mapping[str, t.Any]]
+Associations = transition.Associations
 #: Name of a role -> the Sids in its trust policy that nobody declares, and whose they are.
 Leftovers = t.Mapping[str, t.Mapping[str, Subject]]
 
@@ -52,6 +53,7 @@ class Request:
     revoke: bool = False
     #: The point in time before which revoked sessions began, see :func:`revocation.timestamp`.
     now: str = ""
+    #: What is known of them; None of one that could not be read. With ``kind`` source only those that matter.
     associations: Associations = dataclasses.field(default_factory=dict)
     #: Whether associations that are not there may be predicted, as in check mode.
     predict: bool = False
@@ -70,6 +72,8 @@ class RolePlan:
     changes: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    #: Workloads whose associations must change before the role can be as declared.
+    waiting: tuple[Subject, ...] = ()
 
     @property
     def action(self) -> Action:
@@ -171,8 +175,9 @@ def plan_role(
         return RolePlan(
             name=declared.name, arn=declared.arn, before=None, after=None, findings=given_findings(declared, request)
         )
-    planned = plan_trust(declared if manages else unmanaged(declared), before, request, set(leaving))
-    after, said = settled(declared, before, planned, request, known or {})
+    kept = transition.kept(declared, before, request.associations) if manages else transition.Kept()
+    planned = plan_trust(declared if manages else unmanaged(declared), before, request, set(leaving), kept)
+    after, said = settled(declared, before, planned, request, known or {}, kept)
     if after is not None:
         after, more = revoked(declared, before, after, request, leaving)
         said += more
@@ -181,7 +186,8 @@ def plan_role(
         arn=before.arn if before else declared.arn,
         before=before,
         after=after,
-        findings=(*said, *given_findings(declared, request)),
+        findings=(*said, *given_findings(declared, request), *findings.transitions(declared.name, kept)),
+        waiting=kept.subjects,
     )
     told = tuple(changes.told(before, after))
     found = tuple(problems(base, declared, request, known or {})) if manages else ()
@@ -198,7 +204,7 @@ def sid_of(subject: Subject, request: Request) -> str:
 
 
 def plan_trust(
-    declared: Declared, before: Role | None, request: Request, leaving: t.Collection[str]
+    declared: Declared, before: Role | None, request: Request, leaving: t.Collection[str], kept: transition.Kept
 ) -> trust.TrustPlan:
     """The trust policy with the statements of the workloads, and without those that leave."""
     document = before.trust if before else None
@@ -208,11 +214,7 @@ def plan_trust(
     if not declared.workloads:
         return trust.TrustPlan(trust.remove_statements(document, leaving))
     wanted = [
-        trust_statement(
-            declared.subject(workload),
-            session_tags=not workload.get("disable_session_tags"),
-            scoped=workload["role"].get("trust", "scoped") == "scoped",
-        )
+        kept.statements.get(statement_id(declared.subject(workload))) or transition.wanted_statement(declared, workload)
         for workload in declared.workloads
     ]
     ensured = trust.ensure_statements(document, wanted, repair=before is None or not before.of_cluster)
@@ -222,27 +224,31 @@ def plan_trust(
 def chain(declared: Declared, workload: Workload, request: Request) -> target.Chain:
     """How EKS comes to a target role for a workload: by its association, and by the declaration where that is ahead."""
     subject = declared.subject(workload)
-    association = request.associations.get((subject.namespace, subject.service_account), {})
+    association = request.associations.get((subject.namespace, subject.service_account)) or {}
     source = workload.get("role") or {}
     known = {role.name_of(arn): arn for arn in [association.get("role_arn")] if arn}
-    tags_off = workload.get("disable_session_tags")
     return target.Chain(
         subject=subject,
         source_arn=str(source.get("arn") or known.get(source["name"]) or made_arn(source, request.cluster)),
         external_id=str(association.get("external_id") or target.external_id(subject)),
-        session_tags=not (association.get("disable_session_tags") if tags_off is None else tags_off),
+        session_tags=not tags_disabled(workload),
     )
 
 
 def settled(
-    declared: Declared, before: Role | None, planned: trust.TrustPlan, request: Request, known: t.Mapping[str, str]
+    declared: Declared,
+    before: Role | None,
+    planned: trust.TrustPlan,
+    request: Request,
+    known: t.Mapping[str, str],
+    kept: transition.Kept,
 ) -> tuple[Role | None, list[str]]:
     """The role with its trust policy and settings, None where it is to go, and what is to be said about it."""
     said = list(planned.findings)
     if declared.workloads and request.state == "present" and planned.document is not None:
         said += findings.path(declared, before)
         said += findings.never_matching(declared, before) if request.kind == "source" else []
-        return role.as_declared(declared, before, planned.document, known), said
+        return role.as_declared(declared, before, planned.document, known, kept.targets), said
     if before is None:
         return None, said
     if planned.document is not None:
@@ -286,7 +292,7 @@ def who_leaves(
 ) -> t.Iterator[tuple[Subject, bool]]:
     """The workloads that could use the role and are to no longer, each with whether its sessions have tags."""
     statements = trust.statements_of(before.trust if before else None)
-    tags_off = {declared.subject(one) for one in declared.leaving if one.get("disable_session_tags")}
+    tags_off = {declared.subject(one) for one in declared.leaving if tags_disabled(one)}
     for statement in statements:
         subject = leaving.get(str(statement.get("Sid")))
         if subject is None:
@@ -296,7 +302,7 @@ def who_leaves(
         else:
             yield subject, subject not in tags_off and target.passes_tags(before.trust if before else None, statement)
     for workload in declared.leaving_given:
-        yield declared.subject(workload), not workload.get("disable_session_tags")
+        yield declared.subject(workload), not tags_disabled(workload)
 
 
 # --- what is to be said -----------------------------------------------------------------------------------------------
@@ -335,7 +341,7 @@ def target_problems(plan: RolePlan, declared: Declared, request: Request) -> t.I
         return
     for workload in declared.workloads:
         key = (workload["namespace"], workload["service_account"])
-        if not request.associations.get(key, {}).get("external_id"):
+        if not (request.associations.get(key) or {}).get("external_id"):
             yield (
                 f"Target role {plan.name} cannot trust workload {'/'.join(key)}: there is no association with its "
                 "external ID among the associations; make the association first."

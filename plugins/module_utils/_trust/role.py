@@ -182,8 +182,17 @@ def unresolved(declared: Declared, before: Role | None, known: t.Mapping[str, st
     return [policy for policy in declared.managed_policies if not policy.startswith("arn:") and policy not in found]
 
 
-def as_declared(declared: Declared, before: Role | None, document: Document, known: t.Mapping[str, str]) -> Role:
-    """The role with everything that is declared but its revoked sessions. What is not declared is left alone."""
+def as_declared(
+    declared: Declared,
+    before: Role | None,
+    document: Document,
+    known: t.Mapping[str, str],
+    kept_targets: t.Iterable[str] = (),
+) -> Role:
+    """The role with everything that is declared but its revoked sessions. What is not declared is left alone.
+
+    :param kept_targets: ARNs of target roles that it may still assume.
+    """
     fields = declared.fields
     base = before or Role(
         name=declared.name, arn=declared.arn, trust=document, path=fields.get("path") or "/", tags={MANAGED_TAG: "true"}
@@ -199,7 +208,10 @@ def as_declared(declared: Declared, before: Role | None, document: Document, kno
         managed_policies={**kept, **policy_arns(declared, before, known)},
         inline_policies=with_policies(
             base.inline_policies,
-            {INLINE_POLICY_NAME: fields.get("inline_policy"), TARGET_POLICY_NAME: target_policy(declared, base)},
+            {
+                INLINE_POLICY_NAME: fields.get("inline_policy"),
+                TARGET_POLICY_NAME: target_policy(declared, base, kept_targets),
+            },
         ),
     )
 
@@ -218,13 +230,18 @@ def with_policies(
     return after
 
 
-def target_policy(declared: Declared, before: Role) -> Document | None:
+def target_sid(cluster: Cluster) -> str:
+    """The Sid of the statement that lets a role assume the target roles of a cluster's workloads."""
+    return made_sid(SID_PREFIX, [cluster.name], [cluster.arn])
+
+
+def target_policy(declared: Declared, before: Role, kept: t.Iterable[str]) -> Document | None:
     """What lets a role assume its target roles: one statement for each cluster, so that clusters can share a role."""
     present = before.inline_policies.get(TARGET_POLICY_NAME)
     if declared.kind == "target":
         return present
-    targets = target_arns(declared.workloads, declared.cluster)
-    sid = made_sid(SID_PREFIX, [declared.cluster.name], [declared.cluster.arn])
+    targets = sorted({*target_arns(declared.workloads, declared.cluster), *kept})
+    sid = target_sid(declared.cluster)
     if not targets:
         return trust.remove_statements(present, [sid])
     wanted = {"Sid": sid, "Effect": "Allow", "Action": list(ACTIONS), "Resource": targets}

@@ -32,6 +32,7 @@ Workload = t.Mapping[str, t.Any]
 WORKLOAD_KEYS = (
     "namespace",
     "service_account",
+    "service_account_managed",
     "state",
     "role",
     "target_role",
@@ -94,6 +95,7 @@ def workload_problems(workloads: object, account: str = "") -> list[str]:
             problems += role_problems(workload.get("role"), where, account)
         problems += target_role_problems(workload, where)
         problems += association_problems(workload, where)
+        problems += service_account_problems(workload, where)
         problems += prove_problems(workload)
         readable.append(workload)
     return [
@@ -262,8 +264,15 @@ def association_problems(workload: Workload, where: str) -> c.Iterator[str]:
     target = workload.get("target_role_arn")
     if target and not ROLE_ARN.fullmatch(str(target)):
         yield f"{where} has target_role_arn {shown(target)}: give an IAM role's ARN in full."
-    if workload.get("policy") and not workload.get("disable_session_tags"):
+    if workload.get("policy") and not tags_disabled(workload):
         yield f"{where} has a session policy: EKS takes one only with disable_session_tags: true."
+
+
+def service_account_problems(workload: Workload, where: str) -> c.Iterator[str]:
+    """Who creates the service account."""
+    managed = workload.get("service_account_managed", True)
+    if not isinstance(managed, bool):
+        yield f"{where} has service_account_managed {shown(managed)}: give true or false."
 
 
 def prove_problems(workload: Workload) -> c.Iterator[str]:
@@ -380,15 +389,25 @@ def associations(
 
 
 def association(workload: Workload, cluster_arn: str, role_arns: t.Mapping[str, str] | None = None) -> dict[str, t.Any]:
-    """The association of one workload that is to be there; what is not declared is not in it, and so left as it is."""
-    target = target_role_arn(workload, cluster_arn)
+    """The association of one workload that must be present.
+
+    The role and the association are decided by the same declaration, so a setting that is not declared has its default
+    in both: session tags on, no target role, no session policy. Only tags that are not declared stay as they are.
+    """
     return {
         **_picked(workload, ("namespace", "service_account")),
         "role_arn": role_arn(workload, cluster_arn, role_arns),
-        **({} if target is None else {"target_role_arn": target}),
-        **_picked(workload, ("disable_session_tags", "policy", "tags")),
+        "target_role_arn": target_role_arn(workload, cluster_arn) or "",
+        "disable_session_tags": tags_disabled(workload),
+        "policy": workload.get("policy") or "",
+        **_picked(workload, ("tags",)),
         "state": "present",
     }
+
+
+def tags_disabled(workload: Workload) -> bool:
+    """Whether the sessions of a workload have no session tags; EKS adds them by default."""
+    return bool(workload.get("disable_session_tags"))
 
 
 def _picked(workload: Workload, keys: t.Sequence[str]) -> dict[str, t.Any]:

@@ -49,6 +49,9 @@ ADDON_SETTLED = Wait(
     frozenset({"ACTIVE", "DEGRADED", "CREATE_FAILED", "UPDATE_FAILED", "DELETE_FAILED", ABSENT}),
     frozenset[str](),
 )
+#: The code of the health issue of an add-on whose objects something else has set.
+CONFLICT = "ConfigurationConflict"
+AGENT = "eks-pod-identity-agent"
 #: The first version of botocore whose CreateAddon takes a namespace.
 NAMESPACE_SINCE = "1.40.14"
 #: Seconds to go on while EKS does not see a new role or trust policy, as the association modules do by default.
@@ -100,9 +103,25 @@ def _reconcile(
     warnings += examine(client, spec, change)
     if check_mode:
         return change, change.after, warnings
-    if change.changed:
-        _carry_out(client, spec, change, watch.patience, done)
-    return change.carried_out(done), _outcome(client, spec, watch, change), warnings
+    try:
+        if change.changed:
+            _carry_out(client, spec, change, watch.patience, done)
+        return change.carried_out(done), _outcome(client, spec, watch, change), warnings
+    except common.AnsibleEKSError as error:
+        if error.exception is None and CONFLICT in str(error):
+            raise common.AnsibleEKSError(f"{error} {conflict_advice(spec)}") from error
+        raise
+
+
+def conflict_advice(spec: AddonSpec) -> str:
+    """What to do where something else has installed what the add-on brings, in the terms of module and role."""
+    of_role = spec.name == AGENT
+    overwrite = " (agent_resolve_conflicts of the role agent)" if of_role else ""
+    leave = " (agent_managed: false of the role agent)" if of_role else ""
+    return (
+        f"Something else has installed or changed it, such as a Helm chart: set resolve_conflicts: overwrite"
+        f"{overwrite} to replace that, or leave the add-on to it{leave}."
+    )
 
 
 def _observed(client: EKSClient, spec: AddonSpec, addon: t.Mapping[str, t.Any] | None) -> dict[str, t.Any] | None:

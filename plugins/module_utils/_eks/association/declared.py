@@ -167,5 +167,6 @@ def policy_problems(spec: AssociationSpec) -> c.Iterator[str]:
 def feature_problems(client: EKSClient, specs: c.Sequence[AssociationSpec]) -> c.Iterator[str]:
     """Options that are used and that the installed botocore does not know, with the version that does."""
     for name, since in FEATURES.items():
-        if any(getattr(spec, name) is not None for spec in specs):
+        # An installed botocore that does not know a field has never set it either.
+        if any(getattr(spec, name) for spec in specs):
             yield from common.parameter_problems(client, "CreatePodIdentityAssociation", UPDATABLE[name], name, since)

@@ -26,6 +26,7 @@ def run(module: common.AnsibleEKSModule) -> dict[str, t.Any]:
     :raises common.AnsibleEKSError: when nothing was begun, with everything that cannot be right.
     """
     params = module.params
+    make_tagging = functools.partial(module.watched_client, TAGGING)
     task = Task(
         client=module.eks_client(params["concurrency"]),
         traffic=module.traffic,
@@ -35,7 +36,8 @@ def run(module: common.AnsibleEKSModule) -> dict[str, t.Any]:
         propagation_timeout=params["iam_propagation_timeout"],
         concurrency=params["concurrency"],
         purge=Purge(scope=params["purge"], marks=ownership_marks(params)),
-        tagging=functools.partial(module.watched_client, TAGGING) if params["mode"] == "fast" else None,
+        tagging=make_tagging if params["mode"] == "fast" else None,
+        undeclared=make_tagging if params["report_undeclared"] else None,
     )
     reconciled = reconcile(task)
     if reconciled.observed.fallback:

@@ -37,6 +37,8 @@ class Observed:
     #: How it was looked, and why not in fast mode where that was wanted.
     mode: t.Literal["full", "fast"] = "full"
     fallback: str = ""
+    #: Associations that carry our tags, are not declared and are not purged either.
+    undeclared: tuple[Association, ...] = ()
 
 
 def observe(
@@ -46,17 +48,20 @@ def observe(
     purge: Purge,
     concurrency: int,
     tagging: t.Callable[[], t.Any] | None = None,
+    undeclared: t.Callable[[], t.Any] | None = None,
 ) -> Observed:
     """What the plan for these declarations has to know.
 
     :param tagging: makes a client of the tagging API for the fast mode, None for the full mode.
+    :param undeclared: makes one to find what is no longer declared, None where nobody asks for that.
     """
-    if not specs and purge.scope == "none":
+    if not specs and purge.scope == "none" and undeclared is None:
         return Observed(associations=[])
     with concurrent.futures.ThreadPoolExecutor(max_workers=1) as pool:
         # The index is read, and its client made, while the pages of the list come in.
         reading = pool.submit(read_index, tagging, purge.marks) if tagging else None
-        summaries = calls.list_associations(client, cluster_name, **list_filters(specs, purge))
+        filters = {} if undeclared else list_filters(specs, purge)
+        summaries = calls.list_associations(client, cluster_name, **filters)
     index, fallback = index_of(reading) if reading else (None, "")
     if summaries is None:
         return Observed(associations=None, fallback=fallback)
@@ -67,7 +72,42 @@ def observe(
         account=known_account(summaries),
         mode="full" if index is None else "fast",
         fallback=fallback,
+        undeclared=find_undeclared(client, summaries, specs, purge, concurrency, index, undeclared),
     )
+
+
+def find_undeclared(
+    client: EKSClient,
+    summaries: c.Iterable[Association],
+    specs: c.Sequence[AssociationSpec],
+    purge: Purge,
+    concurrency: int,
+    index: Index | None,
+    tagging: t.Callable[[], t.Any] | None,
+) -> tuple[Association, ...]:
+    """Associations that carry our tags, are not declared and stay; a call is made only where there may be any.
+
+    :param tagging: makes a client of the tagging API, None where nobody asks.
+    """
+    declared, named = {spec.key for spec in specs}, {spec.association_id for spec in specs}
+    namespaces = {spec.namespace for spec in specs}
+    others = [
+        one
+        for one in (summaries if tagging else ())
+        if one.key not in declared and one.association_id not in named and not one.owner_arn
+        if not purge.covers(one.key, namespaces)
+    ]
+    if not others or tagging is None:
+        return ()
+    try:
+        known = read_index(tagging, purge.marks) if index is None else index
+    except common.AnsibleEKSError:
+        # Without the tagging API each of them tells its tags itself.
+        found = calls.describe_associations(
+            client, others[0].cluster_name, [str(one.association_id) for one in others], concurrency
+        )
+        return tuple(one for one in found if one.carries(purge.marks))
+    return tuple(one for one in others if purge.marks.items() <= known.get(str(one.association_arn), {}).items())
 
 
 def list_filters(specs: c.Sequence[AssociationSpec], purge: Purge) -> dict[str, str]:

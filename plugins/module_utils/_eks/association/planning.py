@@ -173,8 +173,8 @@ def creation(spec: AssociationSpec) -> Step:
         "clusterName": spec.cluster_name,
         "namespace": spec.namespace,
         "serviceAccount": spec.service_account,
-        # An empty string removes; there is nothing to remove yet.
-        **{UPDATABLE[name]: value for name, value in fields.items() if value != ""},
+        # An empty string removes and false is the default; there is nothing to remove yet.
+        **{UPDATABLE[name]: value for name, value in fields.items() if value},
     }
     if tags:
         parameters["tags"] = tags

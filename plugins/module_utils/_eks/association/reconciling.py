@@ -50,6 +50,8 @@ class Task:
     purge: Purge = dataclasses.field(default_factory=Purge)
     #: Makes a client of the tagging API, for the fast mode.
     tagging: t.Callable[[], t.Any] | None = None
+    #: Makes one to find what is no longer declared, None where nobody asks for that.
+    undeclared: t.Callable[[], t.Any] | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,7 +75,7 @@ def reconcile(task: Task) -> Reconciled:
     subject = f"associations of cluster {task.cluster_name}"
     with progress.Report(subject, task.traffic.summary) as report:
         observed = observe(
-            task.client, task.cluster_name, task.specs, task.purge, task.concurrency, tagging=task.tagging
+            task.client, task.cluster_name, task.specs, task.purge, task.concurrency, task.tagging, task.undeclared
         )
         decided = plan(known(task, observed), task.specs, account(task, observed), task.purge)
         common.refuse(decided.problems)

@@ -40,6 +40,10 @@ TOLD_NAMES = 3
 SHOWN_STEPS = 25
 COMPLAINT = "{0} of {1} changes failed; everything else was done, and the next run goes on from here:"
 
+#: Fields of an unchanged association in the result; and those that it has only where they are set.
+BRIEF = ("namespace", "service_account", "association_id", "role_arn", "modified_at")
+DECLARED = ("target_role_arn", "external_id", "disable_session_tags", "policy", "owner_arn")
+
 Shown = dict[str, t.Any]
 
 
@@ -55,14 +59,21 @@ def result_of(reconciled: Reconciled) -> Shown:
     now |= {failure.step.spec.key: None for failure in failures if failure.step.action == "replace" and failure.written}
     left = [step for step in steps if step.action == "skipped"]
     made = [step for step in steps if step.spec.key not in failed and step.action != "skipped"]
+    unchanged = {step.spec.key: None for step in made if step.action == "unchanged"}
     return {
         "changed": any(step.calls for step in made) or any(failure.written for failure in failures),
-        "associations": [render(association) for association in final(steps, now)],
+        "associations": [
+            brief(association) if association.key in unchanged else render(association)
+            for association in final(steps, now)
+        ],
         **{name: [named(step, now) for step in made if step.action == action] for action, name in LISTS.items()},
         "adopted": [named(step, now) for step in made if step.adopted],
-        "unchanged": [named(step, now) for step in made if step.action == "unchanged"],
+        "unchanged": ["/".join(key) for key in unchanged],
         "skipped_associations": [{**named(step, now), "reason": step.reason} for step in left],
         "failed_associations": [failure.render() for failure in failures],
+        "undeclared": [
+            "/".join(one.key) for one in sorted(reconciled.observed.undeclared, key=operator.attrgetter("key"))
+        ],
         "plan": [shown(step) for step in reconciled.plan.steps if step.action != "unchanged"],
         "mode": reconciled.observed.mode,
     }
@@ -72,6 +83,14 @@ def final(steps: c.Iterable[Step], now: t.Mapping[Key, Association | None]) -> l
     """The declared associations as they are now; one that could not be made is as it was, or not there."""
     associations = (now.get(step.spec.key, step.before) for step in steps if step.spec.present)
     return sorted(filter(None, associations), key=operator.attrgetter("key"))
+
+
+def brief(association: Association) -> Shown:
+    """An association that is as declared: what other tasks need to know, so that hundreds of them fit into a result.
+
+    A worker of ansible-core whose parent was killed stays for ever when its result is longer than a pipe holds.
+    """
+    return {name: value for name, value in render(association).items() if name in BRIEF or (name in DECLARED and value)}
 
 
 def named(step: Step, now: t.Mapping[Key, Association | None]) -> Shown:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import typing as t
 
@@ -12,16 +13,19 @@ from ..._trust import findings
 from ..._trust import planning
 from ..._trust import revocation
 from ..._trust import role
+from ..._trust import transition
 from ..._trust.document import LARGEST_SIZE_LIMIT
 from ..._trust.findings import MOST_POLICIES
 from ..._trust.statement import Cluster
 from ..._trust.statement import TrustError
 from ..._trust.workload import workload_problems
+from .. import codes
 from .. import common
 from .. import ownership
 from .. import progress
 from ..association.calls import describe_associations
 from ..association.calls import list_associations
+from ..association.objects import render
 from ..threads import at_once
 from . import calls
 from . import results
@@ -191,6 +195,34 @@ class Task:
             declared.name for declared in self._declared if planning.is_looked_at(declared, request, self._leftovers)
         ]
         self._found = dict(at_once(lambda name: (name, calls.look_up(self._iam, name)), names, self._concurrency))
+        if request.kind == "source":
+            self.request = dataclasses.replace(request, associations=self._associations_that_matter())
+
+    def _associations_that_matter(self) -> planning.Associations:
+        """Those of workloads whose roles can only be narrowed when their associations allow it; none as a rule."""
+        keys = [
+            (workload["namespace"], workload["service_account"])
+            for declared in self._managed()
+            for workload in transition.unsettled(declared, self._found.get(declared.name))
+        ]
+        given = self.request.associations
+        if given or not keys:
+            return {key: given.get(key) for key in keys}
+        try:
+            found = self._read_associations(keys)
+        except common.AnsibleEKSError as error:
+            # Who may not look at associations narrows nothing.
+            if common.error_of(error)[0] not in codes.ACCESS_DENIED:
+                raise
+            return dict.fromkeys(keys)
+        return {key: found.get(key, {}) for key in keys}
+
+    def _read_associations(self, keys: c.Collection[tuple[str, str]]) -> dict[tuple[str, str], dict[str, t.Any]]:
+        """The associations of these workloads as modules return them; without a cluster there are none."""
+        eks, name = self._eks(), self.request.cluster.name
+        summaries = [one for one in list_associations(eks, name) or [] if one.key in keys]
+        ids = [str(one.association_id) for one in summaries]
+        return {one.key: render(one) for one in describe_associations(eks, name, ids, self._concurrency)}
 
     def _associations_of_others(self, leftovers: Leftovers) -> set[tuple[str, str]]:
         """The associations of these workloads that nobody purges: an add-on's, and those that do not carry our tag."""
@@ -199,7 +231,9 @@ class Task:
             # These credentials may be another account's than the cluster's.
             known = self.request.associations.items()
             return {
-                key for key, one in known if one.get("owner_arn") or not mark.items() <= (one.get("tags") or {}).items()
+                key
+                for key, one in known
+                if one and (one.get("owner_arn") or not mark.items() <= (one.get("tags") or {}).items())
             }
         eks = self._eks()
         keys = {(one.namespace, one.service_account) for found in leftovers.values() for one in found.values()}

@@ -1,0 +1,90 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# PRIVATE to the collection: no part of its interface, and it may change in any release.
+"""Whether EKS could assume a workload's role, read from its association and its role, where no pod has proven it."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observed import Association
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observed import read_association
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import dig
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import listing
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import sentence
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import text
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.surroundings import RoleFacts
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.surroundings import read_roles
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.trust import explain_refusal
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.trust import session_context
+
+#: Namespace and service account.
+Account = tuple[str, str]
+#: Causes that say why no pod could be asked, and nothing about the identity.
+UNTRIED = frozenset(
+    {
+        "verification_failed",
+        "job_refused",
+        "pods_not_listed",
+        "pod_not_created",
+        "pod_unschedulable",
+        "image_pull_failed",
+        "image_unusable",
+        "image_without_boto3",
+        "no_running_pod",
+        "exec_refused",
+    }
+)
+
+
+def judged(proofs: t.Any) -> tuple[set[Account], dict[Account, str]]:
+    """Who is proven, and why others are not, as a clause; whom no pod could be asked for is in neither."""
+    proven: set[Account] = set()
+    refuted: dict[Account, str] = {}
+    for proof in listing(proofs):
+        account = (text(dig(proof, "namespace")), text(dig(proof, "service_account")))
+        cause = text(dig(proof, "cause", "id"))
+        if dig(proof, "proven") is True:
+            proven.add(account)
+        elif cause not in UNTRIED:
+            refuted[account] = f"it is not proven ({cause})"
+    return proven, refuted
+
+
+def associated(associations: t.Any) -> dict[Account, Association]:
+    """The associations of a list by whom they are for."""
+    return {
+        (text(dig(one, "namespace")), text(dig(one, "service_account"))): read_association(one)
+        for one in listing(associations)
+    }
+
+
+def refusals(accounts: t.Iterable[Account], associations: t.Any, roles: t.Any) -> dict[Account, str]:
+    """Why EKS would not assume the role, as a clause, for each account for which that is so or cannot be told.
+
+    :param roles: the registered result of ``eks_pod_identity_role_info``.
+    """
+    known, facts = associated(associations), read_roles({"results": [roles]})
+    unread = {text(dig(one, "arn")): text(dig(one, "message")) for one in listing(dig(roles, "unread"))}
+    found = {}
+    for account in accounts:
+        association = known.get(account)
+        reason = "it has no association" if association is None else refusal(account, association, facts, unread)
+        if reason:
+            found[account] = reason
+    return found
+
+
+def refusal(
+    account: Account, association: Association, facts: t.Mapping[str, RoleFacts], unread: t.Mapping[str, str]
+) -> str:
+    """Why EKS would not assume the role of one association; empty where nothing speaks against it."""
+    arn = association.role_arn
+    role = facts.get(arn)
+    if role is None:
+        return f"its role {arn} could not be read ({sentence(unread.get(arn, 'not tried'))})"
+    if not role.exists:
+        return f"its role {arn} does not exist"
+    context = session_context(association.cluster_arn, *account, tags=association.session_tags)
+    why = explain_refusal(role.trust, context)
+    return f"trust_refused, EKS may not assume its role {arn}: {why}" if why else ""
