@@ -191,12 +191,16 @@ workloads:
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.options import CheckedModule
 from ansible_collections.podidentity.eks.plugins.module_utils._kube import probe
 
 
 def main() -> None:
     module = AnsibleK8SModule(
-        argument_spec={**AUTH_ARG_SPEC, **probe.OPTIONS}, supports_check_mode=True, check_pyyaml=False
+        argument_spec={**AUTH_ARG_SPEC, **probe.OPTIONS},
+        module_class=CheckedModule,
+        supports_check_mode=True,
+        check_pyyaml=False,
     )
     try:
         result = probe.look_until(module)

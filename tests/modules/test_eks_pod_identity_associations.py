@@ -573,7 +573,7 @@ def test_undeclared_associations_cost_no_call_without_any(run: Run, example: Acc
     assert result["undeclared"] == [] and collections.Counter(result["calls"]) == {LIST: 1, DESCRIBE: 2}
 
 
-def test_undeclared_associations_are_described_without_tagging_api(run: Run, example: Account) -> None:
+def test_undeclared_associations_are_found_without_tagging_api(run: Run, example: Account) -> None:
     run(MODULE, cluster_name="example", associations=declared("team-a/app", "team-a/old"))
     denied = {"operation": "tagging:GetResources", "code": "AccessDeniedException", "status": 400}
     example.sandbox.knobs(faults=[denied])

@@ -51,7 +51,7 @@ NOT_SEEDED = {
     # How a verification itself runs is proven in test_verify.py.
     **dict.fromkeys(("no_running_pod", "exec_refused", "exec_without_python"), "in running pods only"),
     **dict.fromkeys(("exec_without_boto3", "exec_failed"), "in running pods only"),
-    **dict.fromkeys(("pods_not_listed", "verification_failed"), "nothing of the workload"),
+    **dict.fromkeys(("pods_not_listed", "setup_failed", "verification_failed"), "nothing of the workload"),
 }
 
 

@@ -53,7 +53,7 @@ def example(sandbox: SandboxProcess, tmp_path_factory: pytest.TempPathFactory, p
     path = tmp_path_factory.mktemp("inventory") / "hosts.json"
     connection = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
     path.write_text(json.dumps({"eks_clusters": {"hosts": {"example": connection}}}), encoding="utf-8")
-    given = {"inventory": str(path), "eks_region": "eu-west-1", "cluster_manage": False}
+    given: dict[str, t.Any] = {"inventory": str(path), "eks_region": "eu-west-1", "cluster_manage": False}
     assert playbook("playbooks/site.yml", "--tags", "agent", **given).code == 0
     return given
 

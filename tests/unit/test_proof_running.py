@@ -199,6 +199,11 @@ EXECUTIONS: list[tuple[str, Json, list[str]]] = [
         ['User "somebody" cannot list resource "pods"'],
     ),
     ("pods_not_listed", observed(pods={"msg": LIST_REFUSED}), ["at the cluster scope."]),
+    (
+        "setup_failed",
+        {"cluster": "example", "setup_failures": {"team-a/app": "EKS refuses the role."}},
+        ["could not be set up in this run: EKS refuses the role."],
+    ),
     ("verification_failed", {"cluster": "example", "failure": "EKS does not answer."}, ["EKS does not answer"]),
 ]
 

@@ -67,7 +67,8 @@ def setup_failed(case: RunCase) -> Cause | None:
         return None
     return Cause(
         "setup_failed",
-        f"It was not verified, because it could not be set up in this run: {kubernetes_words(case.setup_failure)}",
+        f"It was not verified, because it could not be set up in this run: "
+        f"{sentence(kubernetes_words(case.setup_failure))}.",
         "Put right what the message names, and run it again.",
     )
 

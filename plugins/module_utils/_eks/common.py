@@ -24,6 +24,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.tagging import compare_
 from ansible_collections.amazon.aws.plugins.module_utils.transformation import boto3_resource_to_ansible_dict
 
 from . import codes
+from . import options
 from .traffic import Traffic
 
 if t.TYPE_CHECKING:
@@ -88,10 +89,21 @@ class EKSErrorHandler(AWSErrorHandler):  # type: ignore[misc]  # amazon.aws has 
 class AnsibleEKSModule(AnsibleAWSModule):  # type: ignore[misc]  # amazon.aws has no types
     """The base of all modules of this collection."""
 
-    def __init__(self, **kwargs: t.Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, argument_spec: options.ArgumentSpec, **kwargs: t.Any) -> None:
+        # amazon.aws lets nobody choose the class of the module that it wraps.
+        checked = options.checked(argument_spec)
+        super().__init__(argument_spec=checked.spec, **kwargs)
+        checked.refuse(self)
         set_collection_info(collection_name=COLLECTION_NAME, collection_version=COLLECTION_VERSION)
         self.traffic = Traffic()
+        self._check_aws_config()
+
+    def _check_aws_config(self) -> None:
+        """amazon.aws hands the option to botocore as it is."""
+        try:
+            botocore.config.Config(**(self.params.get("aws_config") or {}))
+        except TypeError as error:
+            self.fail_json(msg=f"aws_config: {error}; give options of botocore.config.Config, such as retries.")
 
     def eks_client(self, concurrency: int = CONCURRENCY) -> EKSClient:
         """A client for EKS, for so many threads; fails in one sentence when no region is known."""
