@@ -117,8 +117,8 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import plain
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.addon import many
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import Cluster
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import TrustError
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.cluster import Cluster
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.cluster import TrustError
 
 Mapping = t.Mapping[str, t.Any]
 

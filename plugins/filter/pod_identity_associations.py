@@ -97,15 +97,21 @@ _value:
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import TrustError
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.workload import Workload
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.workload import associations
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.cluster import TrustError
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.validation import shown
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.validation import workload_problems
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.workload import Workload
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.workload import associations
 
 
 def pod_identity_associations(
     workloads: t.Sequence[Workload], cluster_arn: str = "", role_arns: t.Mapping[str, str] | None = None
 ) -> list[dict[str, t.Any]]:
     """The filter; see its documentation above."""
+    if problems := workload_problems(workloads):
+        raise AnsibleFilterError("\n".join(problems))
+    if not isinstance(cluster_arn, str):
+        raise AnsibleFilterError(f"cluster_arn is {shown(cluster_arn)}: give the ARN of the cluster.")
     try:
         return associations(workloads, cluster_arn, role_arns)
     except TrustError as error:

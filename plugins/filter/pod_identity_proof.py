@@ -174,8 +174,8 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.cases import read_cases
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declaration import DeclarationError
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.proof import prove
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.prove import DeclarationError
 
 
 def pod_identity_proof(workloads: t.Any, observed: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:

@@ -98,7 +98,7 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.cases import pod_orders
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declaration import DeclarationError
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.prove import DeclarationError
 
 
 def pod_identity_proof_orders(

@@ -76,9 +76,9 @@ _value:
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declaration import DeclarationError
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declaration import read_workloads
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.executing import places
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.prove import DeclarationError
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.prove import read_workloads
 
 
 def pod_identity_proof_places(workloads: t.Any, pods: t.Any, container: str = "") -> list[dict[str, t.Any]]:

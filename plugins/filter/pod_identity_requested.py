@@ -61,6 +61,8 @@ CALL = re.compile(r"(?P<service>[a-z0-9-]+)\.(?P<operation>[a-z0-9_]+)")
 
 def pod_identity_requested(answers: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
     """The filter; see its documentation above."""
+    if not isinstance(answers, t.Mapping):
+        raise AnsibleFilterError(f"The survey's answers are {answers!r}: give a mapping of namespace and so on.")
     given = {key: str(answer or "").strip() for key, answer in answers.items()}
     if not any(given.values()):
         return []

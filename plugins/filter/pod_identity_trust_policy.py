@@ -87,11 +87,11 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.document import Document
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.document import ensure_statements
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import Cluster
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import Subject
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import TrustError
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import trust_statement
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.workload import TRUSTS
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.cluster import Cluster
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.cluster import TrustError
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.validation import TRUSTS
 
 
 def pod_identity_trust_policy(
@@ -104,6 +104,10 @@ def pod_identity_trust_policy(
     into: Document | str | None = None,
 ) -> dict[str, t.Any] | None:
     """The filter; see its documentation above."""
+    named = {"cluster_arn": cluster_arn, "namespace": namespace, "service_account": service_account}
+    for option, value in named.items():
+        if not isinstance(value, str):
+            raise AnsibleFilterError(f"{option} is {value!r}: give a text, in quotes where it looks like a number.")
     if trust not in TRUSTS:
         raise AnsibleFilterError(f"trust is {trust!r}: give scoped or open.")
     try:

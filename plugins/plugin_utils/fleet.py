@@ -24,8 +24,8 @@ from ansible_collections.podidentity.eks.plugins.module_utils._eks.common import
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.common import NO_CREDENTIALS
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.common import READ_TIMEOUT
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.role.calls import assume
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.workload import shown
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.workload import unknown_keys
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.validation import shown
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.validation import unknown_keys
 
 #: Makes a client: ``make("eks", region="eu-west-1", **credentials)``.
 MakeClient = t.Callable[..., t.Any]

@@ -13,7 +13,7 @@ import json
 import pathlib
 import typing as t
 
-from ..module_utils._trust.workload import shown
+from ..module_utils._workload.validation import shown
 from .policy_library import Parameter
 from .policy_library import Policy
 from .policy_library import PolicyError

@@ -17,8 +17,8 @@ import typing as t
 
 from ..module_utils._eks.validation import NAMESPACE
 from ..module_utils._eks.validation import NAMESPACE_RULE
-from ..module_utils._trust.workload import shown
-from ..module_utils._trust.workload import unknown_keys
+from ..module_utils._workload.validation import shown
+from ..module_utils._workload.validation import unknown_keys
 from .operator_policy import CHAPTERS
 from .operator_policy import LEVELS
 from .operator_policy import chapter_problems

@@ -19,7 +19,7 @@ import pathlib
 import re
 import typing as t
 
-from ..module_utils._trust.workload import shown
+from ..module_utils._workload.validation import shown
 
 FOLDER = pathlib.Path(__file__).with_name("policies")
 PLACEHOLDER = re.compile(r"\$\{([a-z_0-9]+)\}")

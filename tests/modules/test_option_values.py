@@ -10,7 +10,7 @@ import pytest
 from support.module_runs import RunModule
 from support.sandbox_process import SandboxProcess
 
-NODEGROUP = {"cluster_name": "example", "name": "general"}
+NODEGROUP: dict[str, t.Any] = {"cluster_name": "example", "name": "general"}
 WRONG: list[tuple[str, dict[str, t.Any], str]] = [
     (
         "eks_cluster",

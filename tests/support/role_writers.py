@@ -19,7 +19,7 @@ import botocore.config
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.role import running
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.traffic import Traffic
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.planning import Request
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import Cluster
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.cluster import Cluster
 
 ACCOUNT = "111122223333"
 

@@ -12,9 +12,9 @@ from ansible_collections.podidentity.eks.plugins.module_utils._access.scope impo
 from ansible_collections.podidentity.eks.plugins.module_utils._access.scope import trust_scope
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.trust import explain_refusal
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.trust import session_context
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import Cluster
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import Subject
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import trust_statement
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.cluster import Cluster
 from hypothesis import given
 from hypothesis import strategies as st
 from support.access_reports import ACCOUNT

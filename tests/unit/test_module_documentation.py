@@ -15,8 +15,8 @@ import typing as t
 
 import pytest
 import yaml
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.testing import patch_module_args
 from support.environment import ROOT
 
 MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
@@ -30,18 +30,15 @@ class SettingsTaken(Exception):
     """Carries what a module hands to Ansible."""
 
 
-class SettingsRecorder:
-    """Stands where Ansible reads the task's arguments."""
-
-    def __init__(self, **settings: t.Any) -> None:
-        raise SettingsTaken(settings)
+def record_settings(_module: AnsibleModule, **settings: t.Any) -> None:
+    """Stands where Ansible checks the task's arguments."""
+    raise SettingsTaken(settings)
 
 
 def specification(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, t.Any]:
-    for base in (AnsibleAWSModule, AnsibleK8SModule):
-        monkeypatch.setitem(base.default_settings, "module_class", SettingsRecorder)
+    monkeypatch.setattr(AnsibleModule, "__init__", record_settings)
     module = importlib.import_module(f"ansible_collections.podidentity.eks.plugins.modules.{name}")
-    with pytest.raises(SettingsTaken) as asked:
+    with patch_module_args({}), pytest.raises(SettingsTaken) as asked:
         module.main()
     settings: dict[str, t.Any] = asked.value.args[0]
     return settings

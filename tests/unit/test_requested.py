@@ -9,7 +9,7 @@ import typing as t
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_requested import pod_identity_requested
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.workload import workload_problems
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.validation import workload_problems
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -18,10 +18,10 @@ from ansible_collections.podidentity.eks.plugins.module_utils._trust.document im
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.planning import RolePlan
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.role import TARGET_POLICY_NAME
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.role import Role
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import Cluster
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import Subject
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import trust_statement
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.workload import associations
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.cluster import Cluster
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.workload import associations
 from hypothesis import given
 from hypothesis import strategies as st
 

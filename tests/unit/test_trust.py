@@ -12,12 +12,12 @@ import pytest
 from ansible_collections.podidentity.eks.plugins.module_utils._trust import document as trust
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import ACTIONS
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import SERVICE
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import Cluster
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import Subject
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import TrustError
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import canonical
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import statement_id
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import trust_statement
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.cluster import Cluster
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.cluster import TrustError
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -17,9 +17,9 @@ from ansible_collections.podidentity.eks.plugins.module_utils._trust import targ
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.planning import RolePlan
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.role import REVOKED_POLICY_NAME
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.role import Role
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import Cluster
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import Subject
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import statement_id
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.cluster import Cluster
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -12,9 +12,9 @@ from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.case im
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.case import Cause
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.case import is_met
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.case import results
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declaration import Call
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observed import Fault
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import sentence
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.prove import Call
 
 #: An explicit Deny in whatever of the role's own policies.
 _DENY = "explicit deny in an? "

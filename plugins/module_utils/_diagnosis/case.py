@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declaration import Call
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declaration import Workload
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observed import Association
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observed import CallResult
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observed import Document
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observed import Pod
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observed import Role
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.surroundings import Surroundings
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.prove import Call
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.prove import Workload
 
 AGENT = "eks-pod-identity-agent"
 #: The provider of boto3's chain that asks the EKS Pod Identity agent.

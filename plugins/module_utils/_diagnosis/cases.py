@@ -9,8 +9,6 @@ import dataclasses
 import typing as t
 
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes_running import RunCase
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declaration import Workload
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declaration import read_workloads
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.executing import read_executions
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observed import Association
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observed import Pod
@@ -29,6 +27,8 @@ from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import number
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import text
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.surroundings import read_surroundings
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.prove import Workload
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.prove import read_workloads
 
 #: The label by which a pod is found again: the workload's place in the list, from 0.
 INDEX_LABEL = "podidentity.eks/workload"

@@ -12,7 +12,6 @@ import typing as t
 import zlib
 
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes_running import Execution
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declaration import Workload
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.own_pods import Account
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.own_pods import by_account
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.own_pods import choose
@@ -22,6 +21,7 @@ from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import number
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import text
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.surroundings import is_ready
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.prove import Workload
 
 #: Runs the script that comes as the first argument with the others. They are packed, for the API server takes a command
 #: as a part of a URL, and there may be proxies on the way that take no long ones.

@@ -14,9 +14,9 @@ from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.case im
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes import find_cause
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes_running import RunCase
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes_running import find_running_cause
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declaration import Call
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observed import CONTAINER
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observed import CallResult
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.prove import Call
 
 #: EKS names the sessions ``eks-CLUSTER-POD-UUID`` and shortens long ones, so only the prefix is certain.
 SESSION_PREFIX = "eks-"

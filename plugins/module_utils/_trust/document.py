@@ -13,13 +13,13 @@ from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement i
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import SERVICE
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import WRONG_SERVICE
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import Statement
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import TrustError
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import allows
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import as_list
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import canonical
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import only_assumes
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import services
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import sole_service
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.cluster import TrustError
 
 Document = t.Mapping[str, t.Any]
 

@@ -19,8 +19,8 @@ from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement i
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import as_list
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import services
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import statement_id
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.workload import Workload
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.workload import tags_disabled
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.workload import Workload
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.workload import tags_disabled
 
 if t.TYPE_CHECKING:
     import collections.abc as c

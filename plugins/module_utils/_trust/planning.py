@@ -19,16 +19,16 @@ from ansible_collections.podidentity.eks.plugins.module_utils._trust import tran
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.role import Declared
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.role import Role
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import NAMESPACE_TAG
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import Cluster
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import Statement
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import Subject
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import condition
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import statement_id
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import subject_of
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.workload import Workload
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.workload import is_present
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.workload import made_arn
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.workload import tags_disabled
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.cluster import Cluster
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.workload import Workload
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.workload import is_present
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.workload import made_arn
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.workload import tags_disabled
 
 Action = t.Literal["create", "update", "delete", "none"]
 #: Namespace and service account -> association, as ``eks_pod_identity_association_info`` returns it.

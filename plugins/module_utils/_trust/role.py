@@ -12,14 +12,14 @@ from ansible_collections.podidentity.eks.plugins.module_utils._trust import docu
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.document import Document
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import ACTIONS
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import SID_PREFIX
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import Cluster
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import Subject
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import made_sid
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.workload import Workload
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.workload import is_present
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.workload import made_arn
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.workload import role_arn
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.workload import target_role_arn
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.cluster import Cluster
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.workload import Workload
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.workload import is_present
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.workload import made_arn
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.workload import role_arn
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.workload import target_role_arn
 
 Kind = t.Literal["source", "target"]
 State = t.Literal["present", "cleaned", "absent"]

@@ -15,6 +15,8 @@ import json
 import re
 import typing as t
 
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.cluster import Cluster
+
 Statement = t.Mapping[str, t.Any]
 
 #: Who assumes the role in Pod Identity; the EKS control plane's own principal is a mistake that many guides carry.
@@ -25,37 +27,9 @@ WRONG_SERVICE = "eks.amazonaws.com"
 ACTIONS = ("sts:AssumeRole", "sts:TagSession")
 NAMESPACE_TAG = "aws:RequestTag/kubernetes-namespace"
 SERVICE_ACCOUNT_TAG = "aws:RequestTag/kubernetes-service-account"
-CLUSTER_ARN = re.compile(
-    r"arn:(?P<partition>aws[a-z-]*):eks:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12}):cluster/"
-    r"(?P<name>[0-9A-Za-z][A-Za-z0-9_-]{0,99})"
-)
 SID_PREFIX = "PodIdentity"
 SID_WORD_LIMIT = 24
 SID_HASH_LENGTH = 8
-
-
-class TrustError(ValueError):
-    """What was asked for cannot be written as a trust policy; the message is one sentence for the user."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Cluster:
-    """The EKS cluster whose pods may assume the role."""
-
-    arn: str
-    partition: str
-    region: str
-    account: str
-    name: str
-
-    @classmethod
-    def from_arn(cls, arn: str) -> Cluster:
-        """Read a cluster's ARN; :class:`TrustError` when it is none."""
-        match = CLUSTER_ARN.fullmatch(arn)
-        if not match:
-            example = "arn:aws:eks:eu-west-1:111122223333:cluster/name"
-            raise TrustError(f"{json.dumps(arn)} is no ARN of an EKS cluster: give it in full, such as {example}.")
-        return cls(arn=arn, **match.groupdict())
 
 
 @dataclasses.dataclass(frozen=True)

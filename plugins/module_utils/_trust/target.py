@@ -15,11 +15,11 @@ import dataclasses
 import typing as t
 
 from ansible_collections.podidentity.eks.plugins.module_utils._trust import document as trust
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import Cluster
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import Statement
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import Subject
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import condition
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import made_sid
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.cluster import Cluster
 
 SID_PREFIX = "PodIdentityTarget"
 TAGS_SID_PREFIX = "PodIdentityTargetTags"

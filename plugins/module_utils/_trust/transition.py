@@ -21,7 +21,7 @@ from ansible_collections.podidentity.eks.plugins.module_utils._trust import role
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import as_list
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import statement_id
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import trust_statement
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.workload import tags_disabled
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.workload import tags_disabled
 
 if t.TYPE_CHECKING:
     import collections.abc as c
@@ -30,7 +30,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.podidentity.eks.plugins.module_utils._trust.role import Role
     from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import Statement
     from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import Subject
-    from ansible_collections.podidentity.eks.plugins.module_utils._trust.workload import Workload
+    from ansible_collections.podidentity.eks.plugins.module_utils._workload.workload import Workload
 
 #: Namespace and service account -> association; None where it could not be read.
 Associations = t.Mapping[tuple[str, str], t.Mapping[str, t.Any] | None]

@@ -12,11 +12,11 @@ import collections
 import dataclasses
 import typing as t
 
-from ..._trust.statement import Cluster
-from ..._trust.workload import role_problems
-from ..._trust.workload import shared_role_problems
-from ..._trust.workload import shown
-from ..._trust.workload import unknown_keys
+from ..._workload.cluster import Cluster
+from ..._workload.validation import role_problems
+from ..._workload.validation import shared_role_problems
+from ..._workload.validation import shown
+from ..._workload.validation import unknown_keys
 from ..ownership import TAG
 from ..validation import SERVICE_ACCOUNT
 from . import comparing

@@ -16,9 +16,9 @@ from ..._trust import role
 from ..._trust import transition
 from ..._trust.document import LARGEST_SIZE_LIMIT
 from ..._trust.findings import MOST_POLICIES
-from ..._trust.statement import Cluster
-from ..._trust.statement import TrustError
-from ..._trust.workload import workload_problems
+from ..._workload.cluster import Cluster
+from ..._workload.cluster import TrustError
+from ..._workload.validation import workload_problems
 from .. import codes
 from .. import common
 from .. import ownership

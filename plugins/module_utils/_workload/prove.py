@@ -10,14 +10,16 @@ import json
 import typing as t
 
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import plain
+from ansible_collections.podidentity.eks.plugins.module_utils._workload import spec
 
 #: What ``prove`` may say: the calls, and where the pod of a verification runs.
-PROVE_KEYS = ("allow", "deny", "image", "node_selector", "tolerations")
+PROVE_KEYS = tuple(spec.PROVE)
 #: What a call may say, and what it must.
-CALL_KEYS = {"service", "operation", "parameters", "show"}
+CALL_KEYS = set(spec.CALL)
 CALL_REQUIRED = ("service", "operation")
 
 EXAMPLE_IMAGE = "public.ecr.aws/lambda/python:3.13"
+EXAMPLE_CALL = "{service: s3, operation: list_buckets}"
 EXAMPLE_LABEL = '{kubernetes.io/arch: arm64, gpu: "true"}'
 EXAMPLE_TOLERATION = "[{key: gpu, operator: Exists}]"
 
@@ -76,15 +78,22 @@ def read_workload(declared: t.Any, where: str) -> Workload:
         raise DeclarationError(f"{where} lacks a namespace or a service_account.")
     where = "/".join(map(str, names))
     prove = declared.get("prove") or {}
-    if not isinstance(prove, t.Mapping) or set(prove) - set(PROVE_KEYS):
+    if not isinstance(prove, t.Mapping) or set(map(str, prove)) - set(PROVE_KEYS):
         raise DeclarationError(f"{where}: prove is to be a mapping of {', '.join(PROVE_KEYS)}, nothing else.")
     check_place(prove, where)
     calls = [
         read_call(call, expected, f"{where}: prove.{expected}")
         for expected in ("allow", "deny")
-        for call in prove.get(expected) or []
+        for call in listed(prove.get(expected), f"{where}: prove.{expected}")
     ]
     return Workload(str(names[0]), str(names[1]), tuple(calls))
+
+
+def listed(calls: t.Any, where: str) -> t.Sequence[t.Any]:
+    """The calls of a list that may be left out."""
+    if not isinstance(calls or [], (list, tuple)):
+        raise DeclarationError(f"{where} is to be a list of calls, such as [{EXAMPLE_CALL}].")
+    return calls or []
 
 
 def check_place(prove: t.Mapping[str, t.Any], where: str) -> None:
@@ -105,8 +114,7 @@ def check_place(prove: t.Mapping[str, t.Any], where: str) -> None:
 def read_call(declared: t.Any, expected: str, where: str) -> Call:
     """One call of the lists ``allow`` or ``deny``."""
     if not isinstance(declared, t.Mapping) or any(not isinstance(declared.get(key), str) for key in CALL_REQUIRED):
-        example = "{service: s3, operation: list_buckets}"
-        raise DeclarationError(f"{where}: each call names a service and an operation of boto3, such as {example}.")
+        raise DeclarationError(f"{where}: each call names a service and an operation of boto3, such as {EXAMPLE_CALL}.")
     unknown = sorted(str(key) for key in set(declared) - CALL_KEYS)
     if unknown:
         raise DeclarationError(f"{where}: a call takes {', '.join(sorted(CALL_KEYS))}, not {', '.join(unknown)}.")

@@ -14,56 +14,56 @@ import re
 import typing as t
 import unicodedata
 
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declaration import DeclarationError
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.declaration import read_workload
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.validation import NAMESPACE
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.validation import NAMESPACE_RULE
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.validation import ROLE_ARN
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.validation import SERVICE_ACCOUNT
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.validation import SERVICE_ACCOUNT_LIMIT
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.validation import SERVICE_ACCOUNT_RULE
-from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import Cluster
+from ansible_collections.podidentity.eks.plugins.module_utils._workload import aws_calls
+from ansible_collections.podidentity.eks.plugins.module_utils._workload import spec
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.prove import DeclarationError
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.prove import read_workload
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.workload import Workload
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.workload import is_present
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.workload import tags_disabled
 
 if t.TYPE_CHECKING:
     import collections.abc as c
 
-Workload = t.Mapping[str, t.Any]
-
-WORKLOAD_KEYS = (
-    "namespace",
-    "service_account",
-    "service_account_managed",
-    "state",
-    "role",
-    "target_role",
-    "target_role_arn",
-    "policy",
-    "disable_session_tags",
-    "tags",
-    "prove",
-)
-ROLE_KEYS = (
-    "name",
-    "arn",
-    "path",
-    "description",
-    "managed_policies",
-    "inline_policy",
-    "boundary",
-    "max_session_duration",
-    "tags",
-    "trust",
-)
+WORKLOAD_KEYS = tuple(spec.WORKLOAD)
+ROLE_KEYS = tuple(spec.ROLE)
 #: A target role trusts its source role alone, so that there is no ``trust`` to choose; it may be in another account.
-TARGET_ROLE_KEYS = (*(key for key in ROLE_KEYS if key not in ("arn", "trust")), "account")
-STATES = ("present", "absent")
-TRUSTS = ("scoped", "open")
+TARGET_ROLE_KEYS = tuple(spec.TARGET_ROLE)
+STATES = tuple(spec.WORKLOAD["state"]["choices"])
+TRUSTS = tuple(spec.ROLE["trust"]["choices"])
+#: Keys of other tools for what has another name here.
+ELSEWHERE = {
+    "create_service_account": "service_account_managed",
+    "createServiceAccount": "service_account_managed",
+    "serviceAccount": "service_account",
+    "serviceAccountName": "service_account",
+    "roleArn": "role",
+    "role_arn": "role",
+    "permissionPolicyARNs": "managed_policies",
+    "policy_arns": "managed_policies",
+    "permissions_boundary": "boundary",
+    "trust_policy": "trust",
+}
+#: How much of a value a message shows.
+SHOWN_CHARACTERS = 100
 ACCOUNT = re.compile(r"[0-9]{12}")
 ROLE_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 ROLE_PATH = re.compile(r"/([!-~]{1,510}/)?")
 POLICY = re.compile(r"(arn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/([!-~]+/)?)?[\w+=,.@-]{1,128}", re.ASCII)
 POLICY_ARN = re.compile(r"arn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/([!-~]+/)?[\w+=,.@-]{1,128}", re.ASCII)
 #: IAM's own patterns and limits (CreateRole, ``Description`` and ``Tag``).
+#: What IAM's StringLike takes, and no name in Kubernetes has.
+WILDCARD = re.compile(r"[*?]")
+EXACT_NAMES = (
+    "an association takes exact names, so declare each workload. A role can admit a pattern by its trust policy "
+    "(StringLike on aws:RequestTag/kubernetes-namespace or -service-account); give such a role by role.arn."
+)
 DESCRIPTION = re.compile("[\t\n\r\x20-\x7e\xa1-\xff]{0,1000}")
 TAG_CHARACTERS = "_.:/=+-@"
 SESSION_SECONDS = (3600, 43200)
@@ -71,8 +71,16 @@ DECLARED_ROLE_KEYS = ("path", "description", "inline_policy", "boundary", "max_s
 
 
 def shown(value: object) -> str:
-    """A value as a message shows it."""
-    return json.dumps(value, ensure_ascii=False, default=str)
+    """A value as a message shows it, cut where it is long."""
+    text = json.dumps(readable(value), ensure_ascii=False, default=str)
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
+
+
+def readable(value: object) -> object:
+    """A value with texts for keys, of which JSON takes no others."""
+    if isinstance(value, t.Mapping):
+        return {str(key): readable(item) for key, item in value.items()}
+    return [readable(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def workload_problems(workloads: object, account: str = "") -> list[str]:
@@ -80,7 +88,7 @@ def workload_problems(workloads: object, account: str = "") -> list[str]:
     if not isinstance(workloads, (list, tuple)):
         return [f"The workloads are {shown(workloads)}: give a list, one item for each service account."]
     problems: list[str] = []
-    readable: list[Workload] = []
+    readable_ones: list[Workload] = []
     for number, declared in enumerate(workloads, start=1):
         if not isinstance(declared, t.Mapping):
             where = f"Workload number {number}"
@@ -89,27 +97,33 @@ def workload_problems(workloads: object, account: str = "") -> list[str]:
         workload = as_meant(declared, WORKLOAD_KEYS)
         where = place(workload, number)
         problems += unknown_keys(declared, WORKLOAD_KEYS, where)
-        problems += key_problems(workload, where)
-        problems += state_problems(workload, where)
-        if is_present(workload) or workload.get("role") is not None:
-            problems += role_problems(workload.get("role"), where, account)
-        problems += target_role_problems(workload, where)
-        problems += association_problems(workload, where)
-        problems += service_account_problems(workload, where)
-        problems += prove_problems(workload)
-        readable.append(workload)
+        problems += one_workload_problems(workload, where, account)
+        readable_ones.append(as_readable(workload))
     return [
         *problems,
-        *duplicate_problems(readable),
-        *shared_role_problems(readable),
-        *shared_target_problems(readable, account),
-        *letter_case_problems(readable),
+        *duplicate_problems(readable_ones),
+        *shared_role_problems(readable_ones),
+        *shared_target_problems(readable_ones, account),
+        *letter_case_problems(readable_ones),
     ]
 
 
-def is_present(workload: Workload) -> bool:
-    """Whether a workload is declared to be there; it is where nothing else is said."""
-    return bool(workload.get("state", "present") == "present")
+def one_workload_problems(workload: Workload, where: str, account: str) -> c.Iterator[str]:
+    """Every problem of one workload by itself."""
+    yield from key_problems(workload, where)
+    yield from state_problems(workload, where)
+    if is_present(workload) or workload.get("role") is not None:
+        yield from role_problems(workload.get("role"), where, account)
+    yield from target_role_problems(workload, where)
+    yield from association_problems(workload, where)
+    yield from service_account_problems(workload, where)
+    yield from prove_problems(workload)
+
+
+def as_readable(workload: Workload) -> Workload:
+    """A workload without roles that are no mappings; that was said of each by itself."""
+    wrong = [key for key in ("role", "target_role") if not isinstance(workload.get(key) or {}, t.Mapping)]
+    return {key: value for key, value in workload.items() if key not in wrong}
 
 
 def state_problems(workload: Workload, where: str) -> c.Iterator[str]:
@@ -128,7 +142,16 @@ def place(workload: Workload, number: int) -> str:
 def misspelt(given: t.Mapping[str, t.Any], known: t.Sequence[str]) -> dict[str, str | None]:
     """Keys that nothing reads, each with the one that was probably meant."""
     unknown = [key for key in given if key not in known]
-    return {key: next(iter(difflib.get_close_matches(str(key), known, n=1)), None) for key in unknown}
+    return {key: meant_by(key, known) for key in unknown}
+
+
+def meant_by(key: object, known: t.Sequence[str]) -> str | None:
+    """The key that was probably meant, None where none is like it."""
+    if not isinstance(key, str):
+        return None
+    if ELSEWHERE.get(key) in known:
+        return ELSEWHERE[key]
+    return next(iter(difflib.get_close_matches(key, known, n=1)), None)
 
 
 def as_meant(given: t.Mapping[str, t.Any], known: t.Sequence[str]) -> dict[str, t.Any]:
@@ -140,6 +163,12 @@ def as_meant(given: t.Mapping[str, t.Any], known: t.Sequence[str]) -> dict[str, 
 def unknown_keys(given: t.Mapping[str, t.Any], known: t.Sequence[str], where: str) -> c.Iterator[str]:
     """Keys that nothing reads."""
     for key, meant in misspelt(given, known).items():
+        if not isinstance(key, str):
+            yield (
+                f"{where} has the key {shown(key)}, which is no text: YAML reads words such as yes and off as true and "
+                "false, so put the key in quotes, or take it out."
+            )
+            continue
         right = f"did you mean {meant}?" if meant else f"known are {', '.join(known)}."
         yield f"{where} has the unknown key {shown(key)}: {right}"
 
@@ -147,18 +176,28 @@ def unknown_keys(given: t.Mapping[str, t.Any], known: t.Sequence[str], where: st
 def key_problems(workload: Workload, where: str) -> c.Iterator[str]:
     """A namespace or service account that Kubernetes would refuse, so that no pod could ever match it."""
     namespace, service_account = workload.get("namespace"), workload.get("service_account")
-    if not isinstance(namespace, str) or not NAMESPACE.fullmatch(namespace):
+    if not isinstance(namespace, str):
+        yield f"{where} has the namespace {shown(namespace)}: give a text, in quotes where it looks like a number."
+    elif WILDCARD.search(namespace):
+        yield f"{where} has the namespace {shown(namespace)}: {EXACT_NAMES}"
+    elif not NAMESPACE.fullmatch(namespace):
         yield f"{where} has the namespace {shown(namespace)}: {NAMESPACE_RULE}"
-    if (
-        not isinstance(service_account, str)
-        or len(service_account) > SERVICE_ACCOUNT_LIMIT
-        or not SERVICE_ACCOUNT.fullmatch(service_account)
-    ):
+    if not isinstance(service_account, str):
+        yield (
+            f"{where} has the service_account {shown(service_account)}: give a text, in quotes where it looks like a "
+            "number."
+        )
+    elif WILDCARD.search(service_account):
+        yield f"{where} has the service_account {shown(service_account)}: {EXACT_NAMES}"
+    elif len(service_account) > SERVICE_ACCOUNT_LIMIT or not SERVICE_ACCOUNT.fullmatch(service_account):
         yield f"{where} has the service_account {shown(service_account)}: {SERVICE_ACCOUNT_RULE}"
 
 
 def role_problems(role: object, where: str, account: str) -> c.Iterator[str]:
     """A role that is neither to be made here (by name) nor given (by ARN), or both."""
+    if role is not None and not isinstance(role, t.Mapping):
+        yield f"{where} has the role {shown(role)}: give a mapping with name (created here) or arn (an existing role)."
+        return
     declared = role if isinstance(role, t.Mapping) else {}
     role = as_meant(declared, ROLE_KEYS)
     yield from unknown_keys(declared, ROLE_KEYS, f"The role of {where[0].lower()}{where[1:]}")
@@ -183,14 +222,16 @@ def given_role_problems(role: t.Mapping[str, t.Any], where: str, account: str) -
             f"{where} has role.arn {shown(role['arn'])} of account {match['account']}, the cluster is in {account}: "
             "give a role of the cluster's account, and the other one as target_role_arn."
         )
-    others = sorted(set(role) - {"arn"})
+    others = sorted(str(key) for key in role if key in ROLE_KEYS and key != "arn")
     if others:
         yield f"{where} has role.arn, so its role is used as it is: take {', '.join(others)} out, or give role.name."
 
 
 def made_role_problems(role: t.Mapping[str, t.Any], where: str, key: str = "role") -> c.Iterator[str]:
     """What IAM would refuse when it makes the role; ``key`` is where the workload has it."""
-    if not ROLE_NAME.fullmatch(str(role["name"])):
+    if not isinstance(role["name"], str):
+        yield f"{where} has {key}.name {shown(role['name'])}: give a text, in quotes where it looks like a number."
+    elif not ROLE_NAME.fullmatch(role["name"]):
         yield f"{where} has {key}.name {shown(role['name'])}: use 1 to 64 letters, digits and any of +=,.@_-"
     if role.get("path") and not ROLE_PATH.fullmatch(str(role["path"])):
         yield f"{where} has {key}.path {shown(role['path'])}: begin and end it with a slash, such as /workloads/."
@@ -210,16 +251,25 @@ def made_role_problems(role: t.Mapping[str, t.Any], where: str, key: str = "role
     yield from duration_problems(role.get("max_session_duration"), where, key)
 
 
+def dotted(key: str) -> str:
+    """The key before another one in a message."""
+    return f"{key}." if key else ""
+
+
 def tags_problems(tags: object, where: str, key: str) -> c.Iterator[str]:
     """Tags that are none, or have characters that IAM takes in no tag."""
     if tags is None:
         return
     if not isinstance(tags, t.Mapping):
-        yield f"{where} has {key}.tags {shown(tags)}: give a mapping of keys to values."
+        yield f"{where} has {dotted(key)}tags {shown(tags)}: give a mapping of keys to values."
         return
-    for text in (str(one) for pair in tags.items() for one in pair):
+    for name, value in tags.items():
+        if value is None:
+            yield f'{where} has no value for {shown(name)} in {dotted(key)}tags: give a text, "" for an empty one.'
+    for text in (str(one) for pair in tags.items() for one in pair if one is not None):
         if any(unicodedata.category(one)[0] not in "LNZ" and one not in TAG_CHARACTERS for one in text):
-            yield f"{where} has {shown(text)} in {key}.tags: use letters, digits, spaces and any of {TAG_CHARACTERS}"
+            allowed = f"letters, digits, spaces and any of {TAG_CHARACTERS}"
+            yield f"{where} has {shown(text)} in {dotted(key)}tags: use {allowed}"
 
 
 def policies_problems(policies: object, where: str, key: str) -> c.Iterator[str]:
@@ -235,7 +285,8 @@ def policies_problems(policies: object, where: str, key: str) -> c.Iterator[str]
 def duration_problems(seconds: object, where: str, key: str) -> c.Iterator[str]:
     """IAM allows sessions of one hour to twelve."""
     low, high = SESSION_SECONDS
-    if seconds is not None and not (isinstance(seconds, int) and low <= seconds <= high):
+    is_whole = isinstance(seconds, int) and not isinstance(seconds, bool)
+    if seconds is not None and not (is_whole and low <= t.cast("int", seconds) <= high):
         yield f"{where} has {key}.max_session_duration {shown(seconds)}: give {low} to {high} seconds."
 
 
@@ -261,6 +312,12 @@ def target_role_problems(workload: Workload, where: str) -> c.Iterator[str]:
 
 def association_problems(workload: Workload, where: str) -> c.Iterator[str]:
     """Rules between the fields of an association (EKS API reference, CreatePodIdentityAssociation)."""
+    yield from tags_problems(workload.get("tags"), where, "")
+    for key in ("disable_session_tags",):
+        if not isinstance(workload.get(key, False), bool):
+            yield f"{where} has {key} {shown(workload[key])}: give true or false."
+    if not isinstance(workload.get("policy") or {}, (t.Mapping, str)):
+        yield f"{where} has the policy {shown(workload['policy'])}: give the policy document as a mapping."
     target = workload.get("target_role_arn")
     if target and not ROLE_ARN.fullmatch(str(target)):
         yield f"{where} has target_role_arn {shown(target)}: give an IAM role's ARN in full."
@@ -280,9 +337,11 @@ def prove_problems(workload: Workload) -> c.Iterator[str]:
     if not all(isinstance(workload.get(key), str) and workload[key] for key in ("namespace", "service_account")):
         return  # told as such already
     try:
-        read_workload(workload, "")
+        read = read_workload(workload, "")
     except DeclarationError as error:
         yield f"Workload {error}"
+    else:
+        yield from aws_calls.problems(read.calls, f"Workload {read}")
 
 
 def duplicate_problems(workloads: t.Sequence[Workload]) -> c.Iterator[str]:
@@ -338,77 +397,3 @@ def letter_case_problems(workloads: t.Sequence[Workload]) -> c.Iterator[str]:
         first = spelt.setdefault(name.lower(), name)
         if first != name:
             yield f"Roles {first} and {name} differ in upper and lower case only, for IAM they are one: spell it alike."
-
-
-# --- what follows from a declaration ----------------------------------------------------------------------------------
-
-
-def role_arn(workload: Workload, cluster_arn: str, role_arns: t.Mapping[str, str] | None = None) -> str:
-    """The role that EKS assumes for a workload: the given one, the known one of that name, or the one to be made.
-
-    :raises TrustError: when the account is needed and ``cluster_arn`` does not tell it.
-    """
-    role = workload["role"]
-    if role.get("arn"):
-        return str(role["arn"])
-    known = (role_arns or {}).get(role["name"])
-    return known or made_arn(role, Cluster.from_arn(cluster_arn))
-
-
-def target_role_arn(workload: Workload, cluster_arn: str) -> str | None:
-    """The target role of a workload, given or to be made; None where nothing is said about one.
-
-    :raises TrustError: when the account is needed and ``cluster_arn`` does not tell it.
-    """
-    if workload.get("target_role"):
-        return made_arn(workload["target_role"], Cluster.from_arn(cluster_arn))
-    given: str | None = workload.get("target_role_arn")
-    return given
-
-
-def made_arn(role: t.Mapping[str, t.Any], cluster: Cluster) -> str:
-    """The ARN of a role that is declared by name: in the cluster's account where nothing else is said."""
-    account = role.get("account") or cluster.account
-    return f"arn:{cluster.partition}:iam::{account}:role{role.get('path') or '/'}{role['name']}"
-
-
-def associations(
-    workloads: t.Iterable[Workload], cluster_arn: str, role_arns: t.Mapping[str, str] | None = None
-) -> list[dict[str, t.Any]]:
-    """The associations that workloads declare, as the module ``eks_pod_identity_associations`` takes them.
-
-    :param role_arns: ARNs of roles by name, for those that are not under the declared path.
-    :raises TrustError: when the account of a role is needed and ``cluster_arn`` does not tell it.
-    """
-    return [
-        association(workload, cluster_arn, role_arns)
-        if is_present(workload)
-        else {**_picked(workload, ("namespace", "service_account")), "state": "absent"}
-        for workload in workloads
-    ]
-
-
-def association(workload: Workload, cluster_arn: str, role_arns: t.Mapping[str, str] | None = None) -> dict[str, t.Any]:
-    """The association of one workload that must be present.
-
-    The role and the association are decided by the same declaration, so a setting that is not declared has its default
-    in both: session tags on, no target role, no session policy. Only tags that are not declared stay as they are.
-    """
-    return {
-        **_picked(workload, ("namespace", "service_account")),
-        "role_arn": role_arn(workload, cluster_arn, role_arns),
-        "target_role_arn": target_role_arn(workload, cluster_arn) or "",
-        "disable_session_tags": tags_disabled(workload),
-        "policy": workload.get("policy") or "",
-        **_picked(workload, ("tags",)),
-        "state": "present",
-    }
-
-
-def tags_disabled(workload: Workload) -> bool:
-    """Whether the sessions of a workload have no session tags; EKS adds them by default."""
-    return bool(workload.get("disable_session_tags"))
-
-
-def _picked(workload: Workload, keys: t.Sequence[str]) -> dict[str, t.Any]:
-    return {key: workload[key] for key in keys if key in workload}
