@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import typing as t
 
+import jsonschema
 import pytest
 import yaml
 from ansible.errors import AnsibleError
@@ -79,7 +80,7 @@ def test_examples_of_keys_are_valid() -> None:
 
 
 def test_example_inventory_matches_the_schema() -> None:
-    jsonschema = pytest.importorskip("jsonschema")
+
     path = ROOT / "inventories" / "example" / "hosts.yml"
     text = path.read_text(encoding="utf-8")
     assert "# yaml-language-server: $schema=../../docs/declaration.schema.json" in text
@@ -130,7 +131,7 @@ def call(service: str = "s3", operation: str = "list_buckets", **more: t.Any) ->
 @pytest.mark.parametrize(
     ("declared", "sentence"),
     [
-        (call("s4"), "knows no service s4: did you mean s3?"),
+        (call("secretmanager"), "knows no service secretmanager: did you mean secretsmanager?"),
         (call(operation="list_bucket"), "has no operation list_bucket: did you mean list_buckets?"),
         (call(operation="head_bucket"), 'with wrong parameters: Missing required parameter in input: "Bucket".'),
         (call(operation="head_bucket", parameters={"Bucket": 5}), "Invalid type for parameter Bucket, value: 5"),
@@ -250,4 +251,4 @@ def test_no_region_is_refused(region: t.Any) -> None:
 
 def test_unknown_region_is_refused_with_the_nearest() -> None:
     [problem] = pod_identity_host_problems([], "one", "ue-west-1")
-    assert "does not know: did you mean eu-west-1?" in problem
+    assert "does not know: did you mean us-west-1?" in problem
