@@ -66,7 +66,7 @@ def role_text(role: str) -> str:
     own = lines[start:end]
     if "        options:" in own:
         own = own[: own.index("        options:")]
-    dumped = yaml.dump(spec.argument_spec(spec.WORKLOAD), Dumper=Dumper, sort_keys=False, width=110, allow_unicode=True)
+    dumped = yaml.dump(spec.argument_spec(spec.WORKLOAD), Dumper=Dumper, sort_keys=False, width=100, allow_unicode=True)
     options = ["        options:", *(f"          {line}" for line in dumped.splitlines())]
     return "\n".join([*lines[:start], *own, *options, *lines[end:]]) + "\n"
 

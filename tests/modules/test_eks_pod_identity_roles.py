@@ -409,8 +409,26 @@ def test_role_name_differing_in_case_is_reported(iam: Iam) -> None:
 
 def test_missing_managed_policy_arn_is_reported(iam: Iam, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(applying, "PATIENCE", 0.1)
-    result = iam.run(workload(managed_policies=["arn:aws:iam::111122223333:policy/none"]))
+    declared = workload(managed_policies=["arn:aws:iam::111122223333:policy/none"])
+    for check in (True, False):
+        result = iam.run(declared, check=check)
+        assert result["failed"] and result["writes"] == []
+        assert "policy/none, which does not exist: correct its ARN, or create the policy first." in result["msg"]
+    # Who may not look it up learns it from the call that attaches it.
+    iam.sandbox.knobs(faults=[{"operation": "GetPolicy", "code": "AccessDenied", "status": 403}])
+    result = iam.run(declared)
     assert result["failed"] and "A managed policy does not exist; correct its ARN" in result["msg"]
+
+
+def test_missing_given_role_is_refused_in_check_mode(iam: Iam) -> None:
+    given = {"namespace": "a", "service_account": "b", "role": {"arn": f"{ROLE}none"}}
+    result = iam.run(given, check=True)
+    assert result["failed"]
+    assert result["msg"] == (
+        f"Workload a/b has role.arn {ROLE}none, which does not exist: create the role, or correct the ARN."
+    )
+    make_role(iam.client, "none", "pods.eks.amazonaws.com")
+    assert not iam.run(given, check=True)["failed"]
 
 
 # --- taken away -------------------------------------------------------------------------------------------------------

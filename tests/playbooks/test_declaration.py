@@ -8,6 +8,7 @@ Told in order on one sandbox, on a cluster that something else has created.
 from __future__ import annotations
 
 import json
+import pathlib
 import typing as t
 
 import kubernetes
@@ -19,6 +20,7 @@ from support.existing_cluster import make_cluster
 from support.existing_cluster import writes
 from support.playbooks import Playbooks
 from support.playbooks import Run
+from support.playbooks import only_error
 from support.sandbox_process import SandboxProcess
 
 PLAYBOOK = "playbooks/workload.yml"
@@ -195,3 +197,96 @@ def test_unproven_identity_is_judged_by_reading_without_jobs(
     run = playbook(PLAYBOOK, **example, workload_phases=phases, podidentity_workloads=[WORKLOAD, OTHER, lbc])
     assert run.code == 0
     assert apps.read_namespaced_deployment("lbc", "default").metadata.generation == before + 1
+
+
+def test_role_alone_refuses_the_current_kubeconfig(
+    playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any], tmp_path: pathlib.Path
+) -> None:
+    """Without module_defaults kubernetes.core would take whatever the environment names."""
+    play = {"hosts": "example", "gather_facts": False, "roles": ["podidentity.eks.service_account"]}
+    path = tmp_path / "play.json"
+    path.write_text(json.dumps([play]), encoding="utf-8")
+    env = {"K8S_AUTH_HOST": "https://127.0.0.1:1", "K8S_AUTH_API_KEY": "somebody-elses-token"}
+    sandbox.clear_calls()
+    run = playbook(str(path), env={**env, "AWS_REGION": "eu-west-1"}, **example, podidentity_workloads=[WORKLOAD])
+    assert only_error(run).startswith(
+        "The connection to Kubernetes leads to https://127.0.0.1:1, which is not the API server of cluster example"
+    )
+    assert writes(sandbox) == [] and "somebody-elses-token" not in run.output
+
+
+def test_wrong_account_stops_the_run(playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]) -> None:
+    sandbox.clear_calls()
+    run = playbook(PLAYBOOK, **example, eks_account_id="444455556666", podidentity_workloads=[WORKLOAD])
+    assert "are of account 111122223333, and host example has the eks_account_id 444455556666" in only_error(run)
+    assert "in account 111122223333, region eu-west-1, cluster example" in one_line(run)
+    assert sandbox.calls() == {"sts:GetCallerIdentity": 1}
+
+
+@pytest.mark.deep
+def test_mistake_in_a_template_is_reported_as_itself(
+    playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]
+) -> None:
+    sandbox.clear_calls()
+    role = {"name": "dns", "inline_policy": "{{ 'external-dns' | podidentity.eks.pod_identity_policy }}"}
+    run = playbook(PLAYBOOK, **example, podidentity_workloads=[WORKLOAD | {"role": role}])
+    assert run.code != 0 and "Policy external-dns: hosted_zone_arns is missing: give a list" in one_line(run)
+    run = playbook(PLAYBOOK, **example, podidentity_workloads="{{ my_workloads }}", podidentity_purge="cluster")
+    assert run.code != 0 and "'my_workloads' is undefined" in one_line(run)
+    assert sandbox.calls() == {}, "what is undefined counts as nothing, and nothing is removed for it"
+
+
+@pytest.mark.deep
+def test_misspelt_variables_are_refused_together(
+    playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]
+) -> None:
+    sandbox.clear_calls()
+    run = playbook(PLAYBOOK, **example, podidentity_workload=[WORKLOAD], addon_list=[])
+    assert [line.rpartition(": ")[2].split("?")[0] for line in only_error(run).splitlines()] == [
+        "did you mean addons_list",
+        "did you mean podidentity_workloads",
+    ]
+    assert sandbox.calls() == {}
+
+
+@pytest.mark.deep
+def test_access_entries_are_made_on_an_unmanaged_cluster(
+    playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]
+) -> None:
+    principal = f"{ROLE_PREFIX}app"
+    entries = [{"principal_arn": principal, "type": "STANDARD", "kubernetes_groups": ["team"]}]
+    run = playbook("playbooks/site.yml", "--tags", "cluster", **example, cluster_access_entries=entries)
+    assert run.code == 0 and run.count("changed", "example") == 1
+    eks = sandbox.client("eks")
+    found = eks.describe_access_entry(clusterName="example", principalArn=principal)["accessEntry"]
+    assert found["kubernetesGroups"] == ["team"] and found["tags"] == {"podidentity.eks/cluster": "example"}
+    again = playbook("playbooks/site.yml", "--tags", "cluster", **example, cluster_access_entries=entries)
+    assert (again.code, again.count("changed", "example")) == (0, 0)
+    before = len(eks.list_access_entries(clusterName="example")["accessEntries"])
+    gone = playbook("playbooks/teardown.yml", **example, podidentity_workloads=[], cluster_access_entries=entries)
+    assert gone.code == 0
+    assert len(eks.list_access_entries(clusterName="example")["accessEntries"]) == before - 1
+    assert eks.describe_cluster(name="example")["cluster"]["status"] == "ACTIVE"
+
+
+@pytest.mark.deep
+def test_agent_of_a_chart_is_left_or_replaced_as_declared(
+    playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]
+) -> None:
+    eks, names = sandbox.client("eks"), {"clusterName": "example", "addonName": "eks-pod-identity-agent"}
+    # The agent stays and is nobody's add-on any more, as that of a chart.
+    if eks.list_addons(clusterName="example")["addons"]:
+        eks.delete_addon(**names, preserve=True)
+        eks.get_waiter("addon_deleted").wait(**names, WaiterConfig={"Delay": 1})
+    else:
+        pytest.fail("the agent was installed before")
+    apps = kubernetes.client.AppsV1Api(kubernetes.config.new_client_from_config(str(sandbox.kubeconfig)))
+    manager = "helm"
+    for one in apps.list_namespaced_daemon_set("kube-system").items:
+        body = {"spec": {"template": {"metadata": {"annotations": {"chart": "yes"}}}}}
+        apps.patch_namespaced_daemon_set(one.metadata.name, "kube-system", body, field_manager=manager)
+    run = playbook("playbooks/site.yml", "--tags", "agent", **example, agent_managed=False)
+    assert run.code == 0 and run.count("changed", "example") == 0
+    assert eks.list_addons(clusterName="example")["addons"] == []
+    run = playbook("playbooks/site.yml", "--tags", "agent", **example)
+    assert run.code == 0 and eks.list_addons(clusterName="example")["addons"] == ["eks-pod-identity-agent"]

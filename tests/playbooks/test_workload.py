@@ -212,6 +212,9 @@ def test_second_run_changes_nothing_and_reads_once(account: Account, story: Stor
         "iam:ListRolePolicies": roles,
         "eks:ListPodIdentityAssociations": 1,
         "eks:DescribePodIdentityAssociation": COUNT,
+        # Whose credentials these are; and since one association is not declared, whether it is ours.
+        "sts:GetCallerIdentity": 1,
+        "tagging:GetResources": 1,
     }
     assert set(story.proven.values()) == {True}
 

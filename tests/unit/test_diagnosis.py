@@ -954,3 +954,14 @@ def test_network_policies_are_additive() -> None:
     both = [network_policy("deny"), network_policy("allow", egress=[{}])]
     looked_up = {"addon": addon(), "agent_pods": agents(NODE), "network_policies": {"results": [{"resources": both}]}}
     assert diagnose(with_document(UNREACHABLE, surroundings=looked_up))["cause"]["id"] == "agent_unreachable"
+
+
+def test_declared_and_unattached_policy_is_advised() -> None:
+    denied = with_document(call_outcome(0, "denied", DENIED), surroundings={"roles": roles(role(policies=["Other"]))})
+    declared = WORKLOAD | {"role": {"name": "app-role", "managed_policies": ["AmazonS3ReadOnlyAccess", "Other"]}}
+    proof = diagnose(denied, declared)
+    assert proof["cause"]["id"] == "permission_missing"
+    assert proof["advice"].startswith(
+        "AmazonS3ReadOnlyAccess is declared and not attached: run the playbook podidentity.eks.workload."
+    )
+    assert "run the playbook" not in diagnose(denied)["advice"]

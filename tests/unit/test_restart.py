@@ -189,9 +189,21 @@ def test_unrelated_and_healthy_pods_are_ignored(found: Mapping) -> None:
     [
         ("", "Pod/a", "it has no controller that would make it anew: delete and create it yourself"),
         ("Job/import", "Job/import", "a Job is not restarted: let it end, or delete and create it yourself"),
-        ("ReplicaSet/alone", "ReplicaSet/alone", "a ReplicaSet is not rolled from here: replace its pods yourself"),
-        ("ReplicaSet/rolled", "Rollout/rolled", "a Rollout is not rolled from here: replace its pods yourself"),
-        ("StatefulSet/gone", "StatefulSet/gone", "a StatefulSet is not rolled from here: replace its pods yourself"),
+        (
+            "ReplicaSet/alone",
+            "ReplicaSet/alone",
+            "a ReplicaSet is not restarted from here: restart it by its own means, or replace its pods",
+        ),
+        (
+            "ReplicaSet/rolled",
+            "Rollout/rolled",
+            "a Rollout is not restarted from here: restart it by its own means, or replace its pods",
+        ),
+        (
+            "StatefulSet/gone",
+            "StatefulSet/gone",
+            "a StatefulSet is not restarted from here: restart it by its own means, or replace its pods",
+        ),
     ],
 )
 def test_unsupported_owners_are_reported_and_not_restarted(owner: str, place: str, remedy: str) -> None:
@@ -483,3 +495,83 @@ anything = st.recursive(
 def test_any_observation_is_accepted(workloads: t.Any, pods: t.Any, associations: t.Any, objects: t.Any) -> None:
     pod_identity_restart_plan(workloads, pods, associations, objects)
     pod_identity_restart_outcome([{"kind": "Deployment", "namespace": "", "name": ""}], [{}], objects)
+
+
+# --- only onto an identity that new pods would get --------------------------------------------------------------------
+
+ROLE = "arn:aws:iam::111122223333:role/app"
+ROLLOUT = (
+    workload("ReplicaSet/canary-1", "Rollout/canary"),
+    {"kind": "PodDisruptionBudget", "metadata": {"name": "none", "namespace": "default"}},
+)
+
+
+def judged(proofs: list[Mapping], *roles: Mapping, missing: tuple[str, ...] = ()) -> Mapping:
+    """The plan for a Deployment whose pods lack the identity, by these proofs and roles."""
+    association = {
+        **ASSOCIATIONS[0],
+        "association_id": "a-1",
+        "association_arn": "arn:aws:eks:eu-west-1:111122223333:podidentityassociation/example/a-1",
+        "role_arn": ROLE,
+    }
+    pods = [pod("a", "ReplicaSet/web-1")]
+    found = {"roles": list(roles), "missing": list(missing), "unread": []}
+    return pod_identity_restart_plan(WORKLOADS, pods, [association], WEB, proofs=proofs, roles=found)
+
+
+def proof(proven: bool, cause: str = "") -> Mapping:
+    about = {"namespace": "default", "service_account": "app", "proven": proven}
+    return about if proven else {**about, "cause": {"id": cause, "text": "."}}
+
+
+def role(**condition: t.Any) -> Mapping:
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"Service": "pods.eks.amazonaws.com"},
+        "Action": ["sts:AssumeRole", "sts:TagSession"],
+        "Condition": condition,
+    }
+    return {"arn": ROLE, "trust_policy": {"Statement": [trust]}, "managed_policies": {}, "inline_policies": {}}
+
+
+OTHER_NAMESPACE = {"StringEquals": {"aws:RequestTag/kubernetes-namespace": "kube-system"}}
+
+
+@pytest.mark.parametrize(
+    ("proofs", "roles", "missing", "reason"),
+    [
+        pytest.param([proof(True)], [], (), "", id="proven, whatever is read"),
+        pytest.param([proof(False, "trust_refused")], [role()], (), "it is not proven (trust_refused)", id="refuted"),
+        pytest.param([], [role()], (), "", id="trusted"),
+        pytest.param([proof(False, "image_pull_failed")], [role()], (), "", id="no pod could be asked, trusted"),
+        pytest.param([], [role(**OTHER_NAMESPACE)], (), "trust_refused, EKS may not assume its role", id="not trusted"),
+        pytest.param([], [], (ROLE,), f"its role {ROLE} does not exist", id="missing"),
+        pytest.param([], [], (), f"its role {ROLE} could not be read", id="unread"),
+    ],
+)
+def test_only_an_identity_that_pods_would_get_is_restarted_onto(
+    proofs: list[Mapping], roles: list[Mapping], missing: tuple[str, ...], reason: str
+) -> None:
+    plan = judged(proofs, *roles, missing=missing)
+    if reason:
+        assert plan["restarts"] == []
+        assert f"new pods would not get the identity: {reason}" in plan["blocked"][0]["reason"]
+    else:
+        assert [one["name"] for one in plan["restarts"]] == ["web"] and plan["blocked"] == []
+
+
+def test_roles_to_read_are_those_of_untried_restarts() -> None:
+    pods, known = [pod("a", "ReplicaSet/web-1")], [{**ASSOCIATIONS[0], "role_arn": ROLE}]
+    untried = pod_identity_restart_plan(WORKLOADS, pods, known, WEB, proofs=[])
+    assert untried["unproven"] == [{"namespace": "default", "service_account": "app", "role_arn": ROLE}]
+    for proofs in ([proof(True)], [proof(False, "trust_refused")]):
+        assert pod_identity_restart_plan(WORKLOADS, pods, known, WEB, proofs=proofs)["unproven"] == []
+
+
+def test_owner_of_another_kind_is_named_with_what_helps() -> None:
+    plan = pod_identity_restart_plan(WORKLOADS, [pod("a", "ReplicaSet/canary-1")], ASSOCIATIONS, ROLLOUT)
+    [reported] = plan["reported"]
+    assert (reported["kind"], reported["name"]) == ("Rollout", "canary")
+    assert reported["reason"].endswith(
+        "a Rollout is not restarted from here: restart it by its own means, or replace its pods"
+    )

@@ -132,6 +132,8 @@ def permission_denied(case: Case) -> Cause | None:
     cause, advice = next(
         (found for words_of, *found in DENIALS if any(re.search(words_of, word) for word in words)), NOT_ALLOWED
     )
+    if cause == NOT_ALLOWED[0] and (missing := unattached(case)):
+        advice = f"{' and '.join(missing)} is declared and not attached: run the playbook podidentity.eks.workload."
     return Cause(
         cause,
         f"Role {role_name(case)} was denied {names}{attached(case)}{said}.",
@@ -163,6 +165,14 @@ def attached(case: Case) -> str:
     if facts is None or not facts.exists:
         return ""
     return f"; attached to it: {', '.join(facts.policies)}" if facts.policies else "; no policy is attached to it"
+
+
+def unattached(case: Case) -> list[str]:
+    """Managed policies that are declared for the workload's role and that it does not have, as far as it was read."""
+    facts = case.surroundings.roles.get(case.role.arn) if case.role else None
+    if facts is None or not facts.exists:
+        return []
+    return [name for name in case.workload.managed_policies if name.rpartition("/")[2] not in facts.managed]
 
 
 def role_name(case: Case) -> str:

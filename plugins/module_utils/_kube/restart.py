@@ -271,7 +271,7 @@ def remedy(owner: Place) -> str:
         return "it has no controller that would make it anew: delete and create it yourself"
     if owner.kind == "Job":
         return "a Job is not restarted: let it end, or delete and create it yourself"
-    return f"a {owner.kind} is not rolled from here: replace its pods yourself"
+    return f"a {owner.kind} is not restarted from here: restart it by its own means, or replace its pods"
 
 
 def reason_of(lacking: t.Sequence[Lack]) -> str:

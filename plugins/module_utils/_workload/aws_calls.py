@@ -20,8 +20,8 @@ with contextlib.suppress(ImportError):  # Without botocore nothing is checked; t
     import botocore.validate
 
 with contextlib.suppress(ImportError):
-    import jmespath  # type: ignore[import-untyped]
-    import jmespath.exceptions  # type: ignore[import-untyped]
+    import jmespath
+    import jmespath.exceptions
 
 if t.TYPE_CHECKING:
     import collections.abc as c

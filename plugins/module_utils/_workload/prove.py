@@ -9,6 +9,7 @@ import dataclasses
 import json
 import typing as t
 
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import listing
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import plain
 from ansible_collections.podidentity.eks.plugins.module_utils._workload import spec
 
@@ -52,6 +53,8 @@ class Workload:
     namespace: str
     service_account: str
     calls: tuple[Call, ...]
+    #: Names or ARNs of the managed policies that are declared for its role.
+    managed_policies: tuple[str, ...] = ()
 
     @property
     def account(self) -> tuple[str, str]:
@@ -86,7 +89,9 @@ def read_workload(declared: t.Any, where: str) -> Workload:
         for expected in ("allow", "deny")
         for call in listed(prove.get(expected), f"{where}: prove.{expected}")
     ]
-    return Workload(str(names[0]), str(names[1]), tuple(calls))
+    role = declared.get("role")
+    policies = role.get("managed_policies") if isinstance(role, t.Mapping) else None
+    return Workload(str(names[0]), str(names[1]), tuple(calls), tuple(map(str, listing(policies))))
 
 
 def listed(calls: t.Any, where: str) -> t.Sequence[t.Any]:

@@ -23,7 +23,7 @@ if t.TYPE_CHECKING:
 #: How alike a name must be to one of ours to be taken for a misspelt one (difflib's ratio).
 ALIKE = 0.9
 #: Names that the playbooks and roles themselves set, or that other variables of a play have.
-INTERNAL = re.compile(r"podidentity_(clusters?|profile|region|request(_.*)?|declared)|__.*")
+INTERNAL = re.compile(r"podidentity_(caller|clusters?|declared|profile|region|request(_.*)?)|__.*")
 REGION_FORM = re.compile(r"[a-z]+(-[a-z]+)+-[0-9]+")
 
 

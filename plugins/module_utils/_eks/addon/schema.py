@@ -49,7 +49,7 @@ def problems(configuration: t.Mapping[str, t.Any], schema: t.Mapping[str, t.Any]
 
 def _library() -> t.Any:
     try:
-        import jsonschema  # type: ignore[import-untyped]  # its stubs are another package
+        import jsonschema
     except ImportError as error:
         reason = "to check a configuration before it is written"
         raise AnsibleEKSError(missing_required_lib("jsonschema", reason=reason)) from error

@@ -109,6 +109,12 @@ def policies_by_name(iam: IAMClient) -> dict[str, str]:
     return {arn.rpartition("/")[2]: arn for arn in sorted(found, key=lambda arn: ":iam::aws:" not in arn)}
 
 
+@common.finding("get the managed policy")
+def get_policy(iam: IAMClient, arn: str) -> str:
+    """The ARN of a managed policy, None where there is none."""
+    return iam.get_policy(PolicyArn=arn)["Policy"].get("Arn", arn)
+
+
 @common.finding("list the instance profiles of the role")
 def list_profiles(iam: IAMClient, name: str) -> list[str]:
     pages = iam.get_paginator("list_instance_profiles_for_role").paginate(
@@ -120,6 +126,11 @@ def list_profiles(iam: IAMClient, name: str) -> list[str]:
 @common.calling("tell whose credentials these are")
 def caller_account(sts: STSClient) -> str:
     return sts.get_caller_identity()["Account"]
+
+
+@common.calling("tell whose credentials these are")
+def caller_arn(sts: STSClient) -> str:
+    return sts.get_caller_identity()["Arn"]
 
 
 @common.calling("assume the role of assume_role_arn")
