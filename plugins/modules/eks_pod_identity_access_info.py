@@ -36,6 +36,12 @@ options:
     type: str
     choices: [names, documents]
     default: names
+  declared:
+    description:
+      - The workloads that are declared for the cluster, each with C(namespace) and C(service_account). With it, an
+        association that was created here and is not among them has the finding C(undeclared).
+    type: list
+    elements: dict
   orphans:
     description:
       - Whether to look in all roles of the account for trust in workloads of this cluster that have no association.
@@ -269,6 +275,7 @@ access:
               association has switched off), V(target_role_missing), V(target_trust_refuses) and
               V(target_permission_missing) keep the workload from its role.
             - V(trust_open) and V(trust_account) let others have the role.
+            - V(undeclared) is an association that was created here and is not in O(declared).
             - V(wildcard_permissions) allow everything.
             - V(role_shared) - several namespaces or clusters have the role.
             - V(role_unreadable) and V(target_role_unreadable) say what may not be read.
@@ -334,6 +341,7 @@ from ansible_collections.podidentity.eks.plugins.module_utils._eks import common
 OPTIONS: argspec.ArgumentSpec = {
     "cluster_name": {"type": "str", "required": True},
     "policies": {"type": "str", "choices": ["names", "documents"], "default": "names"},
+    "declared": {"type": "list", "elements": "dict"},
     "orphans": {"type": "bool", "default": False},
 }
 CONCURRENCY = 32

@@ -321,3 +321,17 @@ def test_info_writes_nothing_with_or_without_check_mode(
     assert {key: checked[key] for key in ("access", "orphans")} == {key: run[key] for key in ("access", "orphans")}
     looking = ("Describe", "List", "Get")
     assert [call for call in example.sandbox.calls() if not call.split(":")[1].startswith(looking)] == []
+
+
+def test_undeclared_association_of_ours_is_a_finding(
+    access_info: AccessInfo, associate: t.Callable[..., dict[str, t.Any]]
+) -> None:
+    for account in ("app", "old"):
+        associate("team-a", account, tags={"podidentity.eks/cluster": "example"})
+    associate("team-a", "theirs")
+    declared = [{"namespace": "team-a", "service_account": "app", "role": {"name": "app"}}]
+    found = {
+        one["service_account"]: "undeclared" in finding_ids(one) for one in access_info(declared=declared)["access"]
+    }
+    assert found == {"app": False, "old": True, "theirs": False}
+    assert not any("undeclared" in finding_ids(one) for one in access_info()["access"])

@@ -71,6 +71,17 @@ def findings_of(subject: Subject) -> c.Iterator[Finding]:
             yield from wildcard_findings(role)
 
 
+def undeclared_finding(subject: Subject) -> Finding:
+    """An association that was created here, and that is no longer declared."""
+    return Finding(
+        id="undeclared",
+        severity="warning",
+        text=f"The association of {subject} was created by this collection and is no longer declared: its pods keep "
+        f"the access of role {subject.role.name}.",
+        advice="Declare the workload again, or remove it with podidentity_purge: cluster.",
+    )
+
+
 # --- the role ---------------------------------------------------------------------------------------------------------
 
 

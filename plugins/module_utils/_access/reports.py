@@ -11,6 +11,7 @@ import typing as t
 from ansible_collections.podidentity.eks.plugins.module_utils._access.findings import Subject
 from ansible_collections.podidentity.eks.plugins.module_utils._access.findings import findings_of
 from ansible_collections.podidentity.eks.plugins.module_utils._access.findings import scope_of
+from ansible_collections.podidentity.eks.plugins.module_utils._access.findings import undeclared_finding
 from ansible_collections.podidentity.eks.plugins.module_utils._access.objects import SEVERITIES
 from ansible_collections.podidentity.eks.plugins.module_utils._access.objects import Finding
 from ansible_collections.podidentity.eks.plugins.module_utils._access.objects import Found
@@ -41,13 +42,19 @@ class ReportError(ValueError):
 
 
 def access_of(
-    association: t.Mapping[str, t.Any], cluster: Found, roles: t.Mapping[str, Role], managed: bool, documents: bool
+    association: t.Mapping[str, t.Any],
+    cluster: Found,
+    roles: t.Mapping[str, Role],
+    managed: bool,
+    documents: bool,
+    undeclared: bool = False,
 ) -> Found:
     """One item of ``access``: what the workload of an association may do, and what is to be said about it.
 
     :param association: as :func:`.._eks.association.objects.render` returns it.
     :param roles: what was found of the roles, by their ARNs.
     :param managed: whether the association was made here.
+    :param undeclared: whether nobody declares it any more.
     """
     target = association["target_role_arn"]
     subject = Subject(
@@ -61,6 +68,7 @@ def access_of(
         target=roles[target] if target else None,
     )
     scope = scope_of(subject)
+    more = [undeclared_finding(subject)] if undeclared else []
     return {
         "cluster": cluster,
         **{key: association[key] for key in ("namespace", "service_account", "association_id", "association_arn")},
@@ -73,7 +81,7 @@ def access_of(
         "session_policy": association["policy"],
         "session_tags": subject.session_tags,
         "trust": {"scope": scope.scope, "reason": scope.reason},
-        "findings": in_order(finding.render() for finding in findings_of(subject)),
+        "findings": in_order(finding.render() for finding in (*more, *findings_of(subject))),
     }
 
 

@@ -57,10 +57,17 @@ def look_up(eks: EKSClient, iam: IAMClient, params: t.Mapping[str, t.Any], concu
     found, notes = cluster_of(eks, name, associations)
     arns = {arn for one in associations for arn in (one.role_arn, one.target_role_arn) if arn}
     roles = read_roles(iam, sorted(arns), found["account"], documents, concurrency)
+    declared = params["declared"]
+    forgotten = set() if declared is None else {one.key for one in associations} - set(map(key_of, declared))
+
+    def ours(association: Association) -> bool:
+        return association.carries({ownership.TAG: name})
+
     report = {
         "cluster": found,
         "access": [
-            access_of(render(one), found, roles, one.carries({ownership.TAG: name}), documents) for one in associations
+            access_of(render(one), found, roles, ours(one), documents, undeclared=ours(one) and one.key in forgotten)
+            for one in associations
         ],
         "orphans": [],
         "notes": notes,
@@ -68,6 +75,10 @@ def look_up(eks: EKSClient, iam: IAMClient, params: t.Mapping[str, t.Any], concu
     if params["orphans"]:
         report["orphans"] = left_over(iam, found["arn"], associations, notes)
     return over_clusters([report])[0]
+
+
+def key_of(workload: t.Mapping[str, t.Any]) -> tuple[str, str]:
+    return str(workload.get("namespace")), str(workload.get("service_account"))
 
 
 # --- the cluster ------------------------------------------------------------------------------------------------------
