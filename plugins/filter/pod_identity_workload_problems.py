@@ -56,14 +56,13 @@ import typing as t
 
 from ansible_collections.podidentity.eks.plugins.module_utils._trust import lengths
 from ansible_collections.podidentity.eks.plugins.module_utils._workload.validation import workload_problems
-from ansible_collections.podidentity.eks.plugins.module_utils._workload.workload import Workload
 
 
 def pod_identity_workload_problems(workloads: object, account: str = "") -> list[str]:
     """The filter; see its documentation above."""
     problems = workload_problems(workloads, account)
     # What has another problem cannot be measured.
-    return problems or list(lengths.problems(t.cast("t.Iterable[Workload]", workloads), account))
+    return problems or list(lengths.problems(t.cast("list[t.Any]", workloads), account))
 
 
 class FilterModule:

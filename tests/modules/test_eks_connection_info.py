@@ -7,6 +7,7 @@ from __future__ import annotations
 import pathlib
 import typing as t
 
+import kubernetes
 import pytest
 import yaml
 from support.module_runs import RunModule
@@ -23,6 +24,8 @@ TOKEN: dict[str, t.Any] = {"api_key": "k8s-aws-v1.secret"}
 @pytest.fixture(autouse=True)
 def no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    # A kubeconfig that is loaded becomes the client's default for the whole process.
+    monkeypatch.setattr(kubernetes.client.Configuration, "_default", None)
     for name in ("HOST", "API_KEY", "KUBECONFIG", "CONTEXT", "SSL_CA_CERT", "VERIFY_SSL"):
         monkeypatch.delenv(f"K8S_AUTH_{name}", raising=False)
 
@@ -76,4 +79,4 @@ def test_missing_connection_is_one_sentence(
 ) -> None:
     monkeypatch.setenv("K8S_AUTH_KUBECONFIG", str(tmp_path / "none"))
     result = run_module("eks_connection_info", **CLUSTER)
-    assert result["failed"] and result["msg"].startswith("No connection to Kubernetes is set up (")
+    assert result["failed"] and result["msg"].startswith("No connection to Kubernetes could be set up (")

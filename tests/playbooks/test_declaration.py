@@ -88,11 +88,20 @@ def test_workload_without_session_tags_is_proven(
 
 
 def test_check_mode_shows_session_tags_coming_back(
-    playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]
+    playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any], tmp_path: pathlib.Path
 ) -> None:
     sandbox.clear_calls()
-    run = playbook(PLAYBOOK, "--check", "--diff", **example, podidentity_workloads=[WORKLOAD, OTHER])
+    declared: dict[str, t.Any] = {
+        "podidentity_workloads": [WORKLOAD, OTHER],
+        "podidentity_plan_file": str(tmp_path / "plan.json"),
+    }
+    run = playbook(PLAYBOOK, "--check", "--diff", **example, **declared)
     assert run.code == 0 and writes(sandbox) == []
+    [plan] = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
+    assert plan["cluster"] == "example" and [one["action"] for one in plan["associations"]] == ["update"]
+    text = (tmp_path / "plan.md").read_text(encoding="utf-8")
+    assert "- association default/s3-access-sa: update (disable_session_tags `True` -> `False`)" in text
+    assert "- role EKS-S3-Access-Role: change trust statement" in text
     assert run.count("changed", "example") == 2, "the association, and then the role"
     assert "disable_session_tags: true" in run.output and NAMESPACE_TAG in run.output
 

@@ -15,6 +15,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_associations import pod_identity_associations
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_host_problems import known
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_host_problems import pod_identity_host_problems
+from ansible_collections.podidentity.eks.plugins.filter.pod_identity_plan_markdown import pod_identity_plan_markdown
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_requested import pod_identity_requested
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_trust_policy import pod_identity_trust_policy
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_workload_problems import (
@@ -252,3 +253,39 @@ def test_no_region_is_refused(region: t.Any) -> None:
 def test_unknown_region_is_refused_with_the_nearest() -> None:
     [problem] = pod_identity_host_problems([], "one", "ue-west-1")
     assert "does not know: did you mean us-west-1?" in problem
+
+
+# --- the plan of a check run ------------------------------------------------------------------------------------------
+
+
+def test_plan_is_shown_as_markdown() -> None:
+    change = {"before": "arn:old", "after": "arn:new"}
+    step = {"action": "update", "namespace": "a", "service_account": "b", "changes": {"role_arn": change}}
+    restart = {"kind": "Deployment", "namespace": "a", "name": "web", "reason": "pod x was admitted too early"}
+    plans: list[dict[str, t.Any]] = [
+        {
+            "cluster": "one",
+            "roles": [{"name": "reader", "changes": ["create the role", "attach ReadOnly"]}],
+            "service_accounts": ["ServiceAccount a/b"],
+            "associations": [step],
+            "restarts": [restart],
+            "undeclared": ["one/a/old"],
+        },
+        {"cluster": "two"},
+    ]
+    assert pod_identity_plan_markdown(plans).splitlines() == [
+        "# Plan of podidentity.eks",
+        "",
+        "## Cluster one",
+        "",
+        "- role reader: create the role; attach ReadOnly",
+        "- ServiceAccount a/b: create",
+        "- association a/b: update (role_arn `arn:old` -> `arn:new`)",
+        "- Deployment a/web: restart, pod x was admitted too early",
+        "",
+        "No longer declared, and left: `one/a/old`.",
+        "",
+        "## Cluster two",
+        "",
+        "Nothing would change.",
+    ]

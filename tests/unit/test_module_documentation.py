@@ -16,7 +16,6 @@ import typing as t
 import pytest
 import yaml
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.testing import patch_module_args
 from support.environment import ROOT
 
 MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
@@ -38,7 +37,7 @@ def record_settings(_module: AnsibleModule, **settings: t.Any) -> None:
 def specification(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, t.Any]:
     monkeypatch.setattr(AnsibleModule, "__init__", record_settings)
     module = importlib.import_module(f"ansible_collections.podidentity.eks.plugins.modules.{name}")
-    with patch_module_args({}), pytest.raises(SettingsTaken) as asked:
+    with pytest.raises(SettingsTaken) as asked:
         module.main()
     settings: dict[str, t.Any] = asked.value.args[0]
     return settings

@@ -89,11 +89,15 @@ class EKSErrorHandler(AWSErrorHandler):  # type: ignore[misc]  # amazon.aws has 
 class AnsibleEKSModule(AnsibleAWSModule):  # type: ignore[misc]  # amazon.aws has no types
     """The base of all modules of this collection."""
 
-    def __init__(self, argument_spec: options.ArgumentSpec, **kwargs: t.Any) -> None:
-        # amazon.aws lets nobody choose the class of the module that it wraps.
-        checked = options.checked(argument_spec)
-        super().__init__(argument_spec=checked.spec, **kwargs)
-        checked.refuse(self)
+    def __init__(self, **kwargs: t.Any) -> None:
+        # amazon.aws takes the class of the module that it wraps from here, whatever it is given.
+        settings = AnsibleAWSModule.default_settings
+        usual = settings["module_class"]
+        settings["module_class"] = options.CheckedModule
+        try:
+            super().__init__(**kwargs)
+        finally:
+            settings["module_class"] = usual
         set_collection_info(collection_name=COLLECTION_NAME, collection_version=COLLECTION_VERSION)
         self.traffic = Traffic()
         self._check_aws_config()

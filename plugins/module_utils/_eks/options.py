@@ -9,13 +9,11 @@ numbers that are no finite ones (``wait_timeout: .inf``).
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.basic import _load_params
 
 if t.TYPE_CHECKING:
     import collections.abc as c
@@ -26,29 +24,20 @@ ArgumentSpec = t.Mapping[str, t.Mapping[str, t.Any]]
 class CheckedModule(AnsibleModule):  # type: ignore[misc]  # ansible-core has no types
     """A module that says in one sentence what ansible-core would end on with a traceback."""
 
-    def __init__(self, argument_spec: ArgumentSpec, **kwargs: t.Any) -> None:
-        found = checked(argument_spec)
-        super().__init__(argument_spec=found.spec, **kwargs)
-        found.refuse(self)
+    argument_spec: ArgumentSpec
 
+    def __init__(self, **kwargs: t.Any) -> None:
+        self._problems: list[str] = []
+        super().__init__(**kwargs)
+        if self._problems:
+            self.fail_json(msg="\n".join(self._problems))
 
-@dataclasses.dataclass(frozen=True)
-class Checked:
-    """The specification with which a module can begin, and what it must refuse then."""
-
-    spec: ArgumentSpec
-    problems: tuple[str, ...]
-
-    def refuse(self, module: t.Any) -> None:
-        """Fail with all of it."""
-        if self.problems:
-            module.fail_json(msg="\n".join(self.problems))
-
-
-def checked(spec: ArgumentSpec) -> Checked:
-    """The options that this module was given, checked against its specification."""
-    wrong = list(problems(spec, _load_params()))
-    return Checked(loosened(spec, [name for name, _text in wrong]), tuple(text for _name, text in wrong))
+    def _load_params(self) -> None:
+        """Takes the options, and what ansible-core cannot check out of the specification."""
+        super()._load_params()
+        wrong = list(problems(self.argument_spec, self.params))
+        self._problems = [text for _name, text in wrong]
+        self.argument_spec = loosened(self.argument_spec, [name for name, _text in wrong])
 
 
 def shown(value: object) -> str:

@@ -31,7 +31,7 @@ def follow(
     :raises common.AnsibleEKSError: what the last attempt failed with.
     """
     done: list[common.Action] = []
-    for _ in range(common.MOST_RACES - 1):
+    for _attempt in range(common.MOST_RACES - 1):
         try:
             return reconcile(done)
         except common.AnsibleEKSError as error:

@@ -26,6 +26,20 @@ TIMEOUT = (10, 60)
 Answer = dict[str, t.Any] | Refusal  # pylint: disable=unsupported-binary-operation
 
 
+def configuration_of(module: t.Any) -> t.Any:
+    """The configuration of kubernetes' client by a module's connection options, the environment or a kubeconfig.
+
+    :raises CoreException: when there is no usable one.
+    """
+    try:
+        return core._create_configuration(core._create_auth_spec(module))
+    except kubernetes.config.ConfigException as error:
+        raise CoreException(
+            f"No connection to Kubernetes could be set up ({error}); set host and api_key, kubeconfig, or the "
+            "variables K8S_AUTH_*."
+        ) from error
+
+
 class ApiServer:
     """Asks a cluster's API server, in several lanes.
 
@@ -39,13 +53,7 @@ class ApiServer:
         :param module: an AnsibleK8SModule, whose connection options count, and the environment as in kubernetes.core.
         :raises CoreException: when there is no usable configuration.
         """
-        try:
-            configuration = core._create_configuration(core._create_auth_spec(module))
-        except kubernetes.config.ConfigException as error:
-            raise CoreException(
-                f"No connection to Kubernetes could be set up ({error}); set host and api_key, kubeconfig, or the "
-                "variables K8S_AUTH_*."
-            ) from error
+        configuration = configuration_of(module)
         configuration.connection_pool_maxsize = concurrency
         # An address where nobody is should not cost the whole patience.
         configuration.retries = 1

@@ -5,15 +5,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import pathlib
 import typing as t
 
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client as core
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException
-
-with contextlib.suppress(ImportError):  # AnsibleK8SModule reports it.
-    import kubernetes
+from .connection import configuration_of
 
 
 def look(module: t.Any) -> dict[str, t.Any]:
@@ -22,13 +17,7 @@ def look(module: t.Any) -> dict[str, t.Any]:
     :param module: an AnsibleK8SModule, whose connection options count, and the environment as in kubernetes.core.
     :raises CoreException: when there is no usable configuration.
     """
-    try:
-        configuration = core._create_configuration(core._create_auth_spec(module))
-    except kubernetes.config.ConfigException as error:
-        raise CoreException(
-            f"No connection to Kubernetes is set up ({error}): set host and api_key, or kubeconfig, by module_defaults "
-            "for group/podidentity.eks.k8s."
-        ) from error
+    configuration = configuration_of(module)
     host, params = str(configuration.host), module.params
     same_host = host.rstrip("/").lower() == params["endpoint"].rstrip("/").lower()
     same_authority = same_certificate(read(configuration.ssl_ca_cert), params["certificate_authority"])

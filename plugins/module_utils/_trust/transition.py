@@ -33,7 +33,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.podidentity.eks.plugins.module_utils._workload.workload import Workload
 
 #: Namespace and service account -> association; None where it could not be read.
-Associations = t.Mapping[tuple[str, str], t.Mapping[str, t.Any] | None]
+Associations = t.Mapping[tuple[str, str], t.Mapping[str, t.Any] | None]  # pylint: disable=unsupported-binary-operation
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,14 +65,13 @@ def unsettled(declared: Declared, before: Role | None) -> list[Workload]:
 
 def kept(declared: Declared, before: Role | None, associations: Associations) -> Kept:
     """What the associations as they are still need."""
-    waiting = [one for one in unsettled(declared, before) if before is not None]
-    if not waiting or before is None:
+    if before is None:
         return Kept()
     statements: dict[str, Statement] = {}
     targets: list[str] = []
     subjects: list[Subject] = []
     removed = removed_targets(declared, before)
-    for workload in waiting:
+    for workload in unsettled(declared, before):
         subject = declared.subject(workload)
         found = associations.get((subject.namespace, subject.service_account))
         old = narrowed(declared, workload, before)

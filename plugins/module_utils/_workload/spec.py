@@ -251,6 +251,12 @@ VARIABLES: dict[str, tuple[str, str, str, str]] = {
     "podidentity_serial": ("How many clusters a play works on at a time.", "str", "100%", '"20%"'),
     "podidentity_proof_file": ("File on the controller for the proofs, as JSON.", "str", "", "proof.json"),
     "podidentity_junit_file": ("File on the controller for the proofs, as JUnit XML.", "str", "", "proof.xml"),
+    "podidentity_plan_file": (
+        "File on the controller for the plan of a check run of the workloads, as JSON, and beside it as Markdown.",
+        "str",
+        "",
+        "plan.json",
+    ),
     "podidentity_own_variables": (
         "Variables of your own that look like misspelt ones of this collection and are meant.",
         "list",

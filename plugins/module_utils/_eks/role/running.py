@@ -254,23 +254,6 @@ class Task:
         problems = [problem for plan in self.plans for problem in plan.problems]
         common.refuse([*problems, *self._missing_policies(), *self._missing_given()])
 
-    def _missing_given(self) -> c.Iterator[str]:
-        """Given roles that do not exist, in check mode; a run learns it from EKS, which refuses their associations."""
-        request = self.request
-        if not request.predict or request.kind != "source" or request.state != "present":
-            return
-        given = [one for one in role.declared_roles(request.workloads, request.cluster) if one.given]
-        there = at_once(lambda one: (one.name, calls.get_role(self._iam, one.name)), given, self._concurrency)
-        found = dict(there)
-        for declared in given:
-            role_found = found.get(declared.name)
-            if role_found is None or role_found["Arn"] != declared.arn:
-                users = ", ".join(str(declared.subject(workload)) for workload in declared.given)
-                yield (
-                    f"Workload {users} has role.arn {declared.arn}, which does not exist: create the role, or correct "
-                    "the ARN."
-                )
-
     def _missing_policies(self) -> c.Iterator[str]:
         """Managed policies that are to be attached by their ARN and do not exist; unchanged roles cost no call."""
         wanted: dict[str, str] = {}
@@ -279,22 +262,39 @@ class Task:
             for arn in plan.after.managed_policies if plan.after else ():
                 if arn not in attached and arn not in self._policies.values():
                     wanted.setdefault(arn, plan.name)
+        for arn in self._absent(wanted, lambda arn: calls.get_policy(self._iam, arn)):
+            yield (
+                f"Role {wanted[arn]} is declared with the managed policy {arn}, which does not exist: correct its ARN, "
+                "or create the policy first."
+            )
 
-        def look(arn: str) -> tuple[str, bool]:
+    def _missing_given(self) -> c.Iterator[str]:
+        """Given roles that do not exist, in check mode; a run learns it from EKS, which refuses their associations."""
+        request = self.request
+        if not request.predict or request.kind != "source" or request.state != "present":
+            return
+        given = {one.arn: one for one in role.declared_roles(request.workloads, request.cluster) if one.given}
+
+        def look(arn: str) -> bool:
+            found = calls.get_role(self._iam, given[arn].name)
+            return found is not None and found["Arn"] == arn
+
+        for arn in self._absent(given, look):
+            users = ", ".join(str(given[arn].subject(workload)) for workload in given[arn].given)
+            yield f"Workload {users} has role.arn {arn}, which does not exist: create the role, or correct the ARN."
+
+    def _absent(self, arns: c.Iterable[str], look: c.Callable[[str], object]) -> list[str]:
+        """The ARNs for which a look finds nothing. Who may not look learns it from the call that needs it."""
+
+        def missing(arn: str) -> str | None:
             try:
-                return arn, calls.get_policy(self._iam, arn) is not None
+                return None if look(arn) else arn
             except common.AnsibleEKSError as error:
-                # Whether it exists is then seen when it is attached.
-                if common.error_of(error)[0] in codes.ACCESS_DENIED:
-                    return arn, True
-                raise
+                if common.error_of(error)[0] not in codes.ACCESS_DENIED:
+                    raise
+                return None
 
-        for arn, exists in at_once(look, wanted, self._concurrency):
-            if not exists:
-                yield (
-                    f"Role {wanted[arn]} is declared with the managed policy {arn}, which does not exist: correct its "
-                    "ARN, or create the policy first."
-                )
+        return at_once(missing, arns, self._concurrency)
 
     def _managed(self) -> list[role.Declared]:
         """The roles whose policies are to be as declared."""

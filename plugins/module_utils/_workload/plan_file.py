@@ -1,0 +1,47 @@
+# Copyright: podidentity.eks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# PRIVATE to the collection: no part of its interface, and it may change in any release.
+"""What a check run would change, as Markdown."""
+
+from __future__ import annotations
+
+import typing as t
+
+if t.TYPE_CHECKING:
+    import collections.abc as c
+
+Plan = t.Mapping[str, t.Any]
+
+
+def markdown(plans: t.Iterable[Plan]) -> str:
+    """One section for each cluster, in which nothing is left out."""
+    lines = ["# Plan of podidentity.eks"]
+    for plan in plans:
+        found = list(changes(plan))
+        lines += ["", f"## Cluster {plan.get('cluster', '')}", ""]
+        lines += [f"- {line}" for line in found] or ["Nothing would change."]
+        if plan.get("undeclared"):
+            lines += ["", "No longer declared, and left: " + ", ".join(map(code, plan["undeclared"])) + "."]
+    return "\n".join(lines) + "\n"
+
+
+def changes(plan: Plan) -> c.Iterator[str]:
+    """One line for each change, in the order in which a run makes them."""
+    for role in plan.get("roles") or ():
+        yield f"role {role['name']}: {'; '.join(role['changes'])}"
+    for name in plan.get("service_accounts") or ():
+        yield f"{name}: create"
+    for step in plan.get("associations") or ():
+        fields = ", ".join(
+            f"{field} {code(values.get('before'))} -> {code(values.get('after'))}"
+            for field, values in (step.get("changes") or {}).items()
+        )
+        name = f"{step['namespace']}/{step['service_account']}"
+        yield f"association {name}: {step['action']}{f' ({fields})' if fields else ''}"
+    for one in plan.get("restarts") or ():
+        yield f"{one['kind']} {one['namespace']}/{one['name']}: restart, {one['reason']}"
+
+
+def code(value: object) -> str:
+    """A value as it stands in a line of Markdown."""
+    return "nothing" if value in (None, "", {}, []) else f"`{value}`"
