@@ -115,6 +115,7 @@ def test_workload_is_proven_when_session_tags_are_back(
     assert [one.get(NAMESPACE_TAG) for one in conditions(sandbox, "EKS-S3-Access-Role")] == ["default"]
 
 
+@pytest.mark.deep
 def test_second_run_is_proven_and_changes_nothing(
     playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]
 ) -> None:
@@ -124,7 +125,10 @@ def test_second_run_is_proven_and_changes_nothing(
     assert "no longer declared" not in one_line(run)
 
 
-@pytest.mark.parametrize("arguments", [("--check",), ("--tags", "iam_role,service_account,association")])
+@pytest.mark.parametrize(
+    "arguments",
+    [("--check",), pytest.param(("--tags", "iam_role,service_account,association"), marks=pytest.mark.deep)],
+)
 def test_undeclared_workload_is_named_in_every_run(
     playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any], arguments: tuple[str, ...]
 ) -> None:
@@ -190,6 +194,7 @@ def test_pods_are_not_restarted_onto_unproven_identity(
     assert apps.read_namespaced_deployment("lbc", "default").metadata.generation == before
 
 
+@pytest.mark.deep
 def test_unproven_identity_is_judged_by_reading_without_jobs(
     playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]
 ) -> None:
