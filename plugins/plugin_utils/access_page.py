@@ -34,6 +34,7 @@ TITLES = {
     "target_trust_refuses": "The target role does not trust the role",
     "trust_account": "Roles that every cluster of the account may use",
     "trust_left_over": "Trust that no association uses",
+    "undeclared": "Workloads that are no longer declared and keep their access",
     "trust_open": "Roles that any workload of the account may be given",
     "trust_refuses": "The trust policy keeps the workload out",
     "wildcard_permissions": "Policies that allow everything",

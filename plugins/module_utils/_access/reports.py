@@ -53,8 +53,7 @@ def access_of(
 
     :param association: as :func:`.._eks.association.objects.render` returns it.
     :param roles: what was found of the roles, by their ARNs.
-    :param managed: whether the association was made here.
-    :param undeclared: whether nobody declares it any more.
+    :param managed: whether the association was made here, and ``undeclared`` whether it is no longer declared.
     """
     target = association["target_role_arn"]
     subject = Subject(
@@ -68,7 +67,6 @@ def access_of(
         target=roles[target] if target else None,
     )
     scope = scope_of(subject)
-    more = [undeclared_finding(subject)] if undeclared else []
     return {
         "cluster": cluster,
         **{key: association[key] for key in ("namespace", "service_account", "association_id", "association_arn")},
@@ -81,8 +79,15 @@ def access_of(
         "session_policy": association["policy"],
         "session_tags": subject.session_tags,
         "trust": {"scope": scope.scope, "reason": scope.reason},
-        "findings": in_order(finding.render() for finding in (*more, *findings_of(subject))),
+        "findings": in_order(finding.render() for finding in findings_about(subject, undeclared)),
     }
+
+
+def findings_about(subject: Subject, undeclared: bool) -> c.Iterator[Finding]:
+    """What is to be said about a workload; that it is no longer declared comes first."""
+    if undeclared:
+        yield undeclared_finding(subject)
+    yield from findings_of(subject)
 
 
 def over_clusters(reports: t.Any) -> list[Found]:
