@@ -11,7 +11,7 @@ version_added: 0.2.0
 short_description: Look up whose credentials a task has
 description:
   - Returns the principal, the account and the partition of the credentials, with the one call C(sts:GetCallerIdentity),
-    for which nobody needs a permission.
+    which needs no permission.
 author:
   - podidentity.eks contributors (@podidentity)
 extends_documentation_fragment:

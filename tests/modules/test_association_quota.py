@@ -18,7 +18,7 @@ MODULE = "eks_pod_identity_associations"
 QUOTA = 5000
 
 
-#: What a pipe holds, and so what a worker of ansible-core can leave behind when nobody reads its result any more.
+#: What a pipe holds, and so how long a result may be that a worker of ansible-core leaves unread.
 PIPE_BYTES = 64 * 1024
 
 

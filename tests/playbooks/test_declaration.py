@@ -288,7 +288,7 @@ def test_agent_of_a_chart_is_left_or_replaced_as_declared(
     playbook: Playbooks, sandbox: SandboxProcess, example: dict[str, t.Any]
 ) -> None:
     eks, names = sandbox.client("eks"), {"clusterName": "example", "addonName": "eks-pod-identity-agent"}
-    # The agent stays and is nobody's add-on any more, as that of a chart.
+    # The agent stays without its add-on, as that of a chart.
     if eks.list_addons(clusterName="example")["addons"]:
         eks.delete_addon(**names, preserve=True)
         eks.get_waiter("addon_deleted").wait(**names, WaiterConfig={"Delay": 1})

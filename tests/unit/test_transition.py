@@ -61,7 +61,7 @@ def role_after(planned: RolePlan) -> Role:
 
 @st.composite
 def roles(draw: st.DrawFn) -> Role | None:
-    """What an earlier declaration, or somebody else, has made of the role, which may also be missing."""
+    """What an earlier declaration, or another tool, has made of the role, which may also be missing."""
     if draw(st.booleans()):
         return None
     earlier = draw(st.lists(workloads() | workloads("other"), max_size=2, unique_by=lambda one: one["service_account"]))

@@ -38,7 +38,7 @@ UNTRIED = frozenset(
 
 
 def judged(proofs: t.Any) -> tuple[set[Account], dict[Account, str]]:
-    """Who is proven, and why others are not, as a clause; whom no pod could be asked for is in neither."""
+    """Who is proven, and why others are not, as a clause; where no pod could be asked, neither."""
     proven: set[Account] = set()
     refuted: dict[Account, str] = {}
     for proof in listing(proofs):
@@ -52,7 +52,7 @@ def judged(proofs: t.Any) -> tuple[set[Account], dict[Account, str]]:
 
 
 def associated(associations: t.Any) -> dict[Account, Association]:
-    """The associations of a list by whom they are for."""
+    """The associations of a list by namespace and service account."""
     return {
         (text(dig(one, "namespace")), text(dig(one, "service_account"))): read_association(one)
         for one in listing(associations)

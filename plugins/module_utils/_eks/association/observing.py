@@ -53,7 +53,7 @@ def observe(
     """What the plan for these declarations has to know.
 
     :param tagging: makes a client of the tagging API for the fast mode, None for the full mode.
-    :param undeclared: makes one to find what is no longer declared, None where nobody asks for that.
+    :param undeclared: makes one to find what is no longer declared, None where that is not asked for.
     """
     if not specs and purge.scope == "none" and undeclared is None:
         return Observed(associations=[])
@@ -87,7 +87,7 @@ def find_undeclared(
 ) -> tuple[Association, ...]:
     """Associations that carry our tags, are not declared and stay; a call is made only where there may be any.
 
-    :param tagging: makes a client of the tagging API, None where nobody asks.
+    :param tagging: makes a client of the tagging API, None where that is not asked for.
     """
     declared, named = {spec.key for spec in specs}, {spec.association_id for spec in specs}
     namespaces = {spec.namespace for spec in specs}

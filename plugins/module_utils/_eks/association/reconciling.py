@@ -50,7 +50,7 @@ class Task:
     purge: Purge = dataclasses.field(default_factory=Purge)
     #: Makes a client of the tagging API, for the fast mode.
     tagging: t.Callable[[], t.Any] | None = None
-    #: Makes one to find what is no longer declared, None where nobody asks for that.
+    #: Makes one to find what is no longer declared, None where that is not asked for.
     undeclared: t.Callable[[], t.Any] | None = None
 
 

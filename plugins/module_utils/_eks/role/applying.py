@@ -104,7 +104,7 @@ class Worker:
         """Carry out the plan, or the next one when others have created or deleted the role; returns the last plan."""
         races = 0
         while True:
-            # Under the lock nobody on this controller adds a statement to a role that goes.
+            # Under the lock no other run of this controller adds a statement to a role that is deleted.
             with shared.lock(plan.arn) if plan.action == "delete" else contextlib.nullcontext():
                 if plan.action == "delete":
                     plan = self._planned_again(plan.before, {shared.TRUST})

@@ -97,7 +97,7 @@ def lock(arn: str) -> t.Iterator[None]:
 def _acquire(file: t.IO[str]) -> None:
     """Lock a file until it is closed.
 
-    :raises OSError: when somebody else holds it for too long.
+    :raises OSError: when another run holds it for too long.
     """
     deadline = time.monotonic() + LOCK_TIMEOUT
     while True:
