@@ -270,8 +270,12 @@ def test_access_entries_are_made_on_an_unmanaged_cluster(
     principal = f"{ROLE_PREFIX}app"
     entries = [{"principal_arn": principal, "type": "STANDARD", "kubernetes_groups": ["team"]}]
     run = playbook("playbooks/site.yml", "--tags", "cluster", **example, cluster_access_entries=entries)
-    assert run.code == 0 and run.count("changed", "example") == 1
+    assert "has no access entries, since its authentication mode is CONFIG_MAP" in one_line(run), "refused, and why"
     eks = sandbox.client("eks")
+    eks.update_cluster_config(name="example", accessConfig={"authenticationMode": "API_AND_CONFIG_MAP"})
+    eks.get_waiter("cluster_active").wait(name="example", WaiterConfig={"Delay": 1})
+    run = playbook("playbooks/site.yml", "--tags", "cluster", **example, cluster_access_entries=entries)
+    assert run.code == 0 and run.count("changed", "example") == 1
     found = eks.describe_access_entry(clusterName="example", principalArn=principal)["accessEntry"]
     assert found["kubernetesGroups"] == ["team"] and found["tags"] == {"podidentity.eks/cluster": "example"}
     again = playbook("playbooks/site.yml", "--tags", "cluster", **example, cluster_access_entries=entries)
