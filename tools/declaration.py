@@ -134,7 +134,7 @@ def page() -> str:
         "and [declaration.schema.json](declaration.schema.json) checks them in editors that know JSON Schema. Put this",
         "line at the top of an inventory file:",
         "",
-        "```yaml",
+        "```text",
         "# yaml-language-server: $schema=../../docs/declaration.schema.json",
         "```",
         "",

@@ -58,6 +58,11 @@ options:
       - The result of M(podidentity.eks.eks_pod_identity_role_info) for RV(_value.unproven). Left out, nothing is judged
         yet.
     type: dict
+  agent:
+    description:
+      - What was read about the agent, with O(roles), by C(addons) the result of M(podidentity.eks.eks_addon_info), by
+        C(clusters) that of M(podidentity.eks.eks_cluster_info) and by C(pods) that of M(kubernetes.core.k8s_info).
+    type: dict
   mode:
     description: V(missing) plans for pods without the identity, V(stale) for older ones as well, V(never) for none.
     type: str
@@ -146,12 +151,13 @@ def pod_identity_restart_plan(
     role_dates: t.Any = None,
     proofs: t.Any = None,
     roles: t.Any = None,
+    agent: t.Any = None,
 ) -> dict[str, t.Any]:
     """The filter; see its documentation above."""
     if mode not in MODES:
         raise AnsibleFilterError(f"The mode of a restart is one of {', '.join(MODES)}, not {mode!r}.")
     made = plan(workloads, pods, associations, objects, mode, role_dates)
-    return dataclasses.asdict(made if proofs is None else require_proof(made, proofs, associations, roles))
+    return dataclasses.asdict(made if proofs is None else require_proof(made, proofs, associations, roles, agent))
 
 
 class FilterModule:

@@ -12,6 +12,7 @@ short_description: Look up whose credentials a task has
 description:
   - Returns the principal, the account and the partition of the credentials, with the one call C(sts:GetCallerIdentity),
     which needs no permission.
+  - Names the Python libraries that other modules of this collection need and that the task's Python lacks.
 author:
   - podidentity.eks contributors (@podidentity)
 extends_documentation_fragment:
@@ -51,10 +52,21 @@ partition:
   returned: always
   type: str
   sample: aws
+missing_libraries:
+  description: Libraries that modules for Kubernetes need and this Python lacks.
+  returned: always
+  type: list
+  elements: str
+  sample: []
 """
+
+import importlib.util
 
 from ansible_collections.podidentity.eks.plugins.module_utils._eks import common
 from ansible_collections.podidentity.eks.plugins.module_utils._eks.role import calls
+
+#: Beside boto3, without which this module ends.
+LIBRARIES = ("kubernetes",)
 
 
 def main() -> None:
@@ -64,7 +76,8 @@ def main() -> None:
     except common.AnsibleEKSError as error:
         module.fail_json_aws_error(error)
     _arn, partition, _sts, _region, account, _name = arn.split(":", 5)
-    module.exit_json(changed=False, arn=arn, account=account, partition=partition)
+    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
+    module.exit_json(changed=False, arn=arn, account=account, partition=partition, missing_libraries=missing)
 
 
 if __name__ == "__main__":

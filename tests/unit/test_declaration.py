@@ -13,14 +13,14 @@ import yaml
 from ansible.errors import AnsibleError
 from ansible.errors import AnsibleFilterError
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_associations import pod_identity_associations
-from ansible_collections.podidentity.eks.plugins.filter.pod_identity_host_problems import known
-from ansible_collections.podidentity.eks.plugins.filter.pod_identity_host_problems import pod_identity_host_problems
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_plan_markdown import pod_identity_plan_markdown
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_requested import pod_identity_requested
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_trust_policy import pod_identity_trust_policy
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_workload_problems import (
     pod_identity_workload_problems,
 )
+from ansible_collections.podidentity.eks.plugins.lookup.pod_identity_host_problems import host_problems
+from ansible_collections.podidentity.eks.plugins.lookup.pod_identity_host_problems import role_options
 from ansible_collections.podidentity.eks.plugins.module_utils._workload import spec
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +31,7 @@ from tools import declaration
 ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/example"
 ROLE = "arn:aws:iam::111122223333:role/x"
 Workload = dict[str, t.Any]
+HERE = {"eks_region": "eu-west-1"}
 
 
 def workload(**changes: t.Any) -> Workload:
@@ -50,7 +51,7 @@ def test_page_shows_every_key_and_variable() -> None:
     page = declaration.PAGE.read_text(encoding="utf-8")
     keys = [row.split("`")[1] for row in declaration.key_rows(spec.WORKLOAD)]
     assert {"role.name", "prove.allow.parameters", "target_role.account"} <= set(keys)
-    assert [name for name in [*keys, *known()] if f"| `{name}` |" not in page] == []
+    assert [name for name in [*keys, *spec.VARIABLES, *role_options()] if f"| `{name}` |" not in page] == []
 
 
 def test_keys_have_type_description_and_example() -> None:
@@ -220,38 +221,72 @@ def test_filters_say_in_one_sentence_what_they_take() -> None:
     ],
 )
 def test_misspelt_variable_is_named(name: str, meant: str) -> None:
-    [problem] = pod_identity_host_problems([name], "one", "eu-west-1")
+    [problem] = host_problems("one", [name], HERE)
     assert problem.startswith(f"Host one sets the variable {name}, which nothing reads: did you mean {meant}?")
-    assert pod_identity_host_problems([name], "one", "eu-west-1", own=[name]) == []
+    assert host_problems("one", [name], {**HERE, "podidentity_own_variables": [name]}) == []
 
 
 def test_known_and_other_variables_are_no_mistakes() -> None:
     names = [
-        *known(),
+        *spec.VARIABLES,
+        *role_options(),
         "cluster_current",
         "podidentity_cluster",
         "podidentity_declared",
         "service_account_absent",
         "mine",
     ]
-    assert pod_identity_host_problems(names, "one", "eu-west-1") == []
+    assert host_problems("one", names, HERE) == []
+
+
+def test_defaults_of_every_role_are_values_of_their_options() -> None:
+    defaults = {name: option["default"] for name, option in role_options().items() if "default" in option}
+    values = {name: value for name, value in defaults.items() if "{{" not in str(value)}
+    assert len(values) > 50
+    assert host_problems("one", values, {**values, **HERE}) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("restart_mode", "sometimes", 'has the restart_mode "sometimes": give never, missing or stale.'),
+        ("restart_mode", "", 'has the restart_mode "": give never, missing or stale.'),
+        ("agent_managed", "maybe", 'has the agent_managed "maybe": give true or false.'),
+        ("verify_timeout", "soon", 'has the verify_timeout "soon": give a whole number.'),
+        ("verify_timeout", float("inf"), "verify_timeout is .inf: give a finite number."),
+        ("agent_version", "1.3", 'has the agent_version "1.3": give default, latest, keep, the first numbers of a '),
+        ("workload_phases", ["verify", "prove"], "has a value in workload_phases that it does not take: "),
+        ("cluster_nodegroups", 3, "cluster_nodegroups"),
+        ("verify_tolerations", "all", "verify_tolerations"),
+    ],
+)
+def test_value_that_no_option_takes_is_named(name: str, value: t.Any, problem: str) -> None:
+    [found] = host_problems("one", [name], {**HERE, name: value})
+    assert found.startswith("Host one")
+    assert problem in found
+
+
+@given(st.dictionaries(st.sampled_from(sorted(role_options())), anything, max_size=3))
+def test_any_value_gets_sentences_and_no_traceback(values: dict[str, t.Any]) -> None:
+    for problem in host_problems("one", values, {**HERE, **values}):
+        assert problem.startswith("Host one")
 
 
 @pytest.mark.parametrize(
     "region", ["eu-west-1", "us-gov-west-1", "cn-northwest-1", "eusc-de-east-1", "us-iso-east-1", "us-isob-east-1"]
 )
 def test_regions_of_every_partition_are_known(region: str) -> None:
-    assert pod_identity_host_problems([], "one", region) == []
+    assert host_problems("one", [], {"eks_region": region}) == []
 
 
 @pytest.mark.parametrize("region", ["", None, 5, "europe", "eu_west_1"])
 def test_no_region_is_refused(region: t.Any) -> None:
-    [problem] = pod_identity_host_problems([], "one", region)
+    [problem] = host_problems("one", [], {"eks_region": region})
     assert problem.endswith("give the AWS region of the cluster, such as eu-west-1, as a host variable.")
 
 
 def test_unknown_region_is_refused_with_the_nearest() -> None:
-    [problem] = pod_identity_host_problems([], "one", "ue-west-1")
+    [problem] = host_problems("one", [], {"eks_region": "ue-west-1"})
     assert "does not know: did you mean us-west-1?" in problem
 
 
