@@ -221,20 +221,22 @@ def test_drift_of_each_setting_is_shown_and_corrected(
     assert not iam.run(declared)["changed"]
 
 
-def test_diff_shows_only_changed_statements_and_settings(iam: Iam) -> None:
-    declared = workload(inline_policy=POLICY, description="Reads", tags={"team": "a"})
+def test_diff_shows_changed_settings_and_whole_policies(iam: Iam) -> None:
+    read, keep = POLICY["Statement"][0], {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "*"}
+    declared = workload(inline_policy={**POLICY, "Statement": [read, keep]}, description="Reads", tags={"team": "a"})
     iam.run(declared)
-    changed = {**POLICY, "Statement": [{**POLICY["Statement"][0], "Resource": "arn:aws:s3:::bucket/*"}]}
-    result = iam.run(workload(inline_policy=changed, description="Reads", tags={"team": "b"}), workload("other"))
+    changed = {**read, "Resource": "arn:aws:s3:::bucket/*"}
+    other = workload(inline_policy={**POLICY, "Statement": [changed, keep]}, description="Reads", tags={"team": "b"})
+    result = iam.run(other, workload("other"))
     before, after = result["diff"]["before"]["app"], result["diff"]["after"]["app"]
-    assert before == {
-        "tags": {"team": "a"},
-        "trust": {},
-        "inline_policies": {"podidentity.eks": {"Read": POLICY["Statement"][0]}},
-    }
-    assert after["tags"] == {"team": "b"}
-    assert after["inline_policies"] == {"podidentity.eks": {"Read": changed["Statement"][0]}}
-    [statement] = after["trust"].values()
+    assert set(before) == set(after) == {"tags", "trust", "inline_policies"}
+    assert (before["tags"], after["tags"]) == ({"team": "a"}, {"team": "b"})
+    kept = "without Sid that allows s3:ListBucket on *"
+    assert before["inline_policies"] == {"podidentity.eks": {"Read": read, kept: keep}}
+    assert after["inline_policies"] == {"podidentity.eks": {"Read": changed, kept: keep}}
+    [first] = before["trust"].items()
+    [kept_statement, (_name, statement)] = after["trust"].items()
+    assert kept_statement == first
     assert statement["Condition"]["StringEquals"]["aws:RequestTag/kubernetes-service-account"] == "other"
     assert result["diff"]["after_header"] == "roles of cluster shop: 1 to update"
 

@@ -56,7 +56,7 @@ def new_tags(before: Role | None, after: Role) -> dict[str, str]:
 
 
 def diff(before: Role | None, after: Role | None) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
-    """Both sides of a role, setting by setting and statement by statement, with what differs only."""
+    """Both sides of a role with the settings that differ, and policies with their unchanged statements as context."""
     return differing(shown(before), shown(after))
 
 
@@ -79,19 +79,21 @@ def shown(role: Role | None) -> dict[str, t.Any]:
 
 
 def differing(before: t.Any, after: t.Any) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
-    """Two mappings without what is the same in both, all the way down to statements, which are shown whole."""
+    """Two mappings without what is the same in both; a policy that differs is shown whole, as one reads it."""
     left: dict[str, t.Any] = {}
     right: dict[str, t.Any] = {}
     for key in dict.fromkeys([*before, *after]):
         old, new = before.get(key), after.get(key)
-        if old == new or (is_statement(old) and is_statement(new) and canonical(old) == canonical(new)):
+        if old == new or (is_policy(old) and is_policy(new) and canonical(old) == canonical(new)):
             continue
-        if isinstance(old, dict) and isinstance(new, dict) and not is_statement(new):
+        if isinstance(old, dict) and isinstance(new, dict) and not is_policy({**old, **new}):
             old, new = differing(old, new)
         left |= {key: old} if key in before else {}
         right |= {key: new} if key in after else {}
     return left, right
 
 
-def is_statement(value: t.Any) -> bool:
-    return isinstance(value, t.Mapping) and "Effect" in value
+def is_policy(value: t.Any) -> bool:
+    """Whether a value is statements by their names."""
+    values = value.values() if isinstance(value, t.Mapping) else ()
+    return any(isinstance(one, t.Mapping) and "Effect" in one for one in values)

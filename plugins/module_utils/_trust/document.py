@@ -53,9 +53,27 @@ class TrustPlan:
 
 
 def label(statement: Statement) -> str:
-    """A statement's Sid, or what it says where it has none."""
-    principal = json.dumps(statement.get("Principal", statement.get("NotPrincipal")), sort_keys=True)
-    return str(statement.get("Sid") or f"without Sid for {principal}")
+    """A statement's Sid, or what it allows or denies where it has none."""
+    return str(statement.get("Sid") or f"without Sid that {described(statement)}")
+
+
+def described(statement: Statement) -> str:
+    """What a statement allows or denies, to whom, and on which conditions it depends."""
+    verb = "denies" if statement.get("Effect") == "Deny" else "allows"
+    conditions = [key for keys in (statement.get("Condition") or {}).values() for key in keys]
+    depends = f", depending on {' and '.join(conditions)}" if conditions else ""
+    resources = part(statement, "Resource")
+    who_and_what = [part(statement, "Principal"), part(statement, "Action"), f"on {resources}" if resources else ""]
+    return f"{' '.join(filter(None, [verb, *who_and_what]))}{depends}"
+
+
+def part(statement: Statement, element: str) -> str:
+    """The principals, actions or resources of a statement, as a sentence has them."""
+    excluded = f"Not{element}" in statement
+    value = statement.get(f"Not{element}" if excluded else element)
+    listed = value.values() if isinstance(value, t.Mapping) else [value]
+    names = ", ".join(str(name) for names in listed for name in as_list(names))
+    return f"everything but {names}" if excluded else names
 
 
 def parse(document: Document | str | None) -> dict[str, t.Any]:
