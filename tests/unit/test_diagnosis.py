@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof import pod_identity_proof
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof_report import pod_identity_proof_report
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis import call_causes
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.prove import read_workload
 from support.environment import ROOT
 
 Json = dict[str, t.Any]
@@ -962,6 +963,24 @@ def test_declared_and_unattached_policy_is_advised() -> None:
     proof = diagnose(denied, declared)
     assert proof["cause"]["id"] == "permission_missing"
     assert proof["advice"].startswith(
-        "AmazonS3ReadOnlyAccess is declared and not attached: run the playbook podidentity.eks.workload."
+        "AmazonS3ReadOnlyAccess is declared and not attached as declared: run the playbook podidentity.eks.workload."
     )
     assert "run the playbook" not in diagnose(denied)["advice"]
+
+
+@pytest.mark.parametrize(("found", "advised"), [(None, True), ("s3:GetObject", True), ("s3:ListBucket", False)])
+def test_declared_inline_policy_that_differs_is_advised(found: str | None, advised: bool) -> None:
+    def policy(action: str) -> Json:
+        return {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": action, "Resource": "*"}]}
+
+    inline = {"podidentity.eks": policy(found)} if found else {}
+    looked_up = {"roles": roles(role(policies=["Other"], inline=inline))}
+    denied = with_document(call_outcome(0, "denied", DENIED), surroundings=looked_up)
+    proof = diagnose(denied, WORKLOAD | {"role": {"name": "app-role", "inline_policy": policy("s3:ListBucket")}})
+    advice = "Inline policy podidentity.eks is declared and not attached as declared: run the playbook"
+    assert proof["advice"].startswith(advice) == advised
+
+
+def test_policies_of_target_role_are_those_that_pods_hold() -> None:
+    declared = {"role": {"name": "source", "managed_policies": ["A"]}, "target_role": {"name": "t"}}
+    assert read_workload({**WORKLOAD, **declared}, "workload 1").managed_policies == ()

@@ -506,8 +506,10 @@ ROLLOUT = (
 )
 
 
-def judged(proofs: list[Mapping], *roles: Mapping, missing: tuple[str, ...] = ()) -> Mapping:
-    """The plan for a Deployment whose pods lack the identity, by these proofs and roles."""
+def judged(
+    proofs: list[Mapping], *roles: Mapping, missing: tuple[str, ...] = (), agent: Mapping | None = None
+) -> Mapping:
+    """The plan for a Deployment whose pods lack the identity, by these proofs, roles and agent."""
     association = {
         **ASSOCIATIONS[0],
         "association_id": "a-1",
@@ -516,7 +518,7 @@ def judged(proofs: list[Mapping], *roles: Mapping, missing: tuple[str, ...] = ()
     }
     pods = [pod("a", "ReplicaSet/web-1")]
     found = {"roles": list(roles), "missing": list(missing), "unread": []}
-    return pod_identity_restart_plan(WORKLOADS, pods, [association], WEB, proofs=proofs, roles=found)
+    return pod_identity_restart_plan(WORKLOADS, pods, [association], WEB, proofs=proofs, roles=found, agent=agent)
 
 
 def proof(proven: bool, cause: str = "") -> Mapping:
@@ -558,6 +560,36 @@ def test_only_an_identity_that_pods_would_get_is_restarted_onto(
         assert f"new pods would not get the identity: {reason}" in plan["blocked"][0]["reason"]
     else:
         assert [one["name"] for one in plan["restarts"]] == ["web"] and plan["blocked"] == []
+
+
+ISSUE = {"code": "InsufficientNumberOfReplicas", "message": "no agent is ready"}
+NO_ADDON: Mapping = {"addons": {"addons": []}, "clusters": {"clusters": [{"auto_mode": False}]}}
+READY = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}, "spec": {"nodeName": "one"}}
+
+
+@pytest.mark.parametrize(
+    ("agent", "reason"),
+    [
+        (None, ""),
+        ({"addons": {"failed": True, "msg": "AccessDenied"}}, ""),
+        ({"addons": {"addons": [{"arn": "a", "status": "ACTIVE"}]}}, ""),
+        ({"addons": {"addons": [{"arn": "a", "status": "UPDATING"}]}}, ""),
+        (
+            {"addons": {"addons": [{"arn": "a", "status": "DEGRADED", "health": {"issues": [ISSUE]}}]}},
+            "the add-on eks-pod-identity-agent is DEGRADED (InsufficientNumberOfReplicas: no agent is ready",
+        ),
+        ({"addons": {"addons": []}, "clusters": {"clusters": [{"auto_mode": True}]}}, ""),
+        ({"addons": {"addons": []}, "clusters": {"failed": True}}, ""),
+        ({**NO_ADDON, "pods": {"failed": True}}, ""),
+        ({**NO_ADDON, "pods": {"resources": [READY]}}, ""),
+        ({**NO_ADDON, "pods": {"resources": []}}, "the cluster has no add-on eks-pod-identity-agent and no other"),
+    ],
+)
+def test_nothing_is_restarted_where_no_agent_runs(agent: Mapping | None, reason: str) -> None:
+    plan = judged([], role(), agent=agent)
+    assert bool(plan["blocked"]) == bool(reason)
+    assert all(reason in one["reason"] for one in plan["blocked"])
+    assert judged([proof(True)], role(), agent=agent)["blocked"] == [], "a proof counts more than what is read"
 
 
 def test_roles_to_read_are_those_of_untried_restarts() -> None:

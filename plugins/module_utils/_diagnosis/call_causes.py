@@ -14,6 +14,8 @@ from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.case im
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.case import results
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observed import Fault
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import sentence
+from ansible_collections.podidentity.eks.plugins.module_utils._trust.role import INLINE_POLICY_NAME
+from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import canonical
 from ansible_collections.podidentity.eks.plugins.module_utils._workload.prove import Call
 
 #: An explicit Deny in whatever of the role's own policies.
@@ -133,7 +135,8 @@ def permission_denied(case: Case) -> Cause | None:
         (found for words_of, *found in DENIALS if any(re.search(words_of, word) for word in words)), NOT_ALLOWED
     )
     if cause == NOT_ALLOWED[0] and (missing := unattached(case)):
-        advice = f"{' and '.join(missing)} is declared and not attached: run the playbook podidentity.eks.workload."
+        subject = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'}"
+        advice = f"{subject} declared and not attached as declared: run the playbook podidentity.eks.workload."
     return Cause(
         cause,
         f"Role {role_name(case)} was denied {names}{attached(case)}{said}.",
@@ -168,11 +171,15 @@ def attached(case: Case) -> str:
 
 
 def unattached(case: Case) -> list[str]:
-    """Managed policies that are declared for the workload's role and that it does not have, as far as it was read."""
+    """Policies that are declared for the pod's role and that it does not have, as far as it was read."""
     facts = case.surroundings.roles.get(case.role.arn) if case.role else None
     if facts is None or not facts.exists:
         return []
-    return [name for name in case.workload.managed_policies if name.rpartition("/")[2] not in facts.managed]
+    missing = [name for name in case.workload.managed_policies if name.rpartition("/")[2] not in facts.managed]
+    inline, found = case.workload.inline_policy, facts.inline.get(INLINE_POLICY_NAME)
+    if inline is not None and (found is None or canonical(inline) != canonical(found)):
+        missing.append(f"Inline policy {INLINE_POLICY_NAME}")
+    return missing
 
 
 def role_name(case: Case) -> str:

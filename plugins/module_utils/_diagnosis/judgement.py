@@ -1,7 +1,7 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # PRIVATE to the collection: no part of its interface, and it may change in any release.
-"""Whether EKS could assume a workload's role, read from its association and its role, where no pod has proven it."""
+"""Whether new pods would get their identity, read from association, role and agent, where no pod has proven it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import sentence
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import text
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.surroundings import RoleFacts
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.surroundings import read_addon
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.surroundings import read_agents
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.surroundings import read_roles
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.trust import explain_refusal
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.trust import session_context
 
 #: Namespace and service account.
 Account = tuple[str, str]
+#: States of an add-on in which its agents run, or are being replaced one after the other.
+RUNNING = ("ACTIVE", "UPDATING")
 #: Causes that say why no pod could be asked, and nothing about the identity.
 UNTRIED = frozenset(
     {
@@ -88,3 +92,27 @@ def refusal(
     context = session_context(association.cluster_arn, *account, tags=association.session_tags)
     why = explain_refusal(role.trust, context)
     return f"trust_refused, EKS may not assume its role {arn}: {why}" if why else ""
+
+
+def agent_refusal(agent: t.Any) -> str:
+    """Why no agent would hand out credentials, as a clause; empty where nothing speaks against it or nothing is known.
+
+    :param agent: by ``addons`` the registered result of ``eks_addon_info``, by ``clusters`` that of
+        ``eks_cluster_info`` and by ``pods`` that of ``k8s_info``; the last two for a cluster without the add-on.
+    """
+    addons = dig(agent, "addons", "addons")
+    if not isinstance(addons, (list, tuple)):
+        return ""
+    if addons:
+        addon = read_addon({"addon": addons[0]})
+        if addon is None or addon.status in RUNNING:
+            return ""
+        issues = f" ({' '.join(addon.issues)})" if addon.issues else ""
+        return f"the add-on eks-pod-identity-agent is {addon.status}{issues}"
+    # Auto Mode has an agent of its own, and a chart may have brought one.
+    if dig(next(iter(listing(dig(agent, "clusters", "clusters"))), {}), "auto_mode") is not False:
+        return ""
+    agents = read_agents(dig(agent, "pods"))
+    if agents is None or any(one.ready for one in agents.values()):
+        return ""
+    return "the cluster has no add-on eks-pod-identity-agent and no other agent that is ready"

@@ -14,6 +14,7 @@ import dataclasses
 import datetime
 import typing as t
 
+from .._diagnosis.judgement import agent_refusal
 from .._diagnosis.judgement import associated
 from .._diagnosis.judgement import judged
 from .._diagnosis.judgement import refusals
@@ -130,13 +131,14 @@ def plan(
     return made
 
 
-def require_proof(made: Plan, proofs: t.Any, associations: t.Any, roles: t.Any) -> Plan:
+def require_proof(made: Plan, proofs: t.Any, associations: t.Any, roles: t.Any, agent: t.Any = None) -> Plan:
     """The plan in which nothing is restarted onto an identity that new pods would not get.
 
-    A proof of this run decides. Where no pod could be asked, the association and its role are judged by reading.
+    A proof of this run decides. Where no pod could be asked, association, role and agent are judged by reading.
 
     :param proofs: as the filter ``pod_identity_proof`` gives them.
     :param roles: the registered result of ``eks_pod_identity_role_info``; None before it is known which ones to read.
+    :param agent: what was read about the agent, as :func:`agent_refusal` takes it.
     """
     proven, refuted = judged(proofs)
     accounts = dict.fromkeys((one["namespace"], one["service_account"]) for one in made.restarts)
@@ -147,7 +149,8 @@ def require_proof(made: Plan, proofs: t.Any, associations: t.Any, roles: t.Any) 
         for account in untried
         if account in known
     ]
-    refused = refuted if roles is None else {**refuted, **refusals(untried, associations, roles)}
+    without_agent = dict.fromkeys(untried, agent_refusal(agent))
+    refused = refuted if roles is None else {**refuted, **without_agent, **refusals(untried, associations, roles)}
     wanted, made.restarts = made.restarts, []
     for one in wanted:
         why_not = refused.get((one["namespace"], one["service_account"]))

@@ -53,8 +53,9 @@ class Workload:
     namespace: str
     service_account: str
     calls: tuple[Call, ...]
-    #: Names or ARNs of the managed policies that are declared for its role.
+    #: What is declared for the role that its pods hold: names or ARNs of managed policies, and the inline policy.
     managed_policies: tuple[str, ...] = ()
+    inline_policy: t.Mapping[str, t.Any] | None = None
 
     @property
     def account(self) -> tuple[str, str]:
@@ -89,9 +90,17 @@ def read_workload(declared: t.Any, where: str) -> Workload:
         for expected in ("allow", "deny")
         for call in listed(prove.get(expected), f"{where}: prove.{expected}")
     ]
-    role = declared.get("role")
-    policies = role.get("managed_policies") if isinstance(role, t.Mapping) else None
-    return Workload(str(names[0]), str(names[1]), tuple(calls), tuple(map(str, listing(policies))))
+    # With a target role the pods hold that one.
+    role = declared.get("target_role") or declared.get("role")
+    held = role if isinstance(role, t.Mapping) else {}
+    inline = held.get("inline_policy")
+    return Workload(
+        namespace=str(names[0]),
+        service_account=str(names[1]),
+        calls=tuple(calls),
+        managed_policies=tuple(map(str, listing(held.get("managed_policies")))),
+        inline_policy=inline if isinstance(inline, t.Mapping) else None,
+    )
 
 
 def listed(calls: t.Any, where: str) -> t.Sequence[t.Any]:
