@@ -320,6 +320,7 @@ def test_fails_without_any_single_action(
         again.run_step(again.withholding_every_action(step, story))
     assert again.problems == []
     assert {action for _step, action in again.unreached} <= again.reached
-    # What only looks says what it could not look at, and fast mode goes on without the index of tags.
+    # What only looks says what it could not look at, fast mode goes on without the index of tags, and a policy that
+    # could not be looked for is attached.
     told = [(step, action) for step, action in again.named if step not in ("inventory", "who may do what")]
-    assert {action for _step, action in told} <= {"tag:GetResources"}
+    assert {action for _step, action in told} <= {"tag:GetResources", "iam:GetPolicy"}

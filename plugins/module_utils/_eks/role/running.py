@@ -65,6 +65,8 @@ def run(module: common.AnsibleEKSModule) -> dict[str, t.Any]:
         )
         task.observe()
         task.plan()
+        for sentence in task.unchecked:
+            module.warn(sentence)
         if any(plan.action == "create" for plan in task.plans):
             common.refuse(account_problems(module, task.request, credentials))
         outcomes = task.predicted() if module.check_mode else task.apply()
@@ -178,6 +180,8 @@ class Task:
         self._concurrency = concurrency
         self._leftovers: Leftovers = {}
         self.staying: dict[str, list[Subject]] = {}
+        #: What could not be checked before, and why.
+        self.unchecked: list[str] = []
         self._declared: list[role.Declared] = []
         self._found: dict[str, role.Role | None] = {}
         self._policies: dict[str, str] = {}
@@ -262,7 +266,7 @@ class Task:
             for arn in plan.after.managed_policies if plan.after else ():
                 if arn not in attached and arn not in self._policies.values():
                     wanted.setdefault(arn, plan.name)
-        for arn in self._absent(wanted, lambda arn: calls.get_policy(self._iam, arn)):
+        for arn in self._absent(wanted, lambda arn: calls.get_policy(self._iam, arn), "iam:GetPolicy"):
             yield (
                 f"Role {wanted[arn]} is declared with the managed policy {arn}, which does not exist: correct its ARN, "
                 "or create the policy first."
@@ -279,12 +283,12 @@ class Task:
             found = calls.get_role(self._iam, given[arn].name)
             return found is not None and found["Arn"] == arn
 
-        for arn in self._absent(given, look):
+        for arn in self._absent(given, look, "iam:GetRole"):
             users = ", ".join(str(given[arn].subject(workload)) for workload in given[arn].given)
             yield f"Workload {users} has role.arn {arn}, which does not exist: create the role, or correct the ARN."
 
-    def _absent(self, arns: c.Iterable[str], look: c.Callable[[str], object]) -> list[str]:
-        """The ARNs for which a look finds nothing. Who may not look learns it from the call that needs it."""
+    def _absent(self, arns: c.Iterable[str], look: c.Callable[[str], object], action: str) -> list[str]:
+        """The ARNs for which a look finds nothing; who lacks the action learns it from the call that needs it."""
 
         def missing(arn: str) -> str | None:
             try:
@@ -292,6 +296,7 @@ class Task:
             except common.AnsibleEKSError as error:
                 if common.error_of(error)[0] not in codes.ACCESS_DENIED:
                     raise
+                self.unchecked.append(f"Whether {arn} exists could not be checked, for want of {action}.")
                 return None
 
         return at_once(missing, arns, self._concurrency)
