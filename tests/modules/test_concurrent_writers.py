@@ -36,14 +36,17 @@ def subject_sid(name: str) -> str:
     return statement_id(Subject(role_writers.cluster(name), "default", "app"))
 
 
-@pytest.mark.parametrize("controllers", [2, pytest.param(1, marks=pytest.mark.deep)])
-def test_fifty_hosts_share_a_role_without_loss(
-    sandbox: SandboxProcess, clients: dict[str, t.Any], tmp_path: pathlib.Path, controllers: int
+@pytest.mark.parametrize(
+    ("hosts", "controllers"),
+    [(12, 2), pytest.param(50, 1, marks=pytest.mark.deep), pytest.param(50, 2, marks=pytest.mark.deep)],
+)
+def test_hosts_share_a_role_without_loss(
+    sandbox: SandboxProcess, clients: dict[str, t.Any], tmp_path: pathlib.Path, hosts: int, controllers: int
 ) -> None:
     iam = clients["iam"]
     make_role(iam, ROLE, "lambda.amazonaws.com")
     sandbox.knobs(latency_seconds=0.03, trust_policy_characters=8192)
-    names = [f"c{number}" for number in range(50)]
+    names = [f"c{number}" for number in range(hosts)]
     runs = [
         role_writers.start(ROLE, names[number::controllers], controller_env(tmp_path / str(number)))
         for number in range(controllers)

@@ -280,10 +280,11 @@ def test_second_run_with_every_option_changes_nothing(role: t.Callable[..., Run]
 
 
 def test_cluster_manage_false_changes_nothing(role: t.Callable[..., Run], sandbox: SandboxProcess) -> None:
-    run = role(**{**FULL, "cluster_tags": {"team": "other"}, "cluster_logging": [], "cluster_manage": False})
+    unmanaged = {**FULL, "cluster_manage": False, "cluster_access_entries": []}
+    run = role(**{**unmanaged, "cluster_tags": {"team": "other"}, "cluster_logging": []})
     assert (run.code, run.count("changed")) == (0, 0)
     assert sandbox.calls() == {"eks:DescribeCluster": 1}
-    assert role(**FULL, cluster_manage=False, cluster_state="absent").code == 0
+    assert role(**unmanaged, cluster_state="absent").code == 0
     assert sandbox.calls() == {"eks:DescribeCluster": 1}
 
 
@@ -347,7 +348,7 @@ def test_cluster_without_ownership_tag_is_never_changed(
     eks.create_cluster(name=CLUSTER, roleArn=arn, resourcesVpcConfig=network)
     eks.get_waiter("cluster_active").wait(name=CLUSTER, WaiterConfig={"Delay": 1})
     for state in ("present", "absent"):
-        run = role(**FULL, cluster_state=state)
+        run = role(**{**FULL, "cluster_access_entries": []}, cluster_state=state)
         assert (run.code, run.count("changed")) == (0, 0)
         assert f"Cluster {CLUSTER} exists without our tag" in run.output
         assert sandbox.calls() == {"eks:DescribeCluster": 1}

@@ -148,6 +148,6 @@ def test_limited_serial_run_changes_nothing_and_hides_secrets(
     callers = {call["caller"] for call in fleet.sandbox.call_log(operation="eks:ListPodIdentityAssociations")}
     assert callers == {f"arn:aws:sts::{OTHER}:assumed-role/deployment/podidentity-eks"}
     # The inventory asks once, and each of the tasks that talk to AWS once more.
-    assert fleet.sandbox.calls()["sts:AssumeRole"] == 1 + 3 * len(hosts)
+    assert fleet.sandbox.calls()["sts:AssumeRole"] == 1 + 4 * len(hosts)
     assert fleet.keys[HOME]["aws_secret_access_key"] not in run.output
     assert "SecretAccessKey" not in run.output

@@ -22,6 +22,7 @@ from support.existing_cluster import make_cluster
 from support.existing_cluster import play_of
 from support.playbooks import Playbooks
 from support.playbooks import Run
+from support.playbooks import one_line
 from support.sandbox_process import SandboxProcess
 
 #: Of a pod that somebody has given one in clear text.
@@ -110,11 +111,6 @@ def is_ready(pod: t.Any) -> bool:
 
 def has_identity(pod: t.Any) -> bool:
     return TOKEN in [volume.name for volume in pod.spec.volumes or []]
-
-
-def one_line(run: Run) -> str:
-    """The output without its line breaks."""
-    return " ".join(run.output.split())
 
 
 @pytest.fixture(scope="module")
@@ -252,6 +248,7 @@ def test_reports_blocked_restarts_after_restarting_the_rest(team: Team, restart:
     assert team.with_identity("free") == {"free": {True}}
 
 
+@pytest.mark.deep
 def test_reports_stuck_rollout_with_kubernetes_message(team: Team, restart: Restart) -> None:
     team.make("deployment", "stuck", "broken", progressDeadlineSeconds=3)
     team.wait_until_ready("stuck")
@@ -274,6 +271,7 @@ def test_fails_without_association_and_restarts_nothing(team: Team, restart: Res
     assert team.generations()["plain"] == 1
 
 
+@pytest.mark.deep
 def test_reports_why_pods_cannot_be_listed(team: Team, restart: Restart) -> None:
     run = restart("app", arguments=("--check",), podidentity_ca_file="/nowhere.pem")
     assert run.code == 2
@@ -281,6 +279,7 @@ def test_reports_why_pods_cannot_be_listed(team: Team, restart: Restart) -> None
     assert "no_log" not in one_line(run)
 
 
+@pytest.mark.deep
 def test_restarts_workloads_of_several_namespaces_together(team: Team, restart: Restart) -> None:
     names = ("first", "second")
     for name in names:

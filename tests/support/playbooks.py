@@ -83,6 +83,11 @@ class Playbooks:
         return Run(done.returncode, done.stdout)
 
 
+def one_line(run: Run) -> str:
+    """The output without its line breaks."""
+    return " ".join(run.output.split())
+
+
 def only_error(run: Run) -> str:
     """The message of the only failed task of a run."""
     assert run.code != 0
