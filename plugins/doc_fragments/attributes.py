@@ -42,6 +42,23 @@ attributes:
       - podidentity.eks.aws
 """
 
+    #: Modules that change something in Kubernetes.
+    KUBERNETES = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Returns what would be done, and tries it by dry runs of the API server.
+    support: full
+  diff_mode:
+    description: Shows what is created or deleted, or in check mode would be.
+    support: full
+  action_group:
+    description: Use C(group/podidentity.eks.k8s) in C(module_defaults) to set defaults for this module.
+    support: full
+    membership:
+      - podidentity.eks.k8s
+"""
+
     #: Modules that only look, at Kubernetes.
     KUBERNETES_INFO = r"""
 options: {}

@@ -16,8 +16,8 @@ positional: _input
 options:
   _input:
     description:
-      - A plan for each cluster, with C(cluster), and lists under C(roles), C(service_accounts), C(associations),
-        C(restarts) and C(undeclared).
+      - A plan for each cluster, with C(cluster), and lists under C(resources), what is in and around the cluster,
+        C(addons), C(roles), C(service_accounts), C(associations), C(restarts) and C(undeclared).
     type: list
     elements: dict
     required: true

@@ -105,6 +105,7 @@ extends_documentation_fragment:
   - amazon.aws.region.modules
   - amazon.aws.tags
   - podidentity.eks.creation_tags
+  - podidentity.eks.planned_cluster
   - amazon.aws.boto3
   - podidentity.eks.attributes
 seealso:
@@ -182,6 +183,13 @@ actions:
   type: list
   elements: str
   sample: [update_access_entry, associate_access_policy]
+changes:
+  description:
+    - The fields that change, each with its value before and after; empty when nothing changes. It is the same in check
+      mode.
+  returned: success
+  type: dict
+  sample: {"kubernetes_groups": {"before": [], "after": ["developers"]}}
 stale:
   description:
     - Whether the entry that was there had been made for another principal of the same name, so that it let nobody in
@@ -270,6 +278,7 @@ POLICY: argspec.ArgumentSpec = {
 }
 OPTIONS: argspec.ArgumentSpec = {
     "cluster_name": {"type": "str", "required": True},
+    **argspec.PLANNED_CLUSTER,
     "principal_arn": {"type": "str", "required": True},
     "type": {"type": "str", "choices": list(access_entry.TYPES)},
     "kubernetes_groups": {"type": "list", "elements": "str"},

@@ -114,6 +114,7 @@ extends_documentation_fragment:
   - amazon.aws.region.modules
   - amazon.aws.tags
   - podidentity.eks.creation_tags
+  - podidentity.eks.planned_cluster
   - amazon.aws.boto3
   - podidentity.eks.attributes
   - podidentity.eks.wait
@@ -187,6 +188,13 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+changes:
+  description:
+    - The fields that change, each with its value before and after; empty when nothing changes. It is the same in check
+      mode.
+  returned: success
+  type: dict
+  sample: {"version": {"before": "v1.3.8-eksbuild.2", "after": "v1.3.9-eksbuild.3"}}
 addon:
   description:
     - The add-on as it is after the task, or in check mode as it would be; what only EKS can know is null then.
@@ -293,6 +301,7 @@ from ansible_collections.podidentity.eks.plugins.module_utils._eks.addon import 
 
 OPTIONS: argspec.ArgumentSpec = {
     "cluster_name": {"type": "str", "required": True},
+    **argspec.PLANNED_CLUSTER,
     "name": {"type": "str", "required": True},
     "version": {"type": "str"},
     "configuration": {"type": "dict"},

@@ -36,6 +36,7 @@ extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
+  - podidentity.eks.planned_cluster
   - podidentity.eks.attributes.info
 seealso:
   - module: podidentity.eks.eks_addon
@@ -163,6 +164,7 @@ from ansible_collections.podidentity.eks.plugins.module_utils._eks.addon import 
 
 OPTIONS: argspec.ArgumentSpec = {
     "cluster_name": {"type": "str", "required": True},
+    **argspec.PLANNED_CLUSTER,
     "name": {"type": "list", "elements": "str"},
     "available": {"type": "bool", "default": False},
 }
@@ -174,7 +176,7 @@ def main() -> None:
     try:
         found = {"addons": looking.look_up(client, *question)}
         if module.params["available"]:
-            found["available"] = looking.available(client, *question)
+            found["available"] = looking.available(client, *question, module.params.get("planned_cluster"))
     except common.AnsibleEKSError as error:
         module.fail_json_aws_error(error)
     module.exit_json(changed=False, **found)

@@ -268,6 +268,13 @@ actions:
   type: list
   elements: str
   sample: [update_cluster_config, associate_encryption_config, update_cluster_version]
+changes:
+  description:
+    - The fields that change, each with its value before and after; empty when nothing changes. It is the same in check
+      mode.
+  returned: success
+  type: dict
+  sample: {"version": {"before": "1.33", "after": "1.34"}}
 cluster:
   description:
     - The cluster as it is after the task.

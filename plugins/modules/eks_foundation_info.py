@@ -34,6 +34,11 @@ options:
       - Name of the IAM role that the nodes work with. It is looked up as well, and whether it may do what EKS Pod
         Identity needs.
     type: str
+  cluster_role:
+    description:
+      - Name of an IAM role of others that a new cluster is to have. It is looked up where the cluster does not exist.
+    type: str
+    version_added: 0.2.0
   subnet_ids:
     description:
       - IDs of subnets to look up.
@@ -170,6 +175,7 @@ OPTIONS: argspec.ArgumentSpec = {
     "cluster_name": {"type": "str", "required": True},
     "roles": NAMES,
     "node_role": {"type": "str"},
+    "cluster_role": {"type": "str"},
     "subnet_ids": NAMES,
     "security_groups": NAMES,
     "launch_templates": NAMES,

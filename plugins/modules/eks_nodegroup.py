@@ -272,6 +272,7 @@ extends_documentation_fragment:
   - amazon.aws.region.modules
   - amazon.aws.tags
   - podidentity.eks.creation_tags
+  - podidentity.eks.planned_cluster
   - amazon.aws.boto3
   - podidentity.eks.attributes
   - podidentity.eks.wait
@@ -375,6 +376,13 @@ actions:
   type: list
   elements: str
   sample: [update_nodegroup_config]
+changes:
+  description:
+    - The fields that change, each with its value before and after; empty when nothing changes. It is the same in check
+      mode.
+  returned: success
+  type: dict
+  sample: {"labels": {"before": {}, "after": {"pool": "batch"}}}
 nodegroup:
   description:
     - The node group as it is after the task.
@@ -540,6 +548,7 @@ LAUNCH_TEMPLATE: argspec.ArgumentSpec = {
 }
 OPTIONS: argspec.ArgumentSpec = {
     "cluster_name": {"type": "str", "required": True},
+    **argspec.PLANNED_CLUSTER,
     "name": {"type": "str", "required": True},
     "replace": {"type": "bool", "default": False},
     "node_role_arn": {"type": "str"},

@@ -166,6 +166,13 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+changes:
+  description:
+    - The fields that change, each with its value before and after; empty when nothing changes. It is the same in check
+      mode.
+  returned: success
+  type: dict
+  sample: {"disable_session_tags": {"before": true, "after": false}}
 association:
   description:
     - The association as it is after the task, or in check mode as it would be.

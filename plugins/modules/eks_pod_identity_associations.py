@@ -149,6 +149,7 @@ extends_documentation_fragment:
   - amazon.aws.region.modules
   - amazon.aws.tags
   - amazon.aws.boto3
+  - podidentity.eks.planned_cluster
   - podidentity.eks.attributes
 seealso:
   - module: podidentity.eks.eks_pod_identity_association
@@ -476,6 +477,7 @@ ASSOCIATION: argspec.ArgumentSpec = {
 }
 OPTIONS: argspec.ArgumentSpec = {
     "cluster_name": {"type": "str", "required": True},
+    **argspec.PLANNED_CLUSTER,
     "associations": {
         "type": "list",
         "elements": "dict",

@@ -293,6 +293,25 @@ waiting:
   type: list
   elements: str
   sample: []
+changed_roles:
+  description: The roles that were created, updated or deleted, or in check mode would be.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the role.
+      type: str
+      sample: EKS-S3-Access-Role
+    action:
+      description: What was done, V(create), V(update) or V(delete).
+      type: str
+      sample: create
+    changes:
+      description: What changes in it, one short text each.
+      type: list
+      elements: str
+      sample: [create the role, attach AmazonS3ReadOnlyAccess]
 failed_roles:
   description: Roles that could not be made as declared.
   returned: always

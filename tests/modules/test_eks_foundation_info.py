@@ -8,6 +8,7 @@ import json
 import typing as t
 
 import pytest
+from support.module_runs import CLUSTER_ROLE
 from support.module_runs import NODE_ROLE
 from support.module_runs import Account
 from support.module_runs import Result
@@ -173,3 +174,14 @@ def test_failed_call_reports_its_purpose(run_module: RunModule, account: Account
     result = run_module("eks_foundation_info", cluster_name="example")
     assert result["failed"]
     assert result["msg"].startswith("Failed to describe what the cluster stands on")
+
+
+def test_given_cluster_role_is_asked_for_a_new_cluster_only(
+    inspect_foundation: t.Callable[..., Result], account: Account
+) -> None:
+    found = inspect_foundation(cluster_role="eks-cluster")
+    assert [(role["name"], role["arn"]) for role in found["roles"]] == [("eks-cluster", CLUSTER_ROLE)]
+    assert found["calls"].count("iam:GetRole") == 1 and "iam:ListAttachedRolePolicies" not in found["calls"]
+    assert inspect_foundation(cluster_role="nobody")["roles"] == []
+    account.create_cluster(tags=MANAGED_TAGS)
+    assert "iam:GetRole" not in inspect_foundation(cluster_role="eks-cluster")["calls"]

@@ -108,7 +108,7 @@ def test_create_matches_prediction_and_is_idempotent(iam: Iam) -> None:
     assert iam.names() == []
     made = iam.run(plain, whole)
     assert made["created"] == predicted["created"] == ["plain", "whole"]
-    assert made["diff"] == predicted["diff"]
+    assert (made["diff"], made["changed_roles"]) == (predicted["diff"], predicted["changed_roles"])
     assert [role["changes"] for role in made["roles"]] == [role["changes"] for role in predicted["roles"]]
     assert collections.Counter(made["writes"]) == {"CreateRole": 2, "AttachRolePolicy": 2, "PutRolePolicy": 1}
     role = iam.role("whole")
@@ -448,6 +448,8 @@ def test_managed_role_is_deleted_with_its_policies(iam: Iam) -> None:
     assert predicted["deleted"] == ["app"] and predicted["writes"] == [] and predicted["roles"] == []
     done = iam.run(gone)
     assert done["deleted"] == ["app"] and done["diff"] == predicted["diff"]
+    changes = [{"name": "app", "action": "delete", "changes": ["delete the role"]}]
+    assert done["changed_roles"] == predicted["changed_roles"] == changes
     assert done["diff"]["after"] == {} and "trust" in done["diff"]["before"]["app"]
     assert collections.Counter(done["writes"]) == {
         "RemoveRoleFromInstanceProfile": 1,

@@ -87,10 +87,17 @@ def test_refuses_invalid_declarations_before_any_call(addons: Addons, example: S
 
 
 def test_check_mode_without_cluster_predicts_installation(addons: Addons, example: SandboxProcess) -> None:
-    run = addons(DRIVER, METRICS, arguments=("--check",), addons_cluster_exists=False)
-    assert run.code == 0
-    assert "The add-ons aws-ebs-csi-driver, metrics-server would be installed" in " ".join(run.output.split())
-    assert calls(example) == {}
+    unborn: dict[str, t.Any] = {
+        "addons_cluster_name": "unborn",
+        "addons_cluster_exists": False,
+        "podidentity_cluster": {"arn": ARN.replace("example", "unborn"), "version": "1.34"},
+    }
+    run = addons(DRIVER, METRICS, arguments=("--check", "--diff"), **unborn)
+    assert run.code == 0 and writes(example) == []
+    for words in ("+    version: v1.39.0-eksbuild.1", "+    name: metrics-server", "+    version: v0.7"):
+        assert words in run.output
+    wrong = addons(DRIVER, {"name": "no-such-addon"}, arguments=("--check",), **unborn)
+    assert 'name "no-such-addon" names no add-on that EKS offers' in " ".join(wrong.output.split())
 
 
 def test_check_mode_shows_roles_and_addons_and_writes_nothing(addons: Addons, example: SandboxProcess) -> None:

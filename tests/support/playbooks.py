@@ -47,6 +47,8 @@ class Playbooks:
     home: pathlib.Path
     #: Its profile; ``operator`` has the permissions that the collection's guide names, and no others.
     user: str = "default"
+    #: Seconds for one run.
+    patience: float = 240
 
     def environment(self, **changes: str | None) -> dict[str, str]:
         keys = {name.upper(): value for name, value in self.sandbox.profile(self.user).items()}
@@ -76,7 +78,7 @@ class Playbooks:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=240,
+            timeout=self.patience,
             check=False,
         )
         print(done.stdout)

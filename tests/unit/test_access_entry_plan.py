@@ -78,6 +78,32 @@ def test_create_sends_only_declared_options() -> None:
     assert view.parameters["accessScope"] == {"type": "cluster"}
 
 
+@pytest.mark.parametrize(
+    ("principal", "kind", "name"),
+    [
+        (ROLE, "STANDARD", "arn:aws:sts::111122223333:assumed-role/people/{{SessionName}}"),
+        (
+            "arn:aws-cn:iam::111122223333:role/team/people",
+            "STANDARD",
+            "arn:aws-cn:sts::111122223333:assumed-role/people/{{SessionName}}",
+        ),
+        (USER, "STANDARD", USER),
+        (ROLE, "EC2_LINUX", "system:node:{{EC2PrivateDNSName}}"),
+        (ROLE, "HYBRID_LINUX", "system:node:{{SessionName}}"),
+    ],
+)
+def test_new_entry_has_the_user_name_of_eks(principal: str, kind: str, name: str) -> None:
+    after = access_entry.plan(None, spec(principal_arn=principal, type=kind)).after
+    assert after is not None
+    assert after["username"] == name
+    assert after["kubernetes_groups"] == ([] if kind == "STANDARD" else ["system:nodes"])
+
+
+def test_declared_user_name_is_kept() -> None:
+    after = access_entry.plan(None, spec(user_name="people")).after
+    assert after is not None and after["username"] == "people"
+
+
 def test_update_sends_groups_and_user_name_together() -> None:
     [action] = access_entry.plan(BEFORE, spec(kubernetes_groups=[])).actions
     both = {"kubernetesGroups": [], "username": "people:{{SessionName}}"}

@@ -295,13 +295,16 @@ def test_unknown_region_is_refused_with_the_nearest() -> None:
 
 def test_plan_is_shown_as_markdown() -> None:
     change = {"before": "arn:old", "after": "arn:new"}
+    new = {"cidr_block": {"before": None, "after": "10.0.0.0/20"}, "tags": {"before": None, "after": {}}}
     step = {"action": "update", "namespace": "a", "service_account": "b", "changes": {"role_arn": change}}
     restart = {"kind": "Deployment", "namespace": "a", "name": "web", "reason": "pod x was admitted too early"}
     plans: list[dict[str, t.Any]] = [
         {
             "cluster": "one",
             "roles": [{"name": "reader", "changes": ["create the role", "attach ReadOnly"]}],
-            "service_accounts": ["ServiceAccount a/b"],
+            "resources": [{"kind": "subnet", "name": "public in z", "action": "create", "changes": new}],
+            "addons": [{"kind": "add-on", "name": "cni", "action": "update", "changes": {"version": change}}],
+            "service_accounts": [{"kind": "ServiceAccount", "name": "a/b", "action": "create"}],
             "associations": [step],
             "restarts": [restart],
             "undeclared": ["one/a/old"],
@@ -313,6 +316,8 @@ def test_plan_is_shown_as_markdown() -> None:
         "",
         "## Cluster one",
         "",
+        "- subnet public in z: create (cidr_block `10.0.0.0/20`)",
+        "- add-on cni: update (version `arn:old` -> `arn:new`)",
         "- role reader: create the role; attach ReadOnly",
         "- ServiceAccount a/b: create",
         "- association a/b: update (role_arn `arn:old` -> `arn:new`)",

@@ -51,6 +51,10 @@ STANDARD = "STANDARD"
 #: (https://docs.aws.amazon.com/eks/latest/userguide/create-node-class.html).
 POLICY_TYPES = (STANDARD, "EC2")
 TYPES = (STANDARD, "EC2", "EC2_LINUX", "EC2_WINDOWS", "FARGATE_LINUX", "HYBRID_LINUX", "HYPERPOD_LINUX")
+#: Types of nodes that are known by the name of their session, and not by that of an EC2 instance.
+NAMED_BY_SESSION = ("FARGATE_LINUX", "HYBRID_LINUX")
+#: The group that EKS gives an entry for nodes.
+NODES_GROUP = "system:nodes"
 
 PRINCIPAL_ARN = re.compile(
     r"arn:(?P<partition>aws[a-z-]*):iam::(?P<account>[0-9]{12}):(?P<kind>role|user)/"
@@ -110,6 +114,8 @@ class AccessEntrySpec:
     purge_tags: bool = True
     #: Tags that it gets when it is made, and never later.
     creation_tags: t.Mapping[str, str] | None = None
+    #: The cluster as a check run predicts it.
+    planned_cluster: t.Mapping[str, t.Any] | None = None
 
     def __str__(self) -> str:
         return f"access entry of {self.principal_arn} in cluster {self.cluster_name}"
@@ -358,7 +364,8 @@ def _account(client: EKSClient, spec: AccessEntrySpec, found: t.Mapping[str, t.A
     if found is not None:
         return str(found["accessEntryArn"]).split(":")[4]
     try:
-        return str(require(client, spec.cluster_name)["arn"]).split(":")[4]
+        arn = require(client, spec.cluster_name, spec.planned_cluster).get("arn")
+        return str(arn).split(":")[4] if arn else None
     except AnsibleEKSError as error:
         if error_of(error)[0] in codes.ACCESS_DENIED:
             return None
@@ -439,7 +446,8 @@ def _plan_creation(spec: AccessEntrySpec) -> Change:
     )
     kind = spec.type or STANDARD
     expected = {
-        **({"kubernetes_groups": []} if kind == STANDARD else {}),
+        "kubernetes_groups": [] if kind == STANDARD else [NODES_GROUP],
+        "username": default_user_name(spec.principal_arn, kind),
         "type": kind,
         "tags": {},
         **to_ansible(parameters),
@@ -447,6 +455,22 @@ def _plan_creation(spec: AccessEntrySpec) -> Change:
     }
     actions = (Action("create_access_entry", parameters), *(_association(spec, each) for each in spec.policies or ()))
     return Change(None, expected, actions)
+
+
+def default_user_name(principal_arn: str, kind: str) -> str:
+    """The name that EKS gives a principal in Kubernetes where none is declared.
+
+    Of nodes it is made of their EC2 instance or session, of a role its session without the role's path, and of a user
+    its ARN: "Create access entries" in the EKS user guide
+    (https://docs.aws.amazon.com/eks/latest/userguide/creating-access-entries.html).
+    """
+    if kind != STANDARD:
+        return "system:node:{{SessionName}}" if kind in NAMED_BY_SESSION else "system:node:{{EC2PrivateDNSName}}"
+    principal = PRINCIPAL_ARN.fullmatch(principal_arn)
+    if principal is None or principal["kind"] == "user":
+        return principal_arn
+    partition, account, name = principal["partition"], principal["account"], principal["name"]
+    return f"arn:{partition}:sts::{account}:assumed-role/{name}/{{{{SessionName}}}}"
 
 
 def _plan_replacement(before: Entry, spec: AccessEntrySpec) -> Change:

@@ -18,6 +18,7 @@ TAGS: ArgumentSpec = {
     "purge_tags": {"type": "bool", "default": True},
 }
 CREATION_TAGS: ArgumentSpec = {"creation_tags": {"type": "dict"}}
+PLANNED_CLUSTER: ArgumentSpec = {"planned_cluster": {"type": "dict"}}
 ASSUME_ROLE: ArgumentSpec = {"assume_role_arn": {"type": "str"}, "assume_role_external_id": {"type": "str"}}
 IAM_PROPAGATION: ArgumentSpec = {"iam_propagation_timeout": {"type": "int", "default": 120}}
 WAIT: ArgumentSpec = {

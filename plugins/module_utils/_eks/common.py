@@ -100,6 +100,9 @@ class AnsibleEKSModule(AnsibleAWSModule):  # type: ignore[misc]  # amazon.aws ha
             settings["module_class"] = usual
         set_collection_info(collection_name=COLLECTION_NAME, collection_version=COLLECTION_VERSION)
         self.traffic = Traffic()
+        if not self.check_mode:
+            # What is predicted counts nowhere else: a run sees the cluster, or fails.
+            self.params.pop("planned_cluster", None)
         self._check_aws_config()
 
     def _check_aws_config(self) -> None:
@@ -152,11 +155,13 @@ class AnsibleEKSModule(AnsibleAWSModule):  # type: ignore[misc]  # amazon.aws ha
     def exit_with(self, change: Change, **returned: t.Any) -> None:
         """End the module with what a plan did, or would do in check mode.
 
-        ``returned`` is the resource under its own name. ``actions`` lists the API operations of the plan in order.
+        ``returned`` is the resource under its own name. ``actions`` lists the API operations of the plan in order, and
+        ``changes`` the fields that differ, both of them the same in check mode.
         """
         result: dict[str, t.Any] = {
             "changed": change.changed,
             "actions": [action.operation for action in change.actions],
+            "changes": change.fields(),
             **returned,
         }
         if self.diff_mode:
@@ -235,6 +240,14 @@ class Change:
     def carried_out(self, done: t.Iterable[Action]) -> t.Self:
         """The plan with the calls that were made, those of earlier attempts included."""
         return dataclasses.replace(self, actions=tuple(done))
+
+    def fields(self) -> dict[str, dict[str, t.Any]]:
+        """The fields that change, each with its value before and after."""
+        if not self.changed:
+            return {}
+        before, after = self.before or {}, self.after or {}
+        both = {key: {"before": before.get(key), "after": after.get(key)} for key in dict.fromkeys([*before, *after])}
+        return {key: values for key, values in both.items() if values["before"] != values["after"]}
 
     def diff(self) -> dict[str, t.Any]:
         """Both sides in the form of Ansible's diff mode."""

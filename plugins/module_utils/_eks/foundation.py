@@ -64,6 +64,8 @@ class FoundationSpec:
     roles: t.Sequence[str] = ()
     #: The one of them, or another one, that the nodes work with.
     node_role: str | None = None
+    #: The one that a new cluster gets and that others have made; a cluster that exists has it already.
+    cluster_role: str | None = None
     subnet_ids: t.Sequence[str] = ()
     security_groups: t.Sequence[str] = ()
     launch_templates: t.Sequence[str] = ()
@@ -121,6 +123,8 @@ def _calls(clients: Clients, spec: FoundationSpec, exists: bool) -> c.Iterator[t
     yield "security_groups", functools.partial(_security_groups, clients.ec2, ours, spec.security_groups)
     yield "launch_templates", functools.partial(_launch_templates, clients.ec2, ours, spec.launch_templates)
     yield "nodegroups", functools.partial(_nodegroups, clients.eks, spec.cluster_name if exists else None)
+    if spec.cluster_role and not exists:
+        yield f"role {spec.cluster_role}", functools.partial(_given_role, clients.iam, spec.cluster_role)
     for name in dict.fromkeys([*spec.roles, *([spec.node_role] if spec.node_role else [])]):
         yield f"role {name}", functools.partial(_role, clients.iam, name, name == spec.node_role)
 
@@ -172,6 +176,17 @@ def _latest_data(ec2: t.Any, template_id: str) -> Found:
 
 def _nodegroups(eks: EKSClient, cluster_name: str | None) -> list[Found]:
     return [] if cluster_name is None else nodegroup.look_up(eks, cluster_name, None)
+
+
+@calling("describe the IAM role")
+def _given_role(iam: IAMClient, name: str) -> Found | None:
+    """A role of others that only has to be there, None where it is not; no ARN where the caller may not know."""
+    try:
+        return {"name": name, "arn": iam.get_role(RoleName=name)["Role"]["Arn"], "tags": {}}
+    except is_boto3_error_code("NoSuchEntity"):
+        return None
+    except is_boto3_error_code(["AccessDenied", "AccessDeniedException"]):
+        return {"name": name, "arn": None, "tags": {}}
 
 
 @calling("describe the IAM role")

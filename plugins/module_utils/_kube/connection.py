@@ -69,6 +69,18 @@ class ApiServer:
         answer = self._ask(0, "get", f"/api/v1/namespaces/{namespace}/serviceaccounts")
         return answer if isinstance(answer, Refusal) else [item["metadata"]["name"] for item in answer["items"]]
 
+    def read(self, path: str) -> Answer:
+        """An object."""
+        return self._ask(0, "get", path)
+
+    def create(self, path: str, body: t.Mapping[str, t.Any], dry_run: bool) -> Answer:
+        """Create an object among those of a path, or only try it."""
+        return self._ask(0, "post", path, body=body, **({"dry_run": "All"} if dry_run else {}))
+
+    def delete(self, path: str, dry_run: bool) -> Answer:
+        """Delete an object, or only try it."""
+        return self._ask(0, "delete", path, **({"dry_run": "All"} if dry_run else {}))
+
     def webhook(self) -> Answer:
         """The MutatingWebhookConfiguration of Pod Identity."""
         kind = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"

@@ -11,6 +11,7 @@ if t.TYPE_CHECKING:
     import collections.abc as c
 
 Plan = t.Mapping[str, t.Any]
+NOTHING = "nothing"
 
 
 def markdown(plans: t.Iterable[Plan]) -> str:
@@ -27,21 +28,33 @@ def markdown(plans: t.Iterable[Plan]) -> str:
 
 def changes(plan: Plan) -> c.Iterator[str]:
     """One line for each change, in the order in which a run makes them."""
+    for one in [*(plan.get("resources") or ()), *(plan.get("addons") or ())]:
+        fields = fields_of(one.get("changes"))
+        yield f"{one['kind']} {one['name']}: {one['action']}{f' ({fields})' if fields else ''}"
     for role in plan.get("roles") or ():
         yield f"role {role['name']}: {'; '.join(role['changes'])}"
-    for name in plan.get("service_accounts") or ():
-        yield f"{name}: create"
+    for one in plan.get("service_accounts") or ():
+        yield f"{one['kind']} {one['name']}: {one['action']}"
     for step in plan.get("associations") or ():
-        fields = ", ".join(
-            f"{field} {code(values.get('before'))} -> {code(values.get('after'))}"
-            for field, values in (step.get("changes") or {}).items()
-        )
+        fields = fields_of(step.get("changes"))
         name = f"{step['namespace']}/{step['service_account']}"
         yield f"association {name}: {step['action']}{f' ({fields})' if fields else ''}"
     for one in plan.get("restarts") or ():
         yield f"{one['kind']} {one['namespace']}/{one['name']}: restart, {one['reason']}"
 
 
+def fields_of(changes: t.Mapping[str, Plan] | None) -> str:
+    """The fields that change, with their values before and after; of a new thing, those that have a value."""
+    sides = {
+        field: (code(values.get("before")), code(values.get("after"))) for field, values in (changes or {}).items()
+    }
+    return ", ".join(
+        f"{field} {after}" if before == NOTHING else f"{field} {before} -> {after}"
+        for field, (before, after) in sides.items()
+        if before != after
+    )
+
+
 def code(value: object) -> str:
     """A value as it stands in a line of Markdown."""
-    return "nothing" if value in (None, "", {}, []) else f"`{value}`"
+    return NOTHING if value in (None, "", {}, []) else f"`{value}`"

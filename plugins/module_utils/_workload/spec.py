@@ -252,7 +252,7 @@ VARIABLES: dict[str, tuple[str, str, str, str]] = {
     "podidentity_proof_file": ("File on the controller for the proofs, as JSON.", "str", "", "proof.json"),
     "podidentity_junit_file": ("File on the controller for the proofs, as JUnit XML.", "str", "", "proof.xml"),
     "podidentity_plan_file": (
-        "File on the controller for the plan of a check run of the workloads, as JSON, and beside it as Markdown.",
+        "File on the controller for the plan of a check run as JSON, and beside it as Markdown.",
         "str",
         "",
         "plan.json",

@@ -53,6 +53,8 @@ class AddonSpec:
     purge_tags: bool = True
     #: Tags that it gets when it is made, and never later.
     creation_tags: t.Mapping[str, str] | None = None
+    #: The cluster as a check run predicts it.
+    planned_cluster: t.Mapping[str, t.Any] | None = None
 
     def __str__(self) -> str:
         return f"add-on {self.name} of cluster {self.cluster_name}"

@@ -141,7 +141,10 @@ def choice_for(client: EKSClient, spec: AddonSpec, before: Addon | None) -> vers
     installed = before["version"] if before else None
     if not spec.present or versions.is_settled(spec.version, installed):
         return versions.Choice()
-    kubernetes = require(client, spec.cluster_name)["version"]
+    kubernetes = require(client, spec.cluster_name, spec.planned_cluster).get("version")
+    if kubernetes is None:
+        unknown = f"The version of {spec} is not known, since that of Kubernetes is known only once the cluster exists."
+        return versions.Choice(warning=unknown)
     offers = calls.list_offers(client, spec.name, kubernetes)
     if not offers:
         raise common.AnsibleEKSError(

@@ -46,15 +46,23 @@ def look_up(client: EKSClient, cluster_name: str, names: c.Sequence[str] | None)
     return [normalized(addon, described) for addon in found]
 
 
-def available(client: EKSClient, cluster_name: str, names: c.Sequence[str] | None) -> list[t.Mapping[str, t.Any]]:
+def available(
+    client: EKSClient,
+    cluster_name: str,
+    names: c.Sequence[str] | None,
+    planned_cluster: t.Mapping[str, t.Any] | None = None,
+) -> list[t.Mapping[str, t.Any]]:
     """The add-ons that EKS offers for the cluster's Kubernetes version, by name.
 
     Schema and service accounts take a call for each add-on, so they come for those that are asked for by name.
 
+    :param planned_cluster: what a check run predicts; nothing is offered for one whose version is not known.
     :raises common.AnsibleEKSError: when there is no such cluster.
     """
     common.refuse(problems(cluster_name, names))
-    kubernetes = require(client, cluster_name)["version"]
+    kubernetes = require(client, cluster_name, planned_cluster).get("version")
+    if kubernetes is None:
+        return []
 
     def offered(name: str | None) -> list[t.Mapping[str, t.Any]]:
         return calls.list_available(client, name, kubernetes) or []

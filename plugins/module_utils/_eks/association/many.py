@@ -38,6 +38,7 @@ def run(module: common.AnsibleEKSModule) -> dict[str, t.Any]:
         purge=Purge(scope=params["purge"], marks=ownership_marks(params)),
         tagging=make_tagging if params["mode"] == "fast" else None,
         undeclared=make_tagging if params["report_undeclared"] else None,
+        planned_cluster=params.get("planned_cluster"),
     )
     reconciled = reconcile(task)
     if reconciled.observed.fallback:

@@ -52,6 +52,8 @@ class Task:
     tagging: t.Callable[[], t.Any] | None = None
     #: Makes one to find what is no longer declared, None where that is not asked for.
     undeclared: t.Callable[[], t.Any] | None = None
+    #: The cluster as a check run predicts it.
+    planned_cluster: t.Mapping[str, t.Any] | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,7 +108,7 @@ def task_problems(task: Task) -> c.Iterator[str]:
 
 def known(task: Task, observed: Observed) -> list[Association]:
     """What is there; a cluster that does not exist has no associations, and none can be made in it."""
-    if observed.associations is None and any(spec.present for spec in task.specs):
+    if observed.associations is None and not task.planned_cluster and any(spec.present for spec in task.specs):
         raise common.AnsibleEKSError(f"{calls.missing_cluster(task.client, task.cluster_name)}.")
     return observed.associations or []
 
@@ -115,6 +117,9 @@ def account(task: Task, observed: Observed) -> str | None:
     """The cluster's account; only where something is made and nothing is there does somebody have to ask for it."""
     if observed.account or not any(spec.present for spec in task.specs):
         return observed.account
+    if observed.associations is None and task.planned_cluster:
+        arn = task.planned_cluster.get("arn")
+        return str(arn).split(":")[4] if arn else None
     return calls.account_if_allowed(task.client, task.cluster_name)
 
 

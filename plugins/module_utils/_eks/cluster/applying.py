@@ -28,6 +28,7 @@ from .declared import feature_problems
 from .declared import problems
 from .observed import describe
 from .observed import normalized
+from .offered import examined
 from .planning import plan
 
 if t.TYPE_CHECKING:
@@ -54,7 +55,7 @@ def ensure(
 
     def reconcile(done: list[Action]) -> tuple[Change, t.Mapping[str, t.Any] | None]:
         before = _normalized(look() if check_mode else watch.before())
-        change = plan(before, spec)
+        change = examined(client, spec, plan(before, spec), check_mode)
         if check_mode:
             return change, change.after
         carry_out(client, change, watch, done)

@@ -62,12 +62,13 @@ def look_up(client: EKSClient, name: str | None) -> list[dict[str, t.Any]]:
     return at_once(functools.partial(observe, client), wanted)
 
 
-def require(client: EKSClient, name: str) -> dict[str, t.Any]:
+def require(client: EKSClient, name: str, planned: Cluster | None = None) -> dict[str, t.Any]:
     """The cluster that something else needs.
 
+    :param planned: as a check run predicts it, where the same run creates or updates it before.
     :raises AnsibleEKSError: when it does not exist.
     """
-    found = observe(client, name)
+    found = dict(planned) if planned else observe(client, name)
     if found is None:
         raise AnsibleEKSError(
             f"cluster_name {quoted(name)} names no cluster in region {client.meta.region_name}: "

@@ -51,7 +51,7 @@ def ensure(
 
     def reconcile(done: list[Action]) -> tuple[replacing.NodegroupChange, Nodegroup | None]:
         groups = _observe(client, spec, patience, check_mode)
-        version = require(client, spec.cluster_name).get("version") if _asks_for_cluster(groups, spec) else None
+        version = _cluster_version(client, spec) if _asks_for_cluster(groups, spec) else None
         change = replacing.plan(groups, spec, version)
         if check_mode:
             return change, change.after
@@ -99,6 +99,10 @@ def _asks_for_cluster(groups: t.Sequence[Nodegroup], spec: NodegroupSpec) -> boo
     if not spec.present:
         return False
     return not groups or (spec.version is not None and any(each.get("version") != spec.version for each in groups))
+
+
+def _cluster_version(client: EKSClient, spec: NodegroupSpec) -> str | None:
+    return require(client, spec.cluster_name, spec.planned_cluster).get("version")
 
 
 def _watch(client: EKSClient, spec: NodegroupSpec, name: str, patience: Patience) -> Watch:

@@ -40,6 +40,11 @@ def result_of(outcomes: c.Sequence[Outcome]) -> Shown:
             if outcome.plan.findings
         ],
         **{name: [plan.name for plan in done if plan.action == action] for action, name in LISTS.items()},
+        "changed_roles": [
+            {"name": plan.name, "action": plan.action, "changes": list(plan.changes)}
+            for plan in done
+            if plan.action != "none"
+        ],
         "waiting": [plan.name for plan in done if plan.waiting],
         "failed_roles": [render(plan, failure) for plan, failure in failed],
     }
