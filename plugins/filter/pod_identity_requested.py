@@ -12,7 +12,11 @@ author:
   - podidentity.eks contributors (@podidentity)
 description:
   - A survey, of AWX for example, has fields of plain text. This filter makes them a list with one workload as the roles
-    of this collection take it. Where every answer is empty nothing is asked for, and the list is empty.
+    of this collection take it. Where every answer is empty or V(none) nothing is asked for, and the list is empty.
+  - Of a workload that the inventory declares namespace and service account are enough; a request neither changes nor
+    removes it.
+  - An answer that ansible-core has read as a number, a truth value or a date is refused, because the text that was
+    typed is lost. In double quotes it stays a text.
 positional: _input
 options:
   _input:
@@ -22,6 +26,27 @@ options:
         V(s3.list_buckets), both one on a line.
     type: dict
     required: true
+  declared:
+    description: The workloads that the inventory declares.
+    type: list
+    elements: dict
+    default: []
+  use:
+    description:
+      - What to do with answers.
+      - With V(required) it is an error if there are none, with V(refused) if there are any.
+    type: str
+    choices: [taken, required, refused]
+    default: taken
+  limits:
+    description:
+      - What a request may ask for beyond what is declared, as patterns of a shell such as V(team-*). C(namespaces),
+        C(role_names) and C(policies) are lists of them; a list that is V(none) limits nothing.
+    type: dict
+    default: {}
+seealso:
+  - plugin: podidentity.eks.pod_identity_request_problems
+    plugin_type: filter
 """
 
 EXAMPLES = r"""
@@ -31,7 +56,7 @@ EXAMPLES = r"""
       - workloads[0].role.managed_policies == ['AmazonS3ReadOnlyAccess']
       - workloads[0].prove.allow[0].operation == 'list_buckets'
   vars:
-    workloads: "{{ answers | podidentity.eks.pod_identity_requested }}"
+    workloads: "{{ answers | podidentity.eks.pod_identity_requested(limits={'namespaces': ['default', 'team-*']}) }}"
     answers:
       namespace: default
       service_account: s3-access-sa
@@ -49,48 +74,27 @@ _value:
   elements: dict
 """
 
-import re
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-
-#: Answers without which no workload can be meant.
-NEEDED = {"namespace": "a namespace", "service_account": "a service account", "role": "an IAM role"}
-CALL = re.compile(r"(?P<service>[a-z0-9-]+)\.(?P<operation>[a-z0-9_]+)")
+from ansible_collections.podidentity.eks.plugins.module_utils._workload import request
 
 
-def pod_identity_requested(answers: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
+def pod_identity_requested(
+    answers: t.Mapping[str, t.Any],
+    declared: t.Sequence[t.Any] | None = None,
+    use: str = "taken",
+    limits: t.Mapping[str, t.Any] | None = None,
+) -> list[request.Workload]:
     """The filter; see its documentation above."""
     if not isinstance(answers, t.Mapping):
         raise AnsibleFilterError(f"The survey's answers are {answers!r}: give a mapping of namespace and so on.")
-    given = {key: str(answer or "").strip() for key, answer in answers.items()}
-    if not any(given.values()):
-        return []
-    missing = [what for key, what in NEEDED.items() if not given.get(key)]
-    if missing:
-        raise AnsibleFilterError(
-            f"The survey's answers lack {' and '.join(missing)}: answer namespace, service account and IAM role, or "
-            "leave every answer empty for the workloads that the inventory declares."
-        )
-    policies = lines(given.get("managed_policies", ""))
-    role: dict[str, t.Any] = {"arn" if given["role"].startswith("arn:") else "name": given["role"]}
-    if policies:
-        role["managed_policies"] = policies
-    workload: dict[str, t.Any] = {key: given[key] for key in ("namespace", "service_account")}
-    calls = [read_call(line) for line in lines(given.get("allow", ""))]
-    return [workload | {"role": role} | ({"prove": {"allow": calls}} if calls else {})]
-
-
-def lines(answer: str) -> list[str]:
-    """What stands on the lines of an answer."""
-    return [line.strip() for line in answer.splitlines() if line.strip()]
-
-
-def read_call(line: str) -> dict[str, str]:
-    match = CALL.fullmatch(line)
-    if not match:
-        raise AnsibleFilterError(f'The survey names the call "{line}": give service and operation, as s3.list_buckets.')
-    return match.groupdict()
+    if use not in request.USES:
+        raise AnsibleFilterError(f'use is "{use}": give {", ".join(request.USES[:-1])} or {request.USES[-1]}.')
+    try:
+        return request.requested(answers, request.Rules(declared or (), use, limits or {}))
+    except request.RequestError as error:
+        raise AnsibleFilterError(str(error)) from error
 
 
 class FilterModule:

@@ -73,5 +73,19 @@ class Follower:
             return
         lines = self._path.read_text(encoding="utf-8").split("\n")[:-1]
         for line in lines[self._shown :]:
-            Display().display(f"  [{self._host}] {line}")
+            show(f"  [{self._host}] {line}")
         self._shown = len(lines)
+
+
+def show(line: str) -> None:
+    """Print a line as every other task's output is printed: by the process that all workers send theirs to.
+
+    ansible-runner puts marks around whatever is displayed, in a worker as well, where ansible-core 2.21 warns that
+    something "errantly sent data directly to stdout". So a worker sends the line itself.
+    """
+    display = Display()
+    queue = getattr(display, "_final_q", None)
+    if queue is None:
+        display.display(line)
+    else:
+        queue.send_display("display", line)

@@ -115,3 +115,27 @@ def test_reports_denied_reads_once(
     assert "Role gone could not be read" not in said
     assert "The same is true of 1 more." in said
     assert said.count("Trust without an association was not looked for: You may not call iam:ListRoles.") == 1
+
+
+def test_uploads_report_and_publishes_findings(
+    playbook: Playbooks, sandbox: SandboxProcess, clusters: None, inventory: str, tmp_path: pathlib.Path
+) -> None:
+    """As AWX needs it, where files go with the job."""
+    s3 = sandbox.client("s3")
+    s3.create_bucket(Bucket="reports", CreateBucketConfiguration={"LocationConstraint": sandbox.env["AWS_REGION"]})
+    names = {f"podidentity_access_{kind}": str(tmp_path / f"access.{kind}") for kind in ("json", "page")}
+    run = playbook(
+        "playbooks/access.yml",
+        "--limit",
+        "south",
+        inventory=inventory,
+        env={"ANSIBLE_SHOW_CUSTOM_STATS": "true"},
+        podidentity_access_bucket="reports",
+        **names,
+    )
+    assert (run.code, run.count("changed", "south")) == (0, 0)
+    uploaded = [entry["Key"] for entry in s3.list_objects_v2(Bucket="reports")["Contents"]]
+    assert uploaded == ["access.json", "access.page"]
+    published = run.output.split("CUSTOM STATS")[1]
+    assert "podidentity_access_findings" in published
+    assert f"Role {ROLE_PREFIX}gone does not exist" in published

@@ -3,7 +3,9 @@
 """A stand-in for AWX: stores what is written under /api/v2/ as AWX does, and runs nothing.
 
 It knows of each resource just what the modules of awx.awx ask for: lists with filters, objects with links, lists of
-associated objects, survey specifications, and the approval templates of a workflow's nodes.
+associated objects, survey specifications, and the approval templates of a workflow's nodes. It refuses what AWX
+refuses: a playbook that a project does not have, a second credential of an inventory source, links of an approval
+template. Of a project's repository it knows the playbooks, or that it cannot be read.
 """
 
 from __future__ import annotations
@@ -26,7 +28,13 @@ ASSOCIATIONS = {
     "success_nodes": "workflow_job_template_nodes",
     "failure_nodes": "workflow_job_template_nodes",
     "always_nodes": "workflow_job_template_nodes",
+    "notification_templates_error": "notification_templates",
+    "notification_templates_approvals": "notification_templates",
 }
+#: Those that AWX has for one resource only.
+NODE_LINKS = ("success_nodes", "failure_nodes", "always_nodes")
+#: All that AWX takes for an approval, and all that it returns of it.
+APPROVAL_FIELDS = ("name", "description", "timeout")
 #: What jobs can be made of; they are found under unified_job_templates as well.
 UNIFIED = {
     "job_templates": "job_template",
@@ -51,6 +59,8 @@ class AwxServer(http.server.ThreadingHTTPServer):
         self.items: dict[str, dict[int, Item]] = collections.defaultdict(dict)
         self.linked: dict[tuple[str, int, str], list[int]] = collections.defaultdict(list)
         self.surveys: dict[tuple[str, int], Item] = {}
+        #: The playbooks of each repository that can be read, by its URL.
+        self.repositories: dict[str, list[str]] = {}
         #: Every request that could change something.
         self.writes: list[tuple[str, str]] = []
         self.add("organizations", {"name": "Default"})
@@ -78,9 +88,20 @@ class AwxServer(http.server.ThreadingHTTPServer):
         item = {**fields, "id": number, "url": url, "type": kind, "related": related, "summary_fields": {}}
         self.items[resource][number] = item
         if resource == "projects":  # AWX gets a new one at once
-            update = self.add("project_updates", {"status": "successful"})
-            item |= {"scm_revision": "", "summary_fields": {"current_update": {"id": update["id"]}}}
+            self.update_project(item)
         return item
+
+    def update_project(self, project: Item) -> Item:
+        """Read its repository; what cannot be read fails, and stays so until the next update."""
+        status = "successful" if project.get("scm_url") in self.repositories else "failed"
+        update = self.add("project_updates", {"status": status, "scm_revision": "", "name": project["name"]})
+        update |= {"finished": "now", "failed": status == "failed", "event_processing_finished": True}
+        project |= {"status": status, "scm_revision": "", "summary_fields": {"current_update": {"id": update["id"]}}}
+        return update
+
+    def playbooks(self, project: Item) -> list[str]:
+        """Those that AWX knows."""
+        return self.repositories[project["scm_url"]] if project["status"] == "successful" else []
 
     def named(self, resource: str, name: str) -> Item:
         """The object of that name, or of that identifier."""
@@ -103,17 +124,21 @@ class AwxServer(http.server.ThreadingHTTPServer):
         if int(number) not in self.items[resource]:
             return 404, {"detail": "Not found."}
         item = self.items[resource][int(number)]
-        if not sub:
-            return self.on_item(method, item, body)
-        if sub == "survey_spec":
-            return self.on_survey(method, resource, item, body)
-        if sub == "create_approval_template":
-            return self.make_approval(item, body)
+        answers: dict[str, t.Callable[[], tuple[int, t.Any]]] = {
+            "": lambda: self.on_item(method, item, body),
+            "survey_spec": lambda: self.on_survey(method, resource, item, body),
+            "create_approval_template": lambda: self.make_approval(item, body),
+            "playbooks": lambda: (200, self.playbooks(item)),
+            "update": lambda: (202, self.update_project(item)),
+        }
+        if sub in answers:
+            return answers[sub]()
         return self.on_link(method, (resource, item["id"], sub), query, body)
 
     def on_list(self, method: str, resource: str, query: dict[str, str], body: Item) -> tuple[int, t.Any]:
         if method == "POST":
-            return 201, self.add(resource, body)
+            refused = self.refusal(resource, body)
+            return (400, refused) if refused else (201, self.add(resource, body))
         resources = UNIFIED if resource == "unified_job_templates" else (resource,)
         found = [item for name in resources for item in self.items[name].values() if self.fits(item, query)]
         return 200, {"count": len(found), "next": None, "results": found}
@@ -123,12 +148,25 @@ class AwxServer(http.server.ThreadingHTTPServer):
         if query.get("type", item["type"]) != item["type"]:
             return False
         fields = {key: value for key, value in query.items() if key not in NO_FIELDS}
-        return all(str(item.get(key)) == value for key, value in fields.items())
+        prefix = fields.pop("name__startswith", "")
+        begins = str(item.get("name", "")).startswith(prefix)
+        return begins and all(str(item.get(key)) == value for key, value in fields.items())
 
-    @staticmethod
-    def on_item(method: str, item: Item, body: Item) -> tuple[int, t.Any]:
+    def refusal(self, resource: str, fields: Item) -> Item:
+        """Why AWX does not store an object with these fields; empty if it does."""
+        if resource == "job_templates" and "playbook" in fields:
+            project = self.items["projects"].get(fields.get("project", 0))
+            if not project or fields["playbook"] not in self.playbooks(project):
+                return {"playbook": ["Playbook not found for project."]}
+        return {}
+
+    def on_item(self, method: str, item: Item, body: Item) -> tuple[int, t.Any]:
         if method == "PATCH":
-            item.update(body)
+            refused = self.refusal(f"{item['type']}s", item | body)
+            if refused:
+                return 400, refused
+            known = APPROVAL_FIELDS if item["type"] == "workflow_approval_template" else tuple(body)
+            item.update({key: value for key, value in body.items() if key in known})
         return 200, item
 
     def on_survey(self, method: str, resource: str, item: Item, body: Item) -> tuple[int, t.Any]:
@@ -138,15 +176,18 @@ class AwxServer(http.server.ThreadingHTTPServer):
         return 200, {}
 
     def make_approval(self, node: Item, body: Item) -> tuple[int, t.Any]:
-        approval = self.add("workflow_approval_templates", body)
+        approval = self.add("workflow_approval_templates", {key: body[key] for key in APPROVAL_FIELDS if key in body})
         node["unified_job_template"] = approval["id"]
         node["related"]["unified_job_template"] = approval["url"]
         return 201, approval
 
     def on_link(self, method: str, link: tuple[str, int, str], query: dict[str, str], body: Item) -> tuple[int, t.Any]:
-        if link[2] not in ASSOCIATIONS:
+        if link[2] not in ASSOCIATIONS or (link[2] in NODE_LINKS and link[0] != "workflow_job_template_nodes"):
             return 404, {"detail": "Not found."}
         linked = self.linked[link]
+        source = self.items["inventory_sources"].get(link[1], {}) if link[0] == "inventory_sources" else {}
+        if method == "POST" and link[2] == "credentials" and source.get("credential") and "disassociate" not in body:
+            return 400, {"msg": "Source already has credential assigned."}
         if method == "POST":
             linked.remove(body["id"]) if body.get("disassociate") else linked.append(body["id"])
             return 204, None

@@ -257,6 +257,24 @@ VARIABLES: dict[str, tuple[str, str, str, str]] = {
         "",
         "plan.json",
     ),
+    "podidentity_allowed_namespaces": (
+        "Namespaces that a request of a survey may name, as patterns such as `team-*`. Without it any.",
+        "list",
+        "",
+        '["team-*"]',
+    ),
+    "podidentity_allowed_role_names": (
+        "Names of roles that a request may name, as patterns. Without it any.",
+        "list",
+        "",
+        '["team-*"]',
+    ),
+    "podidentity_allowed_policies": (
+        "Managed policies that a request may ask for, as patterns of names or ARNs. Without it any.",
+        "list",
+        "",
+        "[AmazonS3ReadOnlyAccess]",
+    ),
     "podidentity_own_variables": (
         "Variables of your own that look like misspelt ones of this collection and are meant.",
         "list",
