@@ -423,6 +423,14 @@ def test_missing_managed_policy_arn_is_reported(iam: Iam, monkeypatch: pytest.Mo
     assert result["failed"] and "A managed policy does not exist; correct its ARN" in result["msg"]
 
 
+def test_missing_boundary_is_refused_before_any_write(iam: Iam) -> None:
+    boundary = "arn:aws:iam::111122223333:policy/none"
+    for check in (True, False):
+        result = iam.run(workload(boundary=boundary), check=check)
+        assert result["failed"] and result["writes"] == []
+        assert f"Role app is declared with the permissions boundary {boundary}, which does not exist" in result["msg"]
+
+
 def test_missing_given_role_is_refused_in_check_mode(iam: Iam) -> None:
     given = {"namespace": "a", "service_account": "b", "role": {"arn": f"{ROLE}none"}}
     result = iam.run(given, check=True)

@@ -185,6 +185,12 @@ def test_cluster_manage_false_requires_existing_cluster(role: t.Callable[..., Ru
     assert list(sandbox.calls()) == ["eks:DescribeCluster"]
 
 
+def test_check_mode_alone_predicts_arns_of_the_caller(role: t.Callable[..., Run], sandbox: SandboxProcess) -> None:
+    run = role("--check", "--diff", **OLDER)
+    assert (run.code, writes(sandbox)) == (0, [])
+    assert f"{ACCOUNT}:role/{CLUSTER}-cluster" in run.output and "000000000000" not in run.output
+
+
 def test_network_without_nat_has_only_public_subnets(role: t.Callable[..., Run], ec2: t.Any) -> None:
     assert role(**OLDER).code == 0
     assert (len(subnets(ec2, public=True)), subnets(ec2, public=False), gateways(ec2)) == (2, set(), [])

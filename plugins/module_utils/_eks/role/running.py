@@ -256,7 +256,7 @@ class Task:
         self.plans = [self._plan(declared, self._found.get(declared.name)) for declared in self._declared]
         self._read_what_counts()
         problems = [problem for plan in self.plans for problem in plan.problems]
-        common.refuse([*problems, *self._missing_policies(), *self._missing_given()])
+        common.refuse([*problems, *self._missing_policies(), *self._missing_boundaries(), *self._missing_given()])
 
     def _missing_policies(self) -> c.Iterator[str]:
         """Managed policies that are to be attached by their ARN and do not exist; unchanged roles cost no call."""
@@ -270,6 +270,19 @@ class Task:
             yield (
                 f"Role {wanted[arn]} is declared with the managed policy {arn}, which does not exist: correct its ARN, "
                 "or create the policy first."
+            )
+
+    def _missing_boundaries(self) -> c.Iterator[str]:
+        """Permissions boundaries that are to be set and do not exist; unchanged roles cost no call."""
+        wanted: dict[str, str] = {}
+        for plan in self.plans:
+            boundary = plan.after.boundary if plan.after else None
+            if boundary and boundary != (plan.before.boundary if plan.before else None):
+                wanted.setdefault(boundary, plan.name)
+        for arn in self._absent(wanted, lambda arn: calls.get_policy(self._iam, arn)):
+            yield (
+                f"Role {wanted[arn]} is declared with the permissions boundary {arn}, which does not exist: correct "
+                "its ARN, or create the policy first."
             )
 
     def _missing_given(self) -> c.Iterator[str]:
