@@ -190,6 +190,34 @@ def test_playbook_for_whole_clusters_refuses_answers(awx: Awx, sandbox: SandboxP
     assert sandbox.calls() == {}
 
 
+# --- the other stories ------------------------------------------------------------------------------------------------
+
+
+def test_check_of_site_writes_nothing(awx: Awx, sandbox: SandboxProcess) -> None:
+    sandbox.clear_calls()
+    [job] = awx.launch(
+        Template("playbooks/site.yml", check=True, variables={"cluster_manage": False}), artifacts=FOREIGN
+    )
+    assert job.successful
+    assert writes(sandbox) == []
+
+
+def test_check_of_teardown_names_what_would_go(awx: Awx, sandbox: SandboxProcess) -> None:
+    sandbox.clear_calls()
+    [job] = awx.launch(Template("playbooks/teardown.yml", check=True), artifacts=FOREIGN)
+    assert job.successful
+    assert "workloads declared-a, declared-b, add-ons" in job.artifacts["podidentity_summary"][HOST]
+    assert writes(sandbox) == []
+
+
+def test_access_publishes_its_findings(awx: Awx, sandbox: SandboxProcess) -> None:
+    sandbox.clear_calls()
+    [job] = awx.launch(Template("playbooks/access.yml"), artifacts=FOREIGN)
+    assert job.successful
+    assert job.artifacts["podidentity_access_findings"] != FOREIGN["podidentity_access_findings"]
+    assert writes(sandbox) == []
+
+
 # --- bad days ---------------------------------------------------------------------------------------------------------
 
 

@@ -4,7 +4,8 @@
 
 * Extra variables come in ``env/extravars``. What the template itself sets stands there as it is; of everything else
   each text and each key is marked ``!unsafe``, so that ansible-core 2.19 gives it a type.
-* The template's variables give way to artifacts of earlier nodes, and these to a survey's answers.
+* The template's variables give way to artifacts of earlier nodes, and these to a survey's answers. AWX adds what it
+  says of the job itself, such as ``awx_job_id``.
 * A sliced job is several jobs, each with every n-th host; a slice without a host fails. Of an artifact that several
   slices publish, the last one stays.
 * A node runs when the one before it succeeded, and a denied approval ends the workflow.
@@ -22,6 +23,19 @@ import yaml
 from support.environment import ROOT
 
 Values = t.Mapping[str, t.Any]
+#: What AWX says of every job, under the names of both products.
+META = {
+    f"{product}_{name}": value
+    for product in ("awx", "tower")
+    for name, value in {
+        "job_id": 42,
+        "job_launch_type": "workflow",
+        "job_template_name": "EKS Pod Identity: apply a request",
+        "inventory_name": "EKS Pod Identity clusters",
+        "project_revision": "0123abc",
+        "user_name": "on",
+    }.items()
+}
 #: Where an approval node stands, and whether it is approved.
 APPROVED, DENIED = "approved", "denied"
 
@@ -106,7 +120,7 @@ class Awx:
 
     def launch(self, template: Template, answers: Values | None = None, artifacts: Values | None = None) -> list[Job]:
         """The job, or its slices."""
-        values = {**template.variables, **(artifacts or {}), **(answers or {})}
+        values = {**META, **template.variables, **(artifacts or {}), **(answers or {})}
         names = sorted(self.hosts)
         return [self._run(template, values, names[number :: template.slices]) for number in range(template.slices)]
 

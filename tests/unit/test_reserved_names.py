@@ -10,6 +10,7 @@ import typing as t
 import pytest
 import yaml
 from ansible_collections.podidentity.eks.plugins.lookup.extra_variables import matching
+from ansible_collections.podidentity.eks.plugins.module_utils._workload import spec
 from support.environment import ROOT
 
 #: What is published for other jobs; AWX hands it to them as extra variables.
@@ -31,9 +32,13 @@ RESERVED: list[str] = yaml.safe_load((ROOT / "playbooks" / "vars" / "reserved.ym
     "podidentity_reserved"
 ]
 #: The interpreter, which ansible-core documents, and connections, which users may set; teardown reserves its own.
-ELSEWHERE = {"ansible_python_interpreter", "podidentity_aws", "podidentity_k8s", "workload_state", "workload_phases"} | {
-    f"{role}_state" for role in ("addons", "agent", "cluster")
-}
+ELSEWHERE = {
+    "ansible_python_interpreter",
+    "podidentity_aws",
+    "podidentity_k8s",
+    "workload_state",
+    "workload_phases",
+} | {f"{role}_state" for role in ("addons", "agent", "cluster")}
 
 
 def mappings(node: t.Any) -> t.Iterator[dict[str, t.Any]]:
@@ -60,6 +65,11 @@ def published_names() -> set[str]:
     return {name for node in nodes for name in (node.get("ansible.builtin.set_stats") or {}).get("data", ())}
 
 
+def role_options() -> t.Iterator[str]:
+    for path in ROOT.glob("roles/*/meta/argument_specs.yml"):
+        yield from yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]["main"]["options"]
+
+
 def test_every_name_that_a_task_sets_is_reserved() -> None:
     names = set(set_names()) - PUBLISHED - ELSEWHERE
     assert len(names) > 300
@@ -73,9 +83,10 @@ def test_names_that_users_set_are_not_reserved() -> None:
     assert matching(users, RESERVED) == []
 
 
-def test_published_names_are_published_and_not_reserved() -> None:
+def test_published_names_are_neither_reserved_nor_options() -> None:
     assert published_names() == PUBLISHED
     assert matching(PUBLISHED, RESERVED) == []
+    assert PUBLISHED & {*spec.VARIABLES, *role_options()} == set()
 
 
 @pytest.mark.parametrize("name", sorted(PUBLISHED))
