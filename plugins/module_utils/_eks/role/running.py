@@ -279,7 +279,7 @@ class Task:
             boundary = plan.after.boundary if plan.after else None
             if boundary and boundary != (plan.before.boundary if plan.before else None):
                 wanted.setdefault(boundary, plan.name)
-        for arn in self._absent(wanted, lambda arn: calls.get_policy(self._iam, arn)):
+        for arn in self._absent(wanted, lambda arn: calls.get_policy(self._iam, arn), "iam:GetPolicy"):
             yield (
                 f"Role {wanted[arn]} is declared with the permissions boundary {arn}, which does not exist: correct "
                 "its ARN, or create the policy first."
