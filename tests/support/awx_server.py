@@ -143,13 +143,14 @@ class AwxServer(http.server.ThreadingHTTPServer):
         found = [item for name in resources for item in self.items[name].values() if self.fits(item, query)]
         return 200, {"count": len(found), "next": None, "results": found}
 
-    @staticmethod
-    def fits(item: Item, query: dict[str, str]) -> bool:
+    def fits(self, item: Item, query: dict[str, str]) -> bool:
         if query.get("type", item["type"]) != item["type"]:
             return False
         fields = {key: value for key, value in query.items() if key not in NO_FIELDS}
         prefix = fields.pop("name__startswith", "")
         begins = str(item.get("name", "")).startswith(prefix)
+        if "organization__name" in fields:
+            fields["organization"] = str(self.named("organizations", fields.pop("organization__name"))["id"])
         return begins and all(str(item.get(key)) == value for key, value in fields.items())
 
     def refusal(self, resource: str, fields: Item) -> Item:
