@@ -1,9 +1,9 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a scenario finds in the account, made by plain boto3 and the Kubernetes client, not by this collection.
+"""Create the resources that a scenario expects, with plain boto3 and the Kubernetes client, not with this collection.
 
 Usage: account.py CLUSTER "cluster role service_account deployment association target_association agent addon" FILE
-(those that are to be there, in this order; the file is made when they are).
+(the resources to create, in this order; FILE is created when they exist).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import kubernetes
 NODE_POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEKS_CNI_Policy", "AmazonEC2ContainerRegistryReadOnly")
 NAMESPACE = "default"
 SERVICE_ACCOUNT = "reports"
-#: In another account, and not there yet.
+#: In another account; it does not exist yet.
 TARGET_ROLE = "arn:aws:iam::444455556666:role/Reports"
 
 
@@ -36,7 +36,7 @@ def make_role(name: str, service: str, *policies: str) -> str:
 
 
 def make_cluster(name: str) -> None:
-    """A cluster with two nodes in a network of its own."""
+    """A cluster with two nodes in its own network."""
     ec2, eks = boto3.client("ec2"), boto3.client("eks")
     vpc = ec2.create_vpc(CidrBlock="10.8.0.0/16")["Vpc"]["VpcId"]
     subnets = [
@@ -70,7 +70,7 @@ def make_service_account(cluster_name: str) -> None:
 
 
 def make_deployment() -> None:
-    """A deployment whose pods use the service account, and which is there when this returns."""
+    """Create a deployment whose pods use the service account, and wait until it is available."""
     labels = {"app": SERVICE_ACCOUNT}
     container = {"name": "main", "image": "busybox", "command": ["sleep", "3600"]}
     spec = {"serviceAccountName": SERVICE_ACCOUNT, "terminationGracePeriodSeconds": 1, "containers": [container]}

@@ -52,13 +52,13 @@ def _parser() -> argparse.ArgumentParser:
         ("run", _run, "run a sandbox in the foreground until SIGINT or SIGTERM"),
     ):
         _add_start_options(_command(commands, name, function, text))
-    _command(commands, "down", _down, "stop it, and every pod with it")
-    _command(commands, "env", _env, "print what to export for an AWS client")
-    _command(commands, "reset", _reset, "end every cluster and forget everything")
+    _command(commands, "down", _down, "stop the sandbox and every pod")
+    _command(commands, "env", _env, "print the export lines for an AWS client")
+    _command(commands, "reset", _reset, "delete every cluster and all data except the keys of the users")
     knobs = _command(commands, "knobs", _knobs, "show the knobs, or set some: name=value, values in JSON")
     knobs.add_argument("settings", nargs="*", metavar="name=value")
-    _add_call_options(_command(commands, "calls", _calls, "show the calls that were made"))
-    text = "find the real control plane's programs, or build them, and print where they are"
+    _add_call_options(_command(commands, "calls", _calls, "show the call log"))
+    text = "find or build the programs of the real control plane, and print their folder"
     command = commands.add_parser("control-plane", help=text, description=text.capitalize() + ".")
     command.set_defaults(command=_control_plane)
     return parser
@@ -79,12 +79,10 @@ def _command(
 def _add_start_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--port", type=int, default=0, help="port of the AWS endpoint (default: any free one)")
     command.add_argument("--region", default=DEFAULT_REGION)
-    command.add_argument(
-        "--account", action="append", default=[], metavar="ID", help="an account besides the first; repeatable"
-    )
+    command.add_argument("--account", action="append", default=[], metavar="ID", help="another account; repeatable")
     command.add_argument("--control-plane", default="embedded", help="embedded (default) or envtest, the real one")
     command.add_argument(
-        "--pod-mode", choices=POD_MODES, default="auto", help="auto (default): namespaces where the machine has them"
+        "--pod-mode", choices=POD_MODES, default="auto", help="auto (default): namespaces if the machine has them"
     )
     command.add_argument(
         "--knob", action="append", default=[], metavar="name=value", help="a knob, its value in JSON; repeatable"
@@ -92,13 +90,13 @@ def _add_start_options(command: argparse.ArgumentParser) -> None:
 
 
 def _add_call_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--clear", action="store_true", help="forget them instead")
-    command.add_argument("--each", action="store_true", help="show each call instead of how many there were")
+    command.add_argument("--clear", action="store_true", help="delete the call log")
+    command.add_argument("--each", action="store_true", help="show each call instead of the counts")
     command.add_argument("--json", action="store_true", help="print JSON")
     command.add_argument("--operation", metavar="PATTERN", help="such as eks:Create*")
     command.add_argument("--caller", metavar="PATTERN", help="of ARNs, such as *user/operator; for single calls")
     command.add_argument("--refused", metavar="PATTERN", help="of error codes, * for any; for single calls")
-    command.add_argument("--limit", type=int, help="the newest so many; for single calls")
+    command.add_argument("--limit", type=int, help="how many of the newest; for single calls")
 
 
 def _up(options: argparse.Namespace) -> int:
@@ -136,7 +134,7 @@ def _start_arguments(options: argparse.Namespace) -> list[str]:
 
 
 def _run(options: argparse.Namespace) -> int:
-    # Imported here, so that the other commands answer at once.
+    # Imported here, so that the other commands start fast.
     from eks_sandbox import server
 
     server.quiet_logging()
@@ -155,7 +153,7 @@ def _run(options: argparse.Namespace) -> int:
             pods = f"{mode} ({why})" if why else mode
             accounts = ", ".join([f"account {settings.account}", *settings.accounts])
             print(
-                f"Sandbox: an offline AWS at {endpoint} ({accounts}, region {settings.region}), nothing of it is real. "
+                f"Sandbox: an offline AWS at {endpoint} ({accounts}, region {settings.region}), all simulated. "
                 f"Control plane: {settings.control_plane}. Pods: {pods}.",
                 flush=True,
             )
@@ -263,7 +261,7 @@ def _single_calls(answer: dict[str, t.Any]) -> list[tuple[str, ...]]:
     for call in answer["calls"]:
         moment = datetime.datetime.fromtimestamp(call["time"]).strftime("%H:%M:%S.%f")[:-3]
         result = call["refused"] or ("answer lost" if call["lost"] else "done")
-        rows.append((moment, call["operation"], call["region"], call["caller"] or "nobody", result))
+        rows.append((moment, call["operation"], call["region"], call["caller"] or "unknown", result))
     return rows
 
 
@@ -280,7 +278,7 @@ def _request(directory: pathlib.Path, method: str, door: str, body: t.Any = None
     assert found is not None
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(f"{found[1]}/_sandbox/{door}", data, method=method)
-    # A proxy from the environment must not come between us and loopback.
+    # Connections to loopback must not use a proxy from the environment.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=PATIENCE) as answer:

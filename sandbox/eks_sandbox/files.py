@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The files in a sandbox's directory that tell clients how to reach it; their owner alone may read them."""
+"""The files in a sandbox's directory with the connection settings for clients; only their owner may read them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Files:
         names = [cluster.spec.name for cluster in running]
         clusters, users, contexts = [], [], []
         for cluster in running:
-            # The same name in two regions or accounts needs the ARN to tell them apart.
+            # The same name in two regions or accounts needs the ARN as well.
             name = cluster.spec.name if names.count(cluster.spec.name) == 1 else cluster.spec.arn
             assert cluster.runtime is not None
             authority = cluster.shape["certificateAuthority"]["data"]
@@ -76,7 +76,7 @@ class Files:
         _write_private(self._directory / "kubeconfig", yaml.safe_dump(document, sort_keys=False))
 
     def remove(self) -> None:
-        """Delete what is of no use once the sandbox is gone; the log stays."""
+        """Delete the files that are useless without the sandbox; the log stays."""
         for name in ("env", "config", "kubeconfig"):
             (self._directory / name).unlink(missing_ok=True)
         shutil.rmtree(self._directory / "clusters", ignore_errors=True)

@@ -3,8 +3,8 @@
 """Where the AWS side and the Kubernetes side of the sandbox meet.
 
 The AWS side (``aws/``) owns accounts, clusters, add-ons and associations. For each cluster it starts one
-:class:`ClusterRuntime`, which the Kubernetes side (``control_plane/`` and ``node/``) provides. The Kubernetes side asks
-back through :class:`AwsSide`. Nothing else crosses the border, so either side can be exchanged.
+:class:`ClusterRuntime`, which the Kubernetes side (``control_plane/`` and ``node/``) provides. The Kubernetes side
+calls back through :class:`AwsSide`. Nothing else crosses the border, so either side can be replaced.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import dataclasses
 import pathlib
 import typing as t
 
-#: What an authenticator tells about a user besides name and groups.
+#: What an authenticator returns about a user besides name and groups.
 Extra = t.Mapping[str, t.Sequence[str]]
 
 
@@ -52,7 +52,7 @@ class NodeSpec:
 
 @dataclasses.dataclass(frozen=True)
 class Identity:
-    """Who a Kubernetes request is made by."""
+    """The user of a Kubernetes request."""
 
     username: str
     groups: tuple[str, ...]
@@ -62,15 +62,15 @@ class Identity:
 
 @dataclasses.dataclass(frozen=True)
 class Access:
-    """What somebody would do in a cluster, as authorisation names it."""
+    """An action in a cluster, as authorisation names it."""
 
     verb: str
     group: str = ""
     #: ``pods``, or ``pods/log`` for a subresource.
     resource: str = ""
-    #: Empty for what is in no namespace, or in all of them.
+    #: Empty for resources in no namespace, or in all of them.
     namespace: str = ""
-    #: A path that is no resource's; the three before are empty then.
+    #: A non-resource path; the three fields above are empty then.
     path: str = ""
 
 
@@ -84,7 +84,7 @@ class Credentials:
 
 
 class AwsSide(t.Protocol):
-    """What the Kubernetes side may ask of AWS."""
+    """What the Kubernetes side may request from AWS."""
 
     #: Where every AWS service of this sandbox answers, ``http://127.0.0.1:<port>``.
     endpoint: str
@@ -94,7 +94,7 @@ class AwsSide(t.Protocol):
         ...
 
     async def authenticate(self, cluster: ClusterSpec, token: str) -> Identity | None:
-        """Who holds this EKS token (``k8s-aws-v1.…``), by STS and the cluster's access entries; None if nobody."""
+        """The user of this EKS token (``k8s-aws-v1.…``), by STS and the cluster's access entries, or None."""
         ...
 
     def authorize(self, cluster: ClusterSpec, extra: Extra, access: Access) -> str | None:
@@ -107,10 +107,10 @@ class AwsSide(t.Protocol):
 
 
 class ApplyConflict(Exception):
-    """Somebody else manages fields of an object that is to be applied."""
+    """Another manager owns fields of an object to apply."""
 
     def __init__(self, fields: t.Mapping[tuple[str, str, str], t.Sequence[str]]) -> None:
-        super().__init__("Somebody else manages fields of these objects.")
+        super().__init__("Another manager owns fields of these objects.")
         #: By kind, namespace and name of the object, paths such as ``.spec.template.spec.containers[name="a"].image``.
         self.fields = dict(fields)
 

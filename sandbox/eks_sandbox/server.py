@@ -44,12 +44,12 @@ CONTROL_PLANES = {
     "embedded": "eks_sandbox.control_plane.embedded:start_cluster",
     "envtest": "eks_sandbox.control_plane.envtest:start_cluster",
 }
-#: Seconds that credentials of a node live, as those of the instance metadata service do.
+#: Lifetime in seconds of the credentials of a node, as with the instance metadata service.
 NODE_SESSION = 6 * 3600
 
 
 class CannotStart(Exception):
-    """A sandbox cannot start as it was asked to; the text says why, in a sentence for the user."""
+    """A sandbox cannot start as requested; the text says why, in a sentence for the user."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,12 +78,12 @@ class Aws:
         self._state = state
 
     def injects(self, cluster: ClusterSpec, namespace: str, service_account: str) -> bool:
-        """Whether the replica of the webhook that is asked this time knows an association of this service account."""
+        """Whether the replica of the webhook that answers this time knows an association of this service account."""
         found = self._state.clusters.get(cluster.arn)
         return found is not None and found.identities.injects((namespace, service_account))
 
     async def authenticate(self, cluster: ClusterSpec, token: str) -> Identity | None:
-        """Who holds this EKS token, by STS and the cluster's access entries."""
+        """The user of this EKS token, by STS and the cluster's access entries."""
         holder = await eks_token.holder_of(self._state.ministack, self.endpoint, cluster.name, token)
         found = self._state.clusters.get(cluster.arn)
         if found is None or holder is None:
@@ -91,7 +91,7 @@ class Aws:
         return access_entry.identity(found, holder, self._state.ministack.principal_id)
 
     def authorize(self, cluster: ClusterSpec, extra: Extra, access: Access) -> str | None:
-        """Why an access policy allows this to the user with this ``extra``; None when none does."""
+        """Why an access policy allows this to the user with this ``extra``; None if none does."""
         found = self._state.clusters.get(cluster.arn)
         if found is None:
             return None
@@ -106,7 +106,7 @@ class Aws:
 
 
 async def run(settings: Settings, ready: t.Callable[[str], None]) -> None:
-    """Run a sandbox until SIGINT or SIGTERM; ``ready`` is told the endpoint once it answers.
+    """Run a sandbox until SIGINT or SIGTERM; ``ready`` receives the endpoint once it answers.
 
     When this returns, every cluster and every process of it has ended. Raises CannotStart.
     """
@@ -165,7 +165,7 @@ async def _serve(
     state: State, users: Users, listener: socket.socket, settings: Settings, ready: t.Callable[[], None]
 ) -> None:
     """Serve until SIGINT or SIGTERM."""
-    # Imported here, because they import all of EKS, which nobody needs who only asks for help.
+    # Imported here, because they import all of EKS, which ``--help`` does not need.
     from eks_sandbox.aws.endpoint import Endpoint
     from eks_sandbox.aws.side_door import SideDoor
 
@@ -198,7 +198,7 @@ def load_control_plane(name: str) -> StartCluster:
     Raises CannotStart for one that does not exist.
     """
     if name not in CONTROL_PLANES and ":" not in name:
-        raise CannotStart(f"There is no control plane {name}; there are {', '.join(CONTROL_PLANES)}.")
+        raise CannotStart(f"The control plane must be one of {', '.join(CONTROL_PLANES)}; got {name}.")
     function = CONTROL_PLANES.get(name, name).partition(":")[2]
     return t.cast("StartCluster", getattr(_module(name), function))
 
@@ -208,7 +208,7 @@ def _module(name: str) -> types.ModuleType:
 
 
 def _preload(name: str) -> None:
-    """Let the control plane load what its first cluster needs, if it wants to, while the user reads the start line."""
+    """Let the control plane load what its first cluster needs, if necessary, while the user reads the start line."""
     module = _module(name)
     if hasattr(module, "preload"):
         module.preload()
@@ -217,10 +217,10 @@ def _preload(name: str) -> None:
 def pod_mode(wanted: str) -> tuple[str, str]:
     """The mode in which pods run here, ``namespaces`` or ``processes``, and why it is not namespaces (or empty).
 
-    Raises CannotStart where namespaces are asked for and there are none.
+    Raises CannotStart if namespaces are requested and not available.
     """
     if wanted == "processes":
-        return wanted, "as asked for"
+        return wanted, "as requested"
     reason = namespaces.available()
     if reason is None:
         return "namespaces", ""
@@ -230,7 +230,7 @@ def pod_mode(wanted: str) -> tuple[str, str]:
 
 
 def quiet_logging() -> None:
-    """Our own messages, and of others only warnings, without request lines."""
+    """Log the sandbox's messages, and only warnings of other loggers, without request lines."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("eks_sandbox").setLevel(logging.INFO)
     logging.getLogger("ministack").setLevel(logging.WARNING)

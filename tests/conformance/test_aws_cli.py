@@ -65,7 +65,7 @@ def test_up_describes_the_sandbox_and_down_leaves_nothing(directory: pathlib.Pat
     up = command("up", directory)
     assert up.returncode == 0, up.stderr
     assert up.stdout.startswith("Sandbox: an offline AWS at http://127.0.0.1:")
-    for word in ("nothing of it is real", "account 111122223333", "region eu-west-1", "Control plane", "Pods:"):
+    for word in ("all simulated", "account 111122223333", "region eu-west-1", "Control plane", "Pods:"):
         assert word in up.stdout
     settings = exported(directory)
     assert set(settings) == {
@@ -135,7 +135,7 @@ def test_knobs_calls_and_reset_reach_the_sandbox(directory: pathlib.Path) -> Non
     assert '"cluster_seconds": 0.5' in command("knobs", directory, "cluster_seconds=0.5").stdout
     wrong = command("knobs", directory, "nonsense=1")
     assert (wrong.returncode, wrong.stdout) == (1, "")
-    assert "There is no knob nonsense" in wrong.stderr
+    assert "Unknown knob nonsense" in wrong.stderr
     assert command("reset", directory).returncode == 0
     assert {user["UserName"] for user in iam.list_users()["Users"]} == {"sandbox-admin", "operator"}
     assert command("env", directory).stdout == (directory / "env").read_text(encoding="utf-8")

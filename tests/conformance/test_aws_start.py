@@ -39,12 +39,12 @@ def run(directory: pathlib.Path, *arguments: str, command: str = "run") -> str:
         (("--port", "1"), "Port 1 cannot be used"),
         (("--port", "65536"), "Port 65536 cannot be used"),
         (("--port", "-1"), "Port -1 cannot be used"),
-        (("--control-plane", "kwok"), "There is no control plane kwok; there are embedded, envtest."),
-        (("--knob", "nonsense=1"), "There is no knob nonsense"),
+        (("--control-plane", "kwok"), "The control plane must be one of embedded, envtest; got kwok."),
+        (("--knob", "nonsense=1"), "Unknown knob nonsense"),
         (("--knob", "latency_seconds=slow"), "The value of latency_seconds is not JSON: slow"),
         (("--knob", 'latency_seconds="slow"'), "latency_seconds must be a number from 0 to 86400."),
         (("--knob", "latency_seconds"), "latency_seconds is not of the form name=value."),
-        (("--account", "12"), "An account id has 12 digits"),
+        (("--account", "12"), "An account id must have 12 digits"),
     ],
 )
 @pytest.mark.parametrize("command", ["run", "up"])

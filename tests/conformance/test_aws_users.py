@@ -129,7 +129,7 @@ def other_account(account: Account) -> Account:
 
 @pytest.mark.parametrize("name", ["", "12345", "1234567890123", "11112222333x", 111122223333, None])
 def test_account_id_has_twelve_digits(account: Account, name: t.Any) -> None:
-    with pytest.raises(ValueError, match="An account id has 12 digits"):
+    with pytest.raises(ValueError, match="An account id must have 12 digits"):
         account.sandbox.add_account(name)
 
 

@@ -27,6 +27,15 @@ SOURCES = sorted(
     if "__pycache__" not in path.parts
 )
 ALL_SOURCES = sorted({*SOURCES, *(path for path in SHIPPED if path.suffix == ".py")})
+#: Files and folders in plain English; add a path here once its text is plain.
+PLAIN = ("CONTRIBUTING.md", "README.md", "docs", "inventories", "molecule", "sandbox")
+#: Generated from the option descriptions of plugins/ and roles/.
+GENERATED = {ROOT / "docs" / "declaration.md", ROOT / "docs" / "declaration.schema.json"}
+TEXT = {".json", ".md", ".py", ".yml"}
+#: A colon follows the Unix user ``nobody`` in /etc/passwd.
+DIALECT = re.compile(
+    r"\b(?:somebody|nobody(?!:)|whoever|whom|anew|cannot\s+be\s+right|(?:is|are)\s+told|looked\s+at)\b", re.IGNORECASE
+)
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -135,6 +144,19 @@ def test_functions_are_at_most_40_lines() -> None:
 def test_shipped_files_do_not_mention_the_sandbox() -> None:
     word = re.compile(r"sandbox|ministack|127\.0\.0\.1|localhost:\d", re.IGNORECASE)
     assert [name(path) for path in SHIPPED if word.search(path.read_text(encoding="utf-8"))] == []
+
+
+def plain_files() -> list[pathlib.Path]:
+    paths = [ROOT / path for path in PLAIN]
+    files = [file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])]
+    return sorted(file for file in files if file.suffix in TEXT and file not in GENERATED)
+
+
+def test_plain_files_have_no_dialect() -> None:
+    files = plain_files()
+    assert {path for path in PLAIN if not any(file.is_relative_to(ROOT / path) for file in files)} == set()
+    found = {name(file): DIALECT.findall(file.read_text(encoding="utf-8")) for file in files}
+    assert {file: words for file, words in found.items() if words} == {}
 
 
 def test_sources_carry_the_licence() -> None:

@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The call log: what was called, by whom, and what was refused."""
+"""The call log: each call, its caller, and whether it was refused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from eks_sandbox.aws.knobs import matches
 
 #: How many calls are kept in full; all are counted.
 KEPT = 100_000
-#: Codes by which services refuse those who call too often.
+#: Error codes with which services throttle callers.
 THROTTLING = frozenset(
     {"RequestLimitExceeded", "SlowDown", "Throttling", "ThrottlingException", "ThrottledException"}
     | {"TooManyRequestsException"}
@@ -29,11 +29,11 @@ class Call:
     #: ``eks:CreateAddon``; for S3 the IAM action.
     operation: str
     region: str
-    #: ARN; empty where the signature is nobody's.
+    #: ARN; empty if the signature belongs to no principal.
     caller: str
     #: Error code of a refused call; ``ConnectionReset`` or ``Timeout`` where a fault of the sandbox answered nothing.
     refused: str | None
-    #: Whether the call was done and the sandbox was told to lose the answer.
+    #: Whether the call was done and a fault dropped the answer.
     lost: bool = False
 
 
@@ -43,15 +43,15 @@ class CallFilter:
 
     operation: str = "*"
     caller: str = "*"
-    #: A pattern of error codes (``*``: whatever was refused); None: refused or not.
+    #: A pattern of error codes (``*``: every refused call); None: refused or not.
     refused: str | None = None
     #: Epoch seconds.
     since: float = 0.0
-    #: The newest so many; None: all that are kept.
+    #: How many of the newest calls; None: all stored calls.
     limit: int | None = None
 
     def holds(self, call: Call) -> bool:
-        """Whether a call is to be shown."""
+        """Whether to show a call."""
         return (
             call.time >= self.since
             and matches(self.operation, call.operation)

@@ -1,9 +1,9 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What was denied by which kind of policy, in the words of AWS.
+"""Which kind of policy denied which action, in the words of AWS.
 
-ministack speaks of identity-based policies whatever it was, and of the operation even when something else that it needs
-was denied.
+ministack always names identity-based policies, and always the operation, even if another action that it needs was
+denied.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
 """
@@ -38,7 +38,7 @@ _denial: contextvars.ContextVar[_Denial] = contextvars.ContextVar("denial", defa
 
 
 class _Boundary(list[t.Any]):
-    """The statements of a permissions boundary, to tell them from those of session policies."""
+    """The statements of a permissions boundary, to distinguish them from those of session policies."""
 
 
 def say_who_denied(evaluator: t.Any, actions: t.Any) -> None:
@@ -49,7 +49,7 @@ def say_who_denied(evaluator: t.Any, actions: t.Any) -> None:
     @functools.wraps(evaluate)
     def evaluated(context: t.Any, policies: t.Any, *limits: t.Any) -> t.Any:
         result = evaluate(context, policies, *limits)
-        # A Deny counts wherever it stands; without one the first layer that does not allow decides.
+        # A Deny in any layer counts; without one the first layer that does not allow decides.
         layers = [(IDENTITY, policies), *((BOUNDARY if isinstance(one, _Boundary) else SESSION, one) for one in limits)]
         deciding = (kind for kind, layer in layers if evaluate(context, layer).decision == result.decision)
         result.denied_by = next(deciding, IDENTITY)

@@ -1,9 +1,9 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What EC2 asks IAM about a request: once for each resource that it names or makes, where ministack asks on ``*``.
+"""Permissions that EC2 checks for a request: one for each resource that it names or creates; ministack checks ``*``.
 
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html. An operation that is not here,
-such as each Describe, is asked about on ``*``.
+such as each Describe, is checked on ``*``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from eks_sandbox.aws.permissions import Question
 from eks_sandbox.aws.permissions import request_tag_keys
 from eks_sandbox.aws.permissions import resource_tag_keys
 
-#: Parameters as they come: ``TagSpecification.1.Tag.1.Key=…``
+#: Parameters as received: ``TagSpecification.1.Tag.1.Key=…``
 Flat = t.Mapping[str, str]
 Tags = dict[str, str]
 
@@ -102,7 +102,7 @@ class Ec2Permissions:
         self._ec2 = ec2
 
     def questions(self, operation: str, flat: Flat) -> list[Question]:
-        """All that has to be allowed, in the account and the region of the request."""
+        """All permissions that the request needs, in its account and region."""
         action, tags = f"ec2:{operation}", _tags(flat)
         asked = [
             Question(action, self._arn(one), {**self._resource_keys(one), **request_tag_keys(tags.get("", {}))})
@@ -113,8 +113,8 @@ class Ec2Permissions:
         if operation in MADE:
             kind = MADE[operation]
             asked.append(Question(action, self._made(kind), {**self._region(), **request_tag_keys(tags.get(kind, {}))}))
-        # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/supported-iam-actions-tagging.html: who makes something
-        # with tags needs CreateTags too, and ec2:CreateAction tells it from tagging what exists.
+        # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/supported-iam-actions-tagging.html: a request that
+        # creates a resource with tags needs CreateTags too; ec2:CreateAction distinguishes it from tagging a resource.
         asked += [
             Question(
                 "ec2:CreateTags",
@@ -127,7 +127,7 @@ class Ec2Permissions:
         return asked or [Question(action, "*", self._region())]
 
     def launch(self, template: str, used: t.Sequence[str], image: str) -> list[Question]:
-        """What RunInstances asks with this launch template, about ``used`` subnets and security groups, and an image.
+        """What RunInstances checks for this launch template: ``used`` subnets and security groups, and an image.
 
         https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/permissions-for-launch-templates.html
         """
@@ -140,7 +140,7 @@ class Ec2Permissions:
         return [Question("ec2:RunInstances", arn, {**keys, **own}) for arn, own in resources]
 
     def _ids(self, parameter: str, value: str) -> list[str]:
-        """The ids of what a parameter names by its id, its name, its address or an association."""
+        """The ids of resources that a parameter names by id, name, address or association."""
         if parameter == "AssociationId":
             tables = [one for table in self._ec2._route_tables.values() for one in table["Associations"]]
             routed = [one for one in tables if one["RouteTableAssociationId"] == value]

@@ -25,7 +25,7 @@ from eks_sandbox.aws.ministack import Role
 from eks_sandbox.aws.permissions import request_tag_keys
 from eks_sandbox.interfaces import Credentials
 
-#: Seconds that credentials of the association's role live, and those of a target role (facts 2.2).
+#: Lifetime in seconds of credentials of the association's role, and of a target role (facts 2.2).
 ROLE_SESSION = 6 * 3600
 TARGET_ROLE_SESSION = 3600
 #: IAM's limit for session names.

@@ -32,11 +32,11 @@ from eks_sandbox.aws.services import Service
 from eks_sandbox.aws.services import all_services
 from eks_sandbox.aws.side_door import SideDoor
 
-#: Nobody has this key; it stands in for keys that ministack would take for its root.
+#: No principal has this key; it replaces keys that ministack would take for its root.
 _NO_KEY = b"AKIAAAAAAAAAAAAAAAAA"
 #: The access key in an Authorization header or in the query of a presigned request.
 _CREDENTIAL = re.compile(rb"(Credential=)([^/%,&]*)(/|%2F)")
-#: What the call log says of calls that a fault left without an answer, and that were not done.
+#: The result in the call log of calls that a fault left unanswered and undone.
 _UNANSWERED = {"reset": "ConnectionReset", "timeout": "Timeout"}
 
 log = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ class Endpoint:
         except ServiceError as error:
             return _Outcome(service.error(error), refused=error.code)
         if not caller.arn:
-            # Whom nobody knows the service itself refuses, whatever the knobs say.
+            # The service itself refuses unknown callers, regardless of the knobs.
             return await _run(service, request, caller)
         if self._faults.throttles(operation, caller.account, caller.region):
             return _Outcome(service.error(service.throttling), caller.arn, service.throttling.code)

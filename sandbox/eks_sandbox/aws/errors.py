@@ -25,7 +25,7 @@ class ServiceError(Exception):
 
 
 def access_denied(message: str) -> ServiceError:
-    """A caller who may not do this; 403 for every service whose model does not say otherwise."""
+    """The caller lacks a permission; 403 unless the model of the service has a different status."""
     return ServiceError("AccessDeniedException", message, status=403)
 
 
@@ -40,7 +40,7 @@ def in_use(message: str, **members: str) -> ServiceError:
 
 
 def invalid_parameter(message: str, **members: str) -> ServiceError:
-    """InvalidParameterException of EKS, 400: the request is wrong whatever the state."""
+    """InvalidParameterException of EKS, 400: the request is wrong in every state."""
     return ServiceError("InvalidParameterException", message, members)
 
 

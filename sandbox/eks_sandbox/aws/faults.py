@@ -35,12 +35,12 @@ class _Bucket:
 
 
 class _Trigger:
-    """Counts the calls that a fault is about, and says which of them it strikes."""
+    """Counts the calls that match a fault, and selects the calls that fail."""
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
         self._count = 0
-        # A seed makes a run repeatable, nothing here is a secret.
+        # A seed makes a run repeatable; no secret depends on it.
         self._random = random.Random(fault.seed)
 
     def is_about(self, operation: str, caller: str) -> bool:
@@ -77,7 +77,7 @@ class Faults:
         return self._knobs.latency_seconds
 
     def throttles(self, operation: str, account: str, region: str) -> bool:
-        """Whether a rate limit refuses this call; takes a token of every bucket that it falls into."""
+        """Whether a rate limit refuses this call; takes a token from every matching bucket."""
         taken = [
             self._bucket(index, limit, operation, account, region).take()
             for index, limit in enumerate(self._knobs.rate_limits)

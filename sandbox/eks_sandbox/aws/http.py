@@ -23,12 +23,12 @@ _CREDENTIAL = re.compile(r"Credential=([^/,]*)/(\d{8})/([^/]*)/([^/]*)/aws4_requ
 
 #: What the server adds to a request's ``extensions``: a function without arguments that resets the connection.
 RESET = "sandbox.reset"
-#: The largest body that is looked at, and the largest one that is read, and thrown away, in order to say no.
+#: The largest body that is processed, and the largest one that is read and dropped in order to send a refusal.
 BODY_LIMIT, PATIENT_BODY_LIMIT = 16 * 1024 * 1024, 256 * 1024 * 1024
 
 
 class BadRequest(Exception):
-    """What came is no request that a service could answer."""
+    """The received data is not a request that a service could answer."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
@@ -39,7 +39,7 @@ class BadRequest(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class SignatureScope:
-    """What a SigV4 signature says about itself; nothing of it is verified yet."""
+    """The contents of a SigV4 signature, not verified."""
 
     access_key: str
     region: str
@@ -78,7 +78,7 @@ class Answer:
 
 
 async def read_request(scope: Scope, receive: Receive, seconds: float) -> Request:
-    """Read a whole request, which must have come within so many seconds.
+    """Read a whole request, which must arrive within this many seconds.
 
     Raises BadRequest for one that is too slow, too large or not whole.
     """
@@ -149,7 +149,7 @@ async def wait_for_disconnect(receive: Receive) -> None:
 
 
 def replay(body: bytes, receive: Receive) -> Receive:
-    """A ``receive`` that hands out a body that was read already, then goes on with the real one."""
+    """A ``receive`` that returns a body that was read already, then continues with the real one."""
     pending = [body]
 
     async def receive_again() -> Message:

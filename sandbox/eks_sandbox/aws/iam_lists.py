@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Lists of IAM as AWS gives them: in pages, and of roles without what only GetRole tells.
+"""Lists of IAM as AWS returns them: in pages, and roles without the fields that only GetRole returns.
 
 ministack puts everything on one page. https://docs.aws.amazon.com/IAM/latest/APIReference/API_ListRoles.html
 """
@@ -17,7 +17,7 @@ if t.TYPE_CHECKING:
 
     from eks_sandbox.aws.model import Parameters
 
-#: Items on a page where the request does not say how many.
+#: The default number of items on a page.
 PAGE = 100
 #: What a list leaves out of each item, by operation.
 LEFT_OUT = {"ListRoles": ("Tags", "PermissionsBoundary", "RoleLastUsed")}
@@ -25,9 +25,9 @@ NAMESPACE = "https://iam.amazonaws.com/doc/2010-05-08/"
 
 
 def page_of(operation: botocore.model.OperationModel, parameters: Parameters, body: t.Any) -> t.Any:
-    """The page that a request asks for, out of an answer with everything; any other answer as it is.
+    """The requested page of a complete answer; any other answer unchanged.
 
-    Raises ServiceError for a marker that no page has told.
+    Raises ServiceError for a marker that no page has returned.
     """
     output = operation.output_shape
     lists = [name for name, shape in output.members.items() if shape.type_name == "list"] if output else []
@@ -57,7 +57,7 @@ def page_of(operation: botocore.model.OperationModel, parameters: Parameters, bo
 
 
 def _begin(marker: str | None, count: int) -> int:
-    """Where a page begins, by the marker that the page before it told."""
+    """Where a page begins, by the marker of the previous page."""
     if marker is None:
         return 0
     if not marker.isdecimal() or int(marker) > count:

@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What IAM asks about a request to itself, with the ARNs and condition keys that ministack leaves out.
+"""The permissions that IAM checks for its own requests, with the ARNs and condition keys that ministack leaves out.
 
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
 """
@@ -13,12 +13,12 @@ from eks_sandbox.aws import service_linked_roles
 from eks_sandbox.aws.permissions import Question
 from eks_sandbox.aws.permissions import resource_tag_keys
 
-#: Parameters as they come: ``Tags.member.1.Key=…``
+#: Parameters as received: ``Tags.member.1.Key=…``
 Flat = t.Mapping[str, str]
 Keys = t.Mapping[str, t.Any]
 Record = t.Mapping[str, t.Any]
 
-#: The operations that know iam:PermissionsBoundary: the one of the request, or else the one that is there.
+#: The operations with iam:PermissionsBoundary: the boundary of the request, or else the existing one.
 BOUNDED = {
     *("DeleteRole", "GetRole", "UpdateAssumeRolePolicy", "UpdateRole", "UpdateRoleDescription"),
     *(f"Create{kind}" for kind in ("Role", "User")),
@@ -41,12 +41,12 @@ class IamPermissions:
         self._iam = iam
 
     def questions(self, operation: str, flat: Flat, request_keys: Keys) -> list[Question]:
-        """All that has to be allowed; ``request_keys`` are aws:RequestTag and aws:TagKeys."""
+        """All permissions that the request needs; ``request_keys`` are aws:RequestTag and aws:TagKeys."""
         resource, record = self._resource(operation, flat)
         keys = {**request_keys, **_tag_keys(record), **_own_keys(operation, flat, record)}
         asked = [Question(f"iam:{operation}", resource, keys)]
         if operation.startswith("Create") and request_keys:
-            # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags_roles.html: who makes one with tags needs both.
+            # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags_roles.html: creating one with tags needs both.
             asked.append(Question(f"iam:Tag{operation.removeprefix('Create')}", resource, request_keys))
         if operation == "AddRoleToInstanceProfile":
             role, record = self._named("RoleName", flat)
@@ -55,7 +55,7 @@ class IamPermissions:
         return asked
 
     def _resource(self, operation: str, flat: Flat) -> tuple[str, Record]:
-        """The ARN that is asked about, and the record behind it; empty for what does not exist."""
+        """The ARN that is checked, and its record; empty if it does not exist."""
         for parameter in self._kinds:
             if flat.get(parameter):
                 return self._named(parameter, flat)

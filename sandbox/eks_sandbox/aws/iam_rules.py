@@ -25,7 +25,7 @@ TAGS = 50
 
 
 class Directory(t.Protocol):
-    """What the rules ask of the account that the request is for."""
+    """What the rules read from the account of the request."""
 
     @property
     def trust_policy_characters(self) -> int:
@@ -43,7 +43,7 @@ class Directory(t.Protocol):
     def attached_policies(self, kind: str, name: str) -> list[str]: ...
 
     def inline_policies(self, kind: str, name: str) -> dict[str, str] | None:
-        """Documents by name; None where there is no such role, user or group."""
+        """Documents by name; None if the role, user or group does not exist."""
         ...
 
     def access_keys(self, user: str) -> int: ...
@@ -68,7 +68,7 @@ def _limit(message: str) -> ServiceError:
 
 def _create_role(parameters: Parameters, directory: Directory) -> None:
     name = parameters["RoleName"]
-    # Names are unique whatever their case.
+    # Names are unique, ignoring case.
     if name.lower() in {other.lower() for other in directory.role_names()}:
         raise ServiceError("EntityAlreadyExists", f"Role with name {name} already exists.", status=409)
     _check_trust(parameters["AssumeRolePolicyDocument"], directory)

@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the sandbox can be told to do slowly, late or wrong, each setting checked when it is made."""
+"""Settings that make the sandbox slow, late or faulty; each one is checked when it is set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typing as t
 
 from eks_sandbox.aws.model import service_model
 
-#: The longest time that a knob can ask for, in seconds: a day.
+#: The longest time of a knob, in seconds: a day.
 LONGEST = 86400
 #: Prefix of an operation in the call log -> service in botocore; S3 has one too, but other names for its operations.
 SERVICES = {
@@ -26,7 +26,7 @@ SERVICES = {
 
 
 class WrongKnob(ValueError):
-    """A setting that does not exist or cannot hold this value; the text says which, and what would do."""
+    """A setting that does not exist or cannot hold this value; the text names it and the valid values."""
 
 
 @functools.cache
@@ -63,7 +63,7 @@ def _whole_number(name: str, value: t.Any, least: int = 0, most: int = 1_000_000
 
 def _text(name: str, value: t.Any) -> str:
     if not isinstance(value, str):
-        raise WrongKnob(f"{name} must be a text.")
+        raise WrongKnob(f"{name} must be a string.")
     return value
 
 
@@ -81,14 +81,14 @@ def _platform(name: str, value: t.Any) -> str:
 
 def _choice(choices: t.Sequence[str], name: str, value: t.Any) -> str:
     if value not in choices:
-        raise WrongKnob(f"{name} must be one of {', '.join(choices)}, not {value}.")
+        raise WrongKnob(f"{name} must be one of {', '.join(choices)}; got {value}.")
     return str(value)
 
 
 def _operation(name: str, value: t.Any) -> str:
     """A pattern that some operation of this sandbox's services matches, so that a slip does not pass in silence."""
     pattern = _text(name, value)
-    # Calls of S3 have the names of IAM's actions, of which there is no list.
+    # Calls of S3 have the names of IAM's actions, and no list of them exists.
     if pattern.startswith("s3:"):
         return pattern
     for service in SERVICES:
@@ -120,7 +120,7 @@ def _enumerated(shape: str, name: str, value: t.Any) -> str:
 
 
 def _code(shape: str) -> functools.partial[str]:
-    """A value of an enumeration in EKS's model, which is looked at when it is needed."""
+    """A value of an enumeration in EKS's model, which is read only when it is needed."""
     return functools.partial(_enumerated, shape)
 
 
@@ -136,7 +136,7 @@ def _record(kind: type[t.Any], name: str, value: t.Any) -> t.Any:
     fields = {field.name: field for field in dataclasses.fields(kind)}
     unknown = sorted(set(value) - set(fields))
     if unknown:
-        raise WrongKnob(f"{name} cannot have {', '.join(unknown)}; it can have {', '.join(fields)}.")
+        raise WrongKnob(f"{name} has no key {', '.join(unknown)}; its keys are {', '.join(fields)}.")
     missing = [key for key, field in fields.items() if field.default is dataclasses.MISSING and key not in value]
     if missing:
         raise WrongKnob(f"{name} lacks {', '.join(missing)}.")
@@ -148,7 +148,7 @@ def _faults(name: str, value: t.Any) -> list[Fault]:
     faults: list[Fault] = _records(Fault, name, value)
     for index, fault in enumerate(faults):
         if fault.outcome == "error" and not fault.code:
-            raise WrongKnob(f"{name}[{index}] lacks code, the error that it answers.")
+            raise WrongKnob(f"{name}[{index}] must have code, the error to return.")
     return faults
 
 
@@ -196,8 +196,8 @@ class Fault:
 
     * ``error``: nothing is done, the error is answered.
     * ``reset``: nothing is done, the connection is reset.
-    * ``timeout``: nothing is done, and no answer ever comes.
-    * ``late``: it is done, and the answer comes ``seconds`` later.
+    * ``timeout``: nothing is done, and no answer is sent.
+    * ``late``: it is done, and the answer is sent ``seconds`` later.
     * ``lost``: it is done, and the connection is reset instead of an answer.
     """
 
@@ -225,7 +225,7 @@ class Knobs:
     cluster_seconds: Number = 1.0
     nodegroup_seconds: Number = 1.0
     addon_seconds: Number = 0.5
-    #: How long an add-on stays CREATING before it is DEGRADED for want of a node; with nodes, ten times as long.
+    #: How long an add-on stays CREATING before it is DEGRADED without a node; with nodes, ten times as long.
     addon_patience_seconds: Number = 2.0
     #: Name -> Kubernetes and platform version of a cluster that is old already, such as ``1.28/eks.3``.
     cluster_platforms: t.Annotated[Texts, _map(_text, _platform)] = dataclasses.field(default_factory=dict)
@@ -247,7 +247,7 @@ class Knobs:
     update_errors: t.Annotated[Texts, _map(_update_type, _code("ErrorCode"))] = dataclasses.field(default_factory=dict)
     #: How long the webhook does not know of a new association, or of the end of one.
     association_delay_seconds: Number = 0.0
-    #: Replicas of the webhook, which answer in turn, and how long after the first the last one hears of a change.
+    #: Replicas of the webhook, which answer in turn, and how long after the first the last one learns of a change.
     webhook_replicas: t.Annotated[int, functools.partial(_whole_number, least=1, most=100)] = 1
     webhook_spread_seconds: Number = 0.0
     #: How long a new role "does not exist" for other services, and a changed trust policy is the old one for them.
@@ -265,7 +265,7 @@ class Knobs:
         default_factory=list
     )
     faults: t.Annotated[list[Fault], _faults] = dataclasses.field(default_factory=list)
-    #: How long a request may take to come in whole.
+    #: How long a request may take to arrive completely.
     request_seconds: Number = 20.0
 
     def update(self, changes: t.Any) -> None:
@@ -278,7 +278,7 @@ class Knobs:
             raise WrongKnob("Knobs are a JSON object.")
         unknown = sorted(set(changes) - set(checks))
         if unknown:
-            raise WrongKnob(f"There is no knob {', '.join(unknown)}; there are {', '.join(sorted(checks))}.")
+            raise WrongKnob(f"Unknown knob {', '.join(unknown)}; the knobs are {', '.join(sorted(checks))}.")
         checked = {name: checks[name](name, value) for name, value in changes.items()}
         for name, value in checked.items():
             setattr(self, name, value)

@@ -18,7 +18,7 @@ def complete(ec2: t.Any) -> None:
 
 
 def delete_versions(ec2: t.Any, parameters: dict[str, list[str]]) -> t.Any:
-    """All versions that are named, but for the default one and those that are not there, which are told.
+    """Delete the named versions; report the default version and versions that do not exist instead.
 
     https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DeleteLaunchTemplateVersions.html
     """

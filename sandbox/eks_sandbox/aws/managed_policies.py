@@ -19,7 +19,7 @@ def _allow(sid: str, actions: t.Sequence[str], resource: str | list[str] = "*", 
 
 
 def _if(operator: str, key: str, value: str) -> dict[str, t.Any]:
-    """A condition as the last argument of :func:`_allow` wants it."""
+    """A condition in the form of the last argument of :func:`_allow`."""
     return {"Condition": {operator: {key: value}}}
 
 
@@ -200,7 +200,7 @@ POLICIES: dict[str, tuple[str, list[dict[str, t.Any]]]] = {
             )
         ],
     ),
-    # Those of Auto Mode, which EKS uses outside of what is here, without their conditions.
+    # The policies of Auto Mode, which EKS uses outside of the sandbox, without their conditions.
     "AmazonEKSComputePolicy": (
         "Policy attached to the EKS Cluster Role that grants permissions to manage cluster compute resources.",
         [

@@ -4,7 +4,7 @@
 
 ministack (https://pypi.org/project/ministack/, MIT) gives IAM with evaluation of policies, conditions and session tags,
 STS, S3 and EC2. Everything the rest of the sandbox needs of it goes through :class:`Ministack`; where it is laxer than
-AWS for what the stories here use, :mod:`ministack_checks` refuses.
+AWS for the calls of this project, :mod:`ministack_checks` refuses.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ from eks_sandbox.aws.permissions import Permissions
 from eks_sandbox.aws.permissions import Question
 from eks_sandbox.aws.policy_simulator import simulate_with_context
 from eks_sandbox.aws.policy_variables import expand_variables
-from eks_sandbox.aws.questions import ask_what_aws_asks
+from eks_sandbox.aws.questions import check_as_aws
 from eks_sandbox.interfaces import Credentials
 
 ADMINISTRATOR = "sandbox-admin"
-#: What ministack serves here; for any other service the sandbox says no instead of a convenient yes.
+#: What ministack serves here; the sandbox refuses any other service instead of faking a success.
 SERVICES = frozenset({"iam", "sts", "s3", "ec2"})
 
 _AWS_POLICY = "arn:aws:iam::aws:policy/"
@@ -102,9 +102,9 @@ class Role:
 
 
 def prepare_environment(port: int, account: str, region: str) -> None:
-    """Set what ministack reads when it is imported; call this before :class:`Ministack` is made.
+    """Set what ministack reads when it is imported; call this before creating :class:`Ministack`.
 
-    The dead Docker socket keeps it from starting containers; the AWS settings of whoever starts the sandbox are
+    The dead Docker socket keeps it from starting containers. The AWS settings of the user who starts the sandbox are
     dropped, because ministack would take their access key for its root key.
     """
     for name in [name for name in os.environ if name.startswith("AWS_")]:
@@ -161,7 +161,7 @@ class Ministack:
         )
         self._checks.accounts = self._administrators.keys()
         self._checks.install()
-        #: What IAM was asked about callers, until the call log is cleared.
+        #: The permissions that IAM checked for callers, until the call log is cleared.
         self.permissions = Permissions()
         self._ec2_permissions = Ec2Permissions(ec2)
         self._make_strict(knobs)
@@ -175,7 +175,7 @@ class Ministack:
         simulate_with_context(iam, self._evaluator, self._models["iam"])
         expand_variables(self._evaluator)
         say_who_denied(self._evaluator, self._actions)
-        ask_what_aws_asks(self._evaluator, self._actions, self._ec2_permissions, IamPermissions(iam), self._remember)
+        check_as_aws(self._evaluator, self._actions, self._ec2_permissions, IamPermissions(iam), self._remember)
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -191,21 +191,21 @@ class Ministack:
             await self._make_user(account, name, keys, policy)
 
     async def add_account(self, account: str) -> Credentials:
-        """The keys of an account's administrator; the account comes into being when it is first asked for.
+        """The keys of an account's administrator; the first request creates the account.
 
-        Raises ValueError for what is no account id.
+        Raises ValueError if this is not an account id.
         """
         if not re.fullmatch(r"[0-9]{12}", account):
-            raise ValueError(f"An account id has 12 digits, unlike {account}.")
+            raise ValueError(f"An account id must have 12 digits; got {account}.")
         if account not in self._administrators:
             self._administrators[account] = _new_keys()
             await self._make_administrator(account)
         return self._administrators[account]
 
     async def add_user(self, account: str, name: str, policy: dict[str, t.Any]) -> Credentials:
-        """The keys of a user with this one managed policy; made when first asked for, and again after every reset.
+        """The keys of a user with this one managed policy; created on the first request, and again after every reset.
 
-        Raises ServiceError when the policy or the name is not one.
+        Raises ServiceError if the policy or the name is invalid.
         """
         user = (account, name)
         keys = self._users[user][0] if user in self._users else _new_keys()
@@ -327,12 +327,12 @@ class Ministack:
         raise access_denied(self._actions.identity_denial_message(action, caller.arn, resource, explicit))
 
     def launch_questions(self, where: Where, template: str, used: t.Sequence[str], image: str) -> list[Question]:
-        """What EC2 asks about somebody who starts instances with a launch template (Ec2Permissions.launch)."""
+        """What EC2 checks for a caller who starts instances with a launch template (Ec2Permissions.launch)."""
         with self._scope(where):
             return self._ec2_permissions.launch(template, used, image)
 
     def _remember(self, access_key: str, question: Question, allowed: bool) -> None:
-        """Keep what IAM was asked about a caller."""
+        """Record a permission that IAM checked for a caller."""
         self.permissions.add(self.caller_arn(access_key), question.action, question.resource, allowed)
 
     def _authorise_tagging(self, access_key: str, role_arn: str) -> None:
@@ -345,7 +345,7 @@ class Ministack:
             raise ServiceError("AccessDenied", error.message, status=403) from error
 
     def caller_arn(self, access_key: str) -> str:
-        """The ARN behind an access key, for the call log; empty for one that nobody has."""
+        """The ARN behind an access key, for the call log; empty for an unknown key."""
         identity = self._evaluator.resolve_caller_identity(access_key)
         return str(identity["userArn"]) if identity else ""
 
@@ -371,7 +371,7 @@ class Ministack:
         return None if trust_policy is None else Role(name, arn, record["RoleId"], trust_policy)
 
     def principal_id(self, arn: str) -> str | None:
-        """The unique id of the user or role with this ARN, ``AIDA…`` or ``AROA…``; None where there is none."""
+        """The unique id of the user or role with this ARN, ``AIDA…`` or ``AROA…``; None if there is none."""
         if ":user/" not in arn:
             role = self.role(arn)
             return role.id if role else None
@@ -379,7 +379,7 @@ class Ministack:
         return None if record is None or record["Arn"] != arn else str(record["UserId"])
 
     def service_linked_role(self, where: Where, service: str) -> str | None:
-        """The ARN of a service's role in an account; None where there is none."""
+        """The ARN of a service's role in an account; None if there is none."""
         record = self._iam._roles.get_scoped(where.account, None, service_linked_roles.NAMES[service])
         return None if record is None else str(record["Arn"])
 
@@ -392,7 +392,7 @@ class Ministack:
     ) -> bool:
         """Whether the role's trust policy lets this service assume it with these session tags.
 
-        ``source`` holds aws:SourceAccount and aws:SourceArn. sts:TagSession is asked for only when there are tags.
+        ``source`` holds aws:SourceAccount and aws:SourceArn. sts:TagSession is checked only if there are tags.
         """
         document = trust.for_service(role.trust_policy, service)
         actions = ["sts:AssumeRole", *(["sts:TagSession"] if session_tags else [])]

@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The second half of the adapter to ministack: its IAM and STS, made as strict as AWS's.
+"""The second half of the adapter to ministack: makes its IAM and STS as strict as AWS's.
 
 Every request is checked against botocore's model and the rules in :mod:`iam_rules` and :mod:`sts_rules` before
 ministack sees it.
@@ -30,7 +30,7 @@ from eks_sandbox.aws.policy_documents import statements
 #: Status, headers, body.
 Answer = tuple[int, dict[str, str], t.Any]
 
-#: How ministack says something, and how AWS does.
+#: Messages of ministack, and of AWS.
 _WORDS = (
     (r"Role (\S+) not found\.", r"The role with name \1 cannot be found."),
     (r"Policy (\S+) not found\.", r"Policy \1 was not found."),
@@ -51,7 +51,7 @@ class RoleChange:
 
 
 class Checks:
-    """Wraps ministack's handlers; made and installed once."""
+    """Wraps ministack's handlers; created and installed once."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class Checks:
             self._forget_principal(before["Arn"], before.get("RoleId") or before["UserId"])
 
     def _forget_principal(self, arn: str, unique_id: str) -> None:
-        """In trust policies, a principal that is deleted becomes its unique id, and stays it when one like it is made.
+        """In trust policies, a deleted principal becomes its unique id, and stays so if the principal is recreated.
 
         https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html
         """
@@ -143,7 +143,7 @@ class Checks:
             if changed:
                 role["AssumeRolePolicyDocument"] = json.dumps(document)
 
-    # --- what the rules ask (iam_rules.Directory), in the account of the request --------------------------------------
+    # --- what the rules read (iam_rules.Directory), in the account of the request -------------------------------------
 
     @property
     def trust_policy_characters(self) -> int:
@@ -155,7 +155,7 @@ class Checks:
         return list(self._iam._roles)
 
     def principal_exists(self, arn: str) -> bool:
-        """Whether there is this user or role; true for whatever the sandbox cannot know."""
+        """Whether this user or role exists; true for everything that the sandbox cannot know."""
         parts = arn.split(":", 5)
         kind, _, name = parts[-1].rpartition("/")
         if len(parts) < 6 or parts[4] not in self.accounts or not re.match(r"(user|role)(/|$)", kind):
@@ -174,7 +174,7 @@ class Checks:
         return list((store.get(name) or {}).get("AttachedPolicies", []))
 
     def inline_policies(self, kind: str, name: str) -> dict[str, str] | None:
-        """Documents of the inline policies of a Role, User or Group by name; None where there is no such entity."""
+        """Documents of the inline policies of a Role, User or Group by name; None if the entity does not exist."""
         if kind == "Role":
             role = self._iam._roles.get(name)
             return None if role is None else dict(role["InlinePolicies"])

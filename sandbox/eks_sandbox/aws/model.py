@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A service described by botocore's model: routes, parsing, validation, answers.
 
-So the sandbox accepts what the real service's model accepts and refuses the rest, without a list of our own.
+So the sandbox accepts what the real service's model accepts and refuses the rest, without a separate list.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def _from_query(shape: botocore.model.Shape, values: list[str]) -> t.Any:
         return values
     value = values[0]
     if shape.type_name in ("integer", "long"):
-        # What is no number stays text, so that validation names it.
+        # A value that is not a number stays text, so that validation reports it.
         return int(value) if re.fullmatch(r"-?\d+", value) else value
     if shape.type_name == "boolean":
         return {"true": True, "false": False}.get(value, value)
@@ -149,9 +149,9 @@ def _from_query(shape: botocore.model.Shape, values: list[str]) -> t.Any:
 
 
 def violations(shape: botocore.model.Shape, value: t.Any, path: str) -> t.Iterator[str]:
-    """What in a value its shape does not allow: required members, bounds, patterns and enumerations.
+    """What its shape does not allow in a value: required members, bounds, patterns and enumerations.
 
-    Types are not looked at; botocore's own validator does that.
+    Types are not checked; botocore's validator does that.
     """
     yield from _bound_violations(shape, value, path)
     if isinstance(shape, botocore.model.StructureShape):

@@ -23,7 +23,7 @@ _ADDRESS_FILTERS = {"domain": "Domain", "allocation-id": "AllocationId", "public
 
 
 class NatGateways:
-    """Replaces ministack's handlers of the operations that NAT gateways and their addresses have to do with."""
+    """Replaces ministack's handlers of the operations on NAT gateways and their addresses."""
 
     def __init__(self, ec2: t.Any, knobs: Knobs) -> None:
         self._ec2 = ec2
@@ -75,7 +75,7 @@ class NatGateways:
         return self._xml("CreateNatGateway", f"<natGateway>{self._shown(record)}</natGateway>")
 
     def _failure(self, vpc_id: str, address: Record) -> tuple[str, str] | None:
-        """Why a NAT gateway will not come up: EC2 says so afterwards, in its state."""
+        """Why a NAT gateway will not start: EC2 reports it later, in its state."""
         attached = [one["VpcId"] for each in self._ec2._internet_gateways.values() for one in each["Attachments"]]
         if vpc_id not in attached:
             return "Gateway.NotAttached", f"Network {vpc_id} has no Internet gateway attached"
@@ -203,7 +203,7 @@ class NatGateways:
         self._living()
         address = self._ec2._addresses.get(self._ec2._p(parameters, "AllocationId"))
         if address is not None and address["AssociationId"]:
-            # What EC2 says of an address that a NAT gateway holds (https://github.com/eformat/sno-for-100/issues/5).
+            # The error of EC2 for an address that a NAT gateway uses (https://github.com/eformat/sno-for-100/issues/5).
             return self._error("AuthFailure", "You do not have permission to access the specified resource.")
         return self._theirs["ReleaseAddress"](parameters)
 

@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What IAM is asked about callers, and which permissions they have used, as CloudTrail lets one find out."""
+"""What IAM checked for callers, and which permissions they used, as CloudTrail shows."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import typing as t
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """Whether a caller may do one thing to one resource; a request is done when every question gets a yes."""
+    """Whether a caller may do one action on one resource; a request succeeds if every check allows it."""
 
     #: ``ec2:CreateSubnet``
     action: str
-    #: An ARN; its last part is ``*`` for what does not exist yet.
+    #: An ARN; its last part is ``*`` if the resource does not exist yet.
     resource: str
     #: Condition keys of the request and of this resource.
     keys: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
 
 
 def request_tag_keys(tags: t.Mapping[str, str]) -> dict[str, t.Any]:
-    """The condition keys of tags that a request gives to something; without any there is no aws:TagKeys."""
+    """The condition keys of tags in a request; without tags there is no aws:TagKeys."""
     keys: dict[str, t.Any] = {f"aws:RequestTag/{key}": value for key, value in tags.items()}
     return {**keys, "aws:TagKeys": list(tags)} if tags else keys
 
@@ -41,7 +41,7 @@ class Permissions:
         self._used: dict[tuple[str, str], dict[str, bool]] = collections.defaultdict(dict)
 
     def add(self, caller: str, action: str, resource: str, allowed: bool) -> None:
-        """IAM was asked whether a caller may do something to a resource."""
+        """IAM checked whether a caller may do an action on a resource."""
         self._used[caller, action][resource] = allowed
 
     def clear(self) -> None:
@@ -49,9 +49,9 @@ class Permissions:
         self._used.clear()
 
     def document(self, caller: str = "*") -> dict[str, t.Any]:
-        """What JSON shows: of the callers that fit a pattern, each action with its resources, allowed and denied.
+        """For JSON: each action of the callers that match a pattern, with its resources, allowed and denied.
 
-        The actions are in the order in which they were first asked about.
+        The actions are in the order of their first check.
         """
         shown: dict[str, dict[str, set[str]]] = {}
         for (arn, action), resources in self._used.items():

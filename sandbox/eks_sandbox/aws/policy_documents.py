@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The grammar of IAM's policy documents, with IAM's own words for what is wrong (MalformedPolicyDocument).
+"""The grammar of IAM's policy documents, with IAM's own messages for errors (MalformedPolicyDocument).
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
 """
@@ -11,7 +11,7 @@ import json
 import re
 import typing as t
 
-#: Older documents may say this version, or none at all.
+#: Older documents may have this version, or none.
 VERSIONS = ("2012-10-17", "2008-10-17")
 SYNTAX = "Syntax errors in policy."
 
@@ -53,7 +53,7 @@ def size(document: str) -> int:
 def parse(document: str, elements: t.Collection[str], not_json: str = SYNTAX) -> dict[str, t.Any]:
     """The document as an object whose statements have these elements only, an effect and known conditions.
 
-    ``not_json``: the words for what is no JSON at all, which differ from one kind of policy to the other.
+    ``not_json``: the message for invalid JSON, which differs between the kinds of policies.
     Raises Malformed.
     """
     try:

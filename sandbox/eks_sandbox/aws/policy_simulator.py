@@ -24,7 +24,7 @@ EVERYTHING = "*"
 
 @dataclasses.dataclass(frozen=True)
 class Simulated:
-    """What a request asks beyond its actions."""
+    """What a request contains besides its actions."""
 
     resources: list[str]
     #: By condition key in lower case; a list for the types that end in "List".

@@ -1,9 +1,9 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Variables in policies, such as ``${aws:PrincipalTag/team}``, which ministack takes for text.
+"""Variables in policies, such as ``${aws:PrincipalTag/team}``, which ministack reads as plain text.
 
-https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html: they stand in resources and in
-values of conditions, may have a default value, and where the request has no such key the text matches nothing.
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html: they appear in resources and in
+values of conditions and may have a default value. If the request has no such key, the text matches nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import typing as t
 
 #: ``${key}`` or ``${key, 'default'}``.
 VARIABLE = re.compile(r"\$\{\s*(?P<key>[^},\s]+)\s*(,\s*'(?P<default>[^']*)'\s*)?\}")
-#: ``${*}`` and the like stand for the character itself.
+#: ``${*}`` and similar variables mean the character itself.
 CHARACTERS = ("*", "?", "$")
 WILDCARDS = re.compile(r"[*?]")
 
@@ -55,7 +55,7 @@ def _values(values: t.Any, value_of: t.Callable[[str], t.Any]) -> t.Any:
 def _replaced(text: str, value_of: t.Callable[[str], t.Any]) -> str:
     """The text for this request; what has no value stays as it is written, and so matches nothing.
 
-    A wildcard in a value stands for itself in AWS. ministack's patterns cannot say that, so it matches nothing here.
+    In AWS a wildcard in a value is a literal character. ministack's patterns cannot express it: it matches nothing.
     """
 
     def value(match: re.Match[str]) -> str:

@@ -13,7 +13,7 @@ from eks_sandbox.aws.errors import ServiceError
 from eks_sandbox.aws.model import Parameters
 from eks_sandbox.aws.model import violations
 
-#: Parameters as they come: ``Tags.member.1.Key=…``
+#: Parameters as received: ``Tags.member.1.Key=…``
 Flat = t.Mapping[str, str]
 
 

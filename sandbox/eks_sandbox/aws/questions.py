@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Lets ministack ask IAM about EC2 and IAM what AWS asks, where it has one question with a resource of its own."""
+"""Makes ministack check the permissions for EC2 and IAM that AWS checks, instead of one check with its own resource."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from eks_sandbox.aws.ec2_permissions import Ec2Permissions
 from eks_sandbox.aws.iam_permissions import IamPermissions
 from eks_sandbox.aws.permissions import Question
 
-#: Carries a request's questions among its condition keys, from where ministack reads them to where it asks.
+#: Carries a request's checks among its condition keys, from where ministack reads them to where it does them.
 QUESTIONS = "eks-sandbox:questions"
 
 
-def ask_what_aws_asks(
+def check_as_aws(
     evaluator: t.Any,
     actions: t.Any,
     of_ec2: Ec2Permissions,
     of_iam: IamPermissions,
     remember: t.Callable[[str, Question, bool], None],
 ) -> None:
-    """Put all questions into ministack's authorisation; ``remember`` hears access key, question and whether allowed."""
+    """Put all questions into ministack's authorisation; ``remember`` gets access key, question and answer."""
     request_keys, enforce = actions.request_tag_context, evaluator.enforce
 
     def keys(service: str, action: str, body: bytes, parameters: dict[str, t.Any]) -> dict[str, t.Any]:

@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The service-linked roles of EKS by the names that AWS gives them; ministack makes the names up.
+"""The service-linked roles of EKS by AWS's names; ministack invents the names.
 
 https://docs.aws.amazon.com/eks/latest/userguide/using-service-linked-roles.html
 """
@@ -19,7 +19,7 @@ Answer = tuple[int, dict[str, str], t.Any]
 
 
 def arn(account: str, service: str) -> str:
-    """The ARN of a service's role, whether it is there or not; ``*`` stands for a name that is not known here."""
+    """The ARN of a service's role, existing or not; ``*`` replaces an unknown name."""
     return f"arn:aws:iam::{account}:role/aws-service-role/{service}/{NAMES.get(service, '*')}"
 
 

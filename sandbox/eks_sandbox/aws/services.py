@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The services of AWS behind the endpoint, each with its own way to name a call, to answer it and to say no."""
+"""The services of AWS behind the endpoint, each with its own way to name, answer and refuse a call."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from eks_sandbox.aws.ministack import Caller
 from eks_sandbox.aws.ministack import Ministack
 from eks_sandbox.aws.model import ServiceModel
 
-#: Stands in the call log for an operation that the service does not have.
+#: The name in the call log of an operation that the service does not have.
 UNKNOWN = "unknown"
 
 _QUERY_ERROR = """<ErrorResponse xmlns="{namespace}">
@@ -50,15 +50,15 @@ _CODE = re.compile(rb"<Code>([^<]+)</Code>")
 class Service(t.Protocol):
     """One service, as the endpoint uses it."""
 
-    #: What it answers those who call too often.
+    #: The error that throttled callers get.
     throttling: ServiceError
 
     def operation(self, request: Request) -> str:
-        """``service:Operation`` for the call log and the knobs; ``service:unknown`` for what the service has not."""
+        """``service:Operation`` for the call log and the knobs; ``service:unknown`` for a missing operation."""
         ...
 
     def caller(self, request: Request) -> Caller:
-        """Who calls; raises ServiceError when the signature is wrong, unless the service looks at it later."""
+        """The caller; raises ServiceError if the signature is wrong, unless the service checks it later."""
         ...
 
     async def answer(self, request: Request, caller: Caller, /) -> tuple[Answer, str | None]:
@@ -146,20 +146,20 @@ class Hosted:
         }.get(name, ServiceError("Throttling", "Rate exceeded", status=400))
 
     def operation(self, request: Request) -> str:
-        """As IAM names the action; for what is none ministack gives the method."""
+        """The name of the action in IAM; without an action ministack returns the method."""
         name = self._ministack.operation_name(request, self._name).partition(":")[2]
         known = name != request.method if self._name == "s3" else name in operation_names(self._name)
         return f"{self._name}:{name if known else UNKNOWN}"
 
     def caller(self, request: Request) -> Caller:
-        """Who the request says that it is from; empty for a key that nobody has."""
+        """The caller that the request names; empty for an unknown key."""
         assert request.signature is not None
         arn = self._ministack.caller_arn(request.signature.access_key)
         account = arn.split(":")[4] if arn else ""
         return Caller(request.signature.access_key, arn, account, request.signature.region)
 
     async def answer(self, request: Request, _caller: Caller) -> tuple[Answer, str | None]:
-        """Whatever ministack answers."""
+        """The answer of ministack."""
         answer = await call_application(self._ministack.application, request, request.headers)
         if answer.status < 400:
             return answer, None

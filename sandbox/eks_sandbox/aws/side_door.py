@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The side door under ``/_sandbox/``: what the sandbox says about itself, and how it is told what to do."""
+"""The side door under ``/_sandbox/``: it shows the state of the sandbox and controls it."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class SideDoor:
         self._calls = calls
         self._faults = faults
         self._users = users
-        #: What ``health`` says besides the clusters.
+        #: What ``health`` returns besides the clusters.
         self._about = about
-        #: The knobs that the sandbox was started with, to which a reset goes back.
+        #: The knobs that the sandbox was started with; a reset returns to them.
         self._first_knobs = knobs
         self._doors: dict[tuple[str, str], t.Callable[[Request], t.Awaitable[Document]]] = {
             ("GET", "/_sandbox/health"): self._health,
@@ -45,7 +45,7 @@ class SideDoor:
         }
 
     async def answer(self, request: Request) -> Answer:
-        """JSON; 400 with a sentence for what cannot be done."""
+        """JSON; 400 with a sentence for a request that cannot be done."""
         door = self._doors.get((request.method, request.raw_path))
         if door is None:
             return json_answer(404, {"message": f"There is no {request.method} {request.raw_path}."})
@@ -79,7 +79,7 @@ class SideDoor:
     async def _show_permissions(self, request: Request) -> Document:
         unknown = sorted(set(request.query) - {"caller"})
         if unknown:
-            raise ValueError(f"Permissions cannot be filtered by {', '.join(unknown)}; they can by caller.")
+            raise ValueError(f"Permissions have no filter {', '.join(unknown)}; the only filter is caller.")
         return self._state.ministack.permissions.document(*request.query.get("caller", []))
 
     async def _show_knobs(self, _request: Request) -> Document:
@@ -112,5 +112,5 @@ def _filter(request: Request) -> CallFilter:
     kinds = {"operation": str, "caller": str, "refused": str, "since": float, "limit": int}
     unknown = sorted(set(given) - set(kinds))
     if unknown:
-        raise ValueError(f"Calls cannot be filtered by {', '.join(unknown)}; they can by {', '.join(kinds)}.")
+        raise ValueError(f"Calls have no filter {', '.join(unknown)}; the filters are {', '.join(kinds)}.")
     return CallFilter(**{name: kinds[name](value) for name, value in given.items()})

@@ -48,9 +48,9 @@ def check_policy(parameters: Parameters) -> None:
 
 
 def tags_of(parameters: Parameters, inherited: Tags) -> Tags:
-    """All tags of the new session: those asked for and the transitive ones of the calling session.
+    """All tags of the new session: the requested ones and the transitive ones of the calling session.
 
-    Raises ServiceError when they contradict each other. https://docs.aws.amazon.com/IAM/latest/UserGuide/id_session-tags.html
+    Raises ServiceError if they contradict each other. https://docs.aws.amazon.com/IAM/latest/UserGuide/id_session-tags.html
     """
     asked = {tag["Key"]: tag["Value"] for tag in parameters.get("Tags", [])}
     lowered = {key.lower() for key in asked}

@@ -26,7 +26,7 @@ from eks_sandbox.aws.model import json_body
 from eks_sandbox.aws.model import service_model
 from eks_sandbox.aws.model import violations
 
-#: Resources of a page unless fewer are asked for; keys and values come in pages of this size too.
+#: Resources of a page unless the request limits it; keys and values come in pages of this size too.
 PAGE = 100
 
 Tags = dict[str, str]
@@ -96,7 +96,7 @@ def _has_type(arn: str, types: t.Sequence[str]) -> bool:
 
 
 def _matches(held: t.Mapping[str, str], parameters: Shape) -> bool:
-    """All filters must match; a filter without values asks for the key only."""
+    """All filters must match; a filter without values matches the key only."""
     filters = parameters.get("TagFilters", [])
     return all(one["Key"] in held and held[one["Key"]] in (one.get("Values") or [held[one["Key"]]]) for one in filters)
 
@@ -118,7 +118,7 @@ def _untag_resources(state: State, caller: Caller, parameters: Shape) -> Shape:
 
 
 def _change(state: State, caller: Caller, parameters: Shape, action: str, change: t.Callable[[Tags], None]) -> Shape:
-    """Change the tags of each resource by itself, and tell of each that could not be changed."""
+    """Change the tags of each resource separately, and report each failure."""
     known = dict(tags.resources(state, caller))
     failed = {}
     for arn in parameters["ResourceARNList"]:

@@ -20,7 +20,7 @@ from eks_sandbox.aws.http import call_application
 from eks_sandbox.aws.ministack import Ministack
 
 PREFIX = "k8s-aws-v1."
-#: Seconds after its signing during which a token is good.
+#: How many seconds a token is valid after its signing.
 LIFETIME = 900
 CLUSTER_HEADER = "x-k8s-aws-id"
 
@@ -40,7 +40,7 @@ _ALLOWED = {
 
 @dataclasses.dataclass(frozen=True)
 class Holder:
-    """Who has signed a token."""
+    """The principal that signed a token."""
 
     #: ``arn:aws:iam::…:user/…`` or ``arn:aws:sts::…:assumed-role/…``
     arn: str
@@ -50,9 +50,9 @@ class Holder:
 
 
 async def holder_of(ministack: Ministack, endpoint: str, cluster_name: str, token: str) -> Holder | None:
-    """Who signed this token for this cluster, or None when it does not hold.
+    """The principal that signed this token for this cluster, or None if it is not valid.
 
-    The token is a presigned GET of sts:GetCallerIdentity. Only this sandbox's own STS is asked, in-process.
+    The token is a presigned GET of sts:GetCallerIdentity. Only this sandbox's own STS checks it, in-process.
     """
     url = _decode(token)
     if url is None or not _is_own(url, endpoint):

@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Rules for trust policies: what IAM accepts, and what EKS Pod Identity asks of a role."""
+"""Rules for trust policies: what IAM accepts, and what EKS Pod Identity requires of a role."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _FURTHER_SERVICES = {
 def check(document: str, exists: t.Callable[[str], bool]) -> None:
     """Refuse what IAM refuses as a trust policy.
 
-    ``exists`` says of the ARN of a user or a role whether there is one. Raises Malformed with IAM's words.
+    ``exists`` returns whether the user or role of an ARN exists. Raises Malformed with IAM's words.
     """
     policy = parse(document, _ELEMENTS | _PROHIBITED, "This policy contains invalid Json")
     for statement in statements(policy):
@@ -47,7 +47,7 @@ def check(document: str, exists: t.Callable[[str], bool]) -> None:
 
 
 def for_service(document: str, service: str) -> dict[str, t.Any]:
-    """The part of a trust policy that speaks to a service principal: what names it, and what denies everybody.
+    """The part of a trust policy for a service principal: statements that name it, and that deny all principals.
 
     An Allow for ``*`` does not let a service in.
     """

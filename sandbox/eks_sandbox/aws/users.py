@@ -13,7 +13,7 @@ from eks_sandbox.aws.ministack import Ministack
 from eks_sandbox.interfaces import Credentials
 
 OPERATOR = "operator"
-#: What the operator may do: what the collection says that its playbooks need.
+#: The permissions of the operator: those that the collection documents for its playbooks.
 OPERATOR_POLICY = pathlib.Path(__file__).resolve().parents[1] / "data" / "operator-policy.json"
 
 
@@ -39,9 +39,9 @@ class Users:
         self._users: dict[str, list[User]] = {}
 
     async def add_account(self, account: str) -> list[User]:
-        """The administrator and the operator of an account, which is made if it is new.
+        """The administrator and the operator of an account, which is created if it is new.
 
-        Raises ValueError for what is no account id.
+        Raises ValueError if this is not an account id.
         """
         if account not in self._users:
             main = account == self._ministack.account

@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A certificate authority of its own for each cluster."""
+"""A separate certificate authority for each cluster."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class CertificateAuthority:
         self.path.write_text(self.pem, encoding="ascii")
 
     def issue(self, name: str, dns_names: t.Sequence[str] = ("localhost",)) -> tuple[pathlib.Path, pathlib.Path]:
-        """Make a server certificate; returns the files of the certificate and of its key."""
+        """Create a server certificate; returns the files of the certificate and of its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = self._sign(name, key.public_key(), is_authority=False, dns_names=dns_names)
         certificate_path, key_path = self._directory / f"{name}.crt", self._directory / f"{name}.key"

@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Small questions about Kubernetes objects, asked on both sides of the API."""
+"""Helpers that inspect Kubernetes objects, for both sides of the API."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def is_owned_by(obj: Object, uid: str) -> bool:
 
 
 def controller_of(obj: Object) -> Object | None:
-    """The owner reference of the controller that made this object."""
+    """The owner reference of the controller that created this object."""
     owners = obj["metadata"].get("ownerReferences") or []
     return next((owner for owner in owners if owner.get("controller")), None)
 

@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A running cluster, whichever API server it has: the sandbox's components around a Kubernetes API."""
+"""A running cluster, with either API server: the sandbox's components around a Kubernetes API."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from eks_sandbox.node.registration import Registration
 from eks_sandbox.node.scheduler import Scheduler
 
 ADMISSION_PATH, AUTHENTICATION_PATH, AUTHORIZATION_PATH = "/mutate", "/authenticate", "/authorize"
-#: Seconds between looks at what is waited for.
+#: Seconds between checks while waiting.
 PERIOD = 0.05
 #: Seconds that the removal of objects may take.
 REMOVAL_TIMEOUT = 60.0
@@ -54,7 +54,7 @@ class PreparationError(Exception):
 
 
 class ControlPlane(t.Protocol):
-    """An API server that runs, perhaps with controllers and a scheduler of its own."""
+    """An API server that runs, perhaps with its own controllers and scheduler."""
 
     endpoint: str
     admin_token: str
@@ -86,7 +86,7 @@ def collection_of(manifest: Object) -> Collection:
 
 
 class Reviewer:
-    """The server that the API server asks about pods, tokens and permissions."""
+    """The server that reviews pods, tokens and permissions for the API server."""
 
     def __init__(self, cluster: ClusterSpec, aws: AwsSide, authority: CertificateAuthority) -> None:
         self._cluster = cluster
@@ -114,7 +114,7 @@ class Reviewer:
         self._client = client
 
     async def stop(self) -> None:
-        """Answer no more."""
+        """Stop answering."""
         await self._server.stop()
 
     def _is_associated(self, namespace: str, account: str) -> bool:
@@ -155,7 +155,7 @@ class Runtime:
         self._admin = self._client(plane.admin_token, ADDON_MANAGER)
 
     async def start(self) -> None:
-        """Register the webhook, start controllers and scheduler, wait until a pod could be made."""
+        """Register the webhook, start controllers and scheduler, wait until pods can be created."""
         self._reviewer.use(self._admin)
         configuration = webhook.configuration(self._reviewer.admission_url, self._authority.pem)
         await self._admin.create_if_missing(api.MUTATING_WEBHOOKS, configuration)
@@ -176,7 +176,7 @@ class Runtime:
         await self._run(informers, [Scheduler(client, informers)])
 
     async def _run(self, informers: Informers, workers: t.Sequence[Controller]) -> None:
-        """Begin the work, once everything that it looks at is known."""
+        """Begin the work, once everything that it reads is known."""
         self._tasks += [asyncio.create_task(work) for work in (informers.run(), *(worker.run() for worker in workers))]
         await informers.synced()
 

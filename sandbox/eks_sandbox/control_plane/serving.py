@@ -34,7 +34,7 @@ class BodyTooLargeError(Exception):
 
 
 def _expect_abrupt_clients(loop: asyncio.AbstractEventLoop) -> None:
-    """Clients such as kubectl close TLS connections in mid-flight, which asyncio would report as an error of ours."""
+    """Clients such as kubectl close TLS connections in mid-flight, which asyncio would report as an error."""
     if getattr(loop.get_exception_handler(), "expects_abrupt_clients", False):
         return
     previous = loop.get_exception_handler()
@@ -58,7 +58,7 @@ def _is_abrupt_end(error: BaseException | None) -> bool:
 
 
 class _Connection(TCPServer):  # type: ignore[misc]  # hypercorn is not looked into
-    """A connection whose client need not say goodbye."""
+    """A connection that does not wait for the client to close it."""
 
     async def _close(self) -> None:
         # asyncio says so when the client does not answer the end of TLS within GRACE; the connection is gone then.
@@ -103,7 +103,7 @@ class Server:
         self._listening = asyncio.create_task(self._listen())
 
     async def stop(self) -> None:
-        """End the server and its connections: idle ones at once, others when they had a moment to finish."""
+        """Close the server and its connections: idle ones immediately, others after a short time to finish."""
         if self._listening is None:
             self._socket.close()
             return
@@ -111,7 +111,7 @@ class Server:
         await self._context.terminated.set()
         if self._connections:
             await asyncio.wait(self._connections, timeout=GRACE)
-        # A TLS connection would wait half a minute for its client to say goodbye.
+        # A TLS connection would wait half a minute for its client to close it.
         for task, writer in self._connections.items():
             writer.transport.abort()
             task.cancel()
@@ -127,7 +127,7 @@ class Server:
         loop = asyncio.get_running_loop()
         config = self._config()
 
-        # Not a coroutine: the task that Python 3.11 would make of it reports its own cancellation as an error.
+        # Not a coroutine: Python 3.11 would run it as a task that reports its own cancellation as an error.
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             application = ASGIWrapper(t.cast(t.Any, self._with_reset(writer)))
             task = loop.create_task(_Connection(application, loop, config, self._context, {}, reader, writer).run())
@@ -144,7 +144,7 @@ class Server:
         """The application for one connection, which its requests can reset."""
 
         def reset() -> None:
-            # With nothing to linger for, the kernel says RST instead of an orderly end.
+            # Without lingering, the kernel sends RST instead of an orderly end.
             linger = struct.pack("ii", 1, 0)
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             writer.transport.abort()

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The pod identity agent of one node: trades a pod's token for credentials of its role.
 
-Behaves as aws/eks-pod-identity-agent 0.1 does (``tests/data/agent-cases.json`` holds its answers), as a light process
-of its own: standard library, urllib3 and botocore's signer.
+Behaves as aws/eks-pod-identity-agent 0.1 does (``tests/data/agent-cases.json`` holds its answers), as a light,
+separate process: standard library, urllib3 and botocore's signer.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BIND_HOSTS = "169.254.170.23,[fd00:ec2::23]"
 CREDENTIALS_PATH = "/v1/credentials"
 #: Attempts at EKS Auth where it is busy or broken, and seconds before the second one; then it doubles.
 ATTEMPTS, FIRST_PAUSE = 3, 0.1
-#: Seconds: the agent's own limits for reaching EKS Auth, and how long credentials are kept without asking again.
+#: Seconds: the agent's own limits for reaching EKS Auth, and how long credentials are kept without another request.
 CONNECT_TIMEOUT, READ_TIMEOUT, RETENTION = 0.5, 5.0, 3 * 3600
 #: Answers after which kept credentials are dropped.
 IRRECOVERABLE = (
@@ -47,7 +47,7 @@ _TEXT = "text/plain; charset=utf-8"
 
 
 class RefusedError(Exception):
-    """What the pod is told instead of credentials."""
+    """The answer to the pod instead of credentials."""
 
     def __init__(self, status: int, message: str, code: str = "") -> None:
         super().__init__(message)
@@ -56,7 +56,7 @@ class RefusedError(Exception):
 
 
 def check_token(token: str) -> None:
-    """Refuse what cannot be a service account token that holds now; nobody looks at the signature here.
+    """Refuse what is not a currently valid service account token; the signature is not checked here.
 
     :raises RefusedError: with status 400.
     """
@@ -99,7 +99,7 @@ class Session:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether EKS Auth need not be asked again."""
+        """Whether no new request to EKS Auth is needed."""
         now = time.time()
         return now < self.expires and now < self.fetched + RETENTION
 
@@ -188,7 +188,7 @@ class EksAuth:
 
 
 class Keeper:
-    """Keeps each token's credentials, and asks for each token only once at a time."""
+    """Keeps each token's credentials, with at most one request for each token at a time."""
 
     def __init__(self, service: EksAuth, size: int) -> None:
         self._service = service
@@ -200,7 +200,7 @@ class Keeper:
     def credentials(self, token: str) -> bytes:
         """The body of the answer.
 
-        :raises RefusedError: there are no credentials for this token.
+        :raises RefusedError: this token gets no credentials.
         """
         with self._guard:
             lock = self._locks.setdefault(token, threading.Lock())
@@ -237,7 +237,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     """Answers one connection."""
 
     protocol_version = "HTTP/1.1"
-    # One write per answer, sent at once: otherwise a kept connection waits 40 ms for an acknowledgement.
+    # One write per answer: otherwise a kept connection waits 40 ms for an acknowledgement.
     wbufsize = -1
     disable_nagle_algorithm = True
     timeout = 30
@@ -351,7 +351,7 @@ def main(arguments: t.Sequence[str] | None = None) -> int:
     """Serve until SIGTERM."""
     options = parse(sys.argv[1:] if arguments is None else arguments)
     if options.command == "initialize":
-        # The real one makes a network link with the two addresses; here the kubelet has seen to that.
+        # The real agent creates a network link with the two addresses; here the kubelet does that.
         return 0
     if not options.cluster_name:
         sys.stderr.write('Error: required flag(s) "cluster-name" not set\n')
@@ -365,7 +365,7 @@ def main(arguments: t.Sequence[str] | None = None) -> int:
     probe_address = _address(options.probe_listen, "127.0.0.1", options.probe_port)
     probes = Probes(probe_address, ProbeHandler)
     threading.Thread(target=probes.serve_forever, daemon=True).start()
-    # As the first process of its container it would not hear the signal otherwise.
+    # The first process of a container does not receive the signal otherwise.
     signal.signal(signal.SIGTERM, _end)
     sys.stdout.write(json.dumps({"level": "info", "msg": f"Starting server on {address[0]}:{address[1]}"}) + "\n")
     sys.stdout.flush()

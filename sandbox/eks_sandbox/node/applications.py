@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The HTTP face of what the API server calls: admission and authentication."""
+"""The HTTP applications that the API server calls: admission and authentication."""
 
 from __future__ import annotations
 

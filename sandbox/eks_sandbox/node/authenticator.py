@@ -1,8 +1,8 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The token webhook: who holds a bearer token that the API server does not know itself.
+"""The token webhook: the user of a bearer token that the API server does not know itself.
 
-EKS tokens are answered by the AWS side (STS and access entries); the sandbox's own components have tokens made here.
+The AWS side reviews EKS tokens (STS and access entries). The tokens of the sandbox's own components are issued here.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The authorization webhook: what the access policies of EKS allow beyond RBAC.
 
-It goes by the AWS principal that the authenticator has put into the user's ``extra``. User name and groups do not
-count, so who impersonates somebody has RBAC alone:
+It uses the AWS principal that the authenticator has put into the user's ``extra``. User name and groups do not
+count, so impersonated users have only RBAC:
 https://docs.aws.amazon.com/eks/latest/userguide/access-policies.html
 """
 
@@ -36,7 +36,7 @@ class Authorizer:
 
 
 def access_of(spec: Object) -> Access:
-    """What a review's ``spec`` asks about."""
+    """What a review's ``spec`` requests."""
     path = spec.get("nonResourceAttributes")
     if path is not None:
         return Access(path.get("verb", ""), path=path.get("path", ""))

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 MERGE_PATCH = "application/merge-patch+json"
 #: Seconds between attempts to follow a kind again.
 RETRY_DELAY = 0.2
-#: Reasons of events that are no warnings.
+#: Reasons of events that are not warnings.
 NORMAL_EVENTS = (
     "Completed",
     "Created",
@@ -120,7 +120,7 @@ class Client:
         """One request.
 
         :raises KubernetesError: an answer of 400 or more.
-        :raises aiohttp.ClientError: there is no answer.
+        :raises aiohttp.ClientError: the server does not answer.
         """
         data = None if body is None else json.dumps(body)
         headers = {"Content-Type": content_type} if data is not None else {}
@@ -153,7 +153,7 @@ class Client:
         return await self.request("POST", collection.path(namespace), obj)
 
     async def create_if_missing(self, collection: Collection, obj: Object) -> None:
-        """A new object, unless there is one of its name."""
+        """Create an object, unless one with its name exists."""
         try:
             await self.create(collection, obj)
         except KubernetesError as error:
@@ -166,7 +166,7 @@ class Client:
         return await self.request("PATCH", path, change, content_type=MERGE_PATCH)
 
     async def delete(self, collection: Collection, namespace: str, name: str, **options: t.Any) -> None:
-        """Delete an object, if it is there; ``options`` are those of DeleteOptions."""
+        """Delete an object, if it exists; ``options`` are those of DeleteOptions."""
         try:
             await self.request("DELETE", collection.path(namespace, name), options or None)
         except KubernetesError as error:
@@ -212,19 +212,19 @@ class Informer:
         self._listeners.append(listener)
 
     async def run(self) -> None:
-        """Follow until cancelled; broken connections begin anew."""
+        """Follow until cancelled; reconnect after a broken connection."""
         while True:
             try:
                 await self._follow()
             except (aiohttp.ClientError, KubernetesError, TimeoutError, ValueError) as error:
-                log.debug("following %s begins anew: %s", self._collection.plural, error)
+                log.debug("following %s again: %s", self._collection.plural, error)
             await asyncio.sleep(RETRY_DELAY)
 
     async def _follow(self) -> None:
         document = await self._client.request("GET", self._collection.path(), query=self._query)
         current = {identity(obj): obj for obj in document["items"]}
         for key in self.objects.keys() - current.keys():
-            self._tell(self.objects.pop(key), exists=False)
+            self._notify(self.objects.pop(key), exists=False)
         for obj in current.values():
             self._put(obj)
         self.synced.set()
@@ -233,15 +233,15 @@ class Informer:
             async for kind, obj in events:
                 if kind == "DELETED":
                     self.objects.pop(identity(obj), None)
-                    self._tell(obj, exists=False)
+                    self._notify(obj, exists=False)
                 elif kind in ("ADDED", "MODIFIED"):
                     self._put(obj)
 
     def _put(self, obj: Object) -> None:
         self.objects[identity(obj)] = obj
-        self._tell(obj, exists=True)
+        self._notify(obj, exists=True)
 
-    def _tell(self, obj: Object, *, exists: bool) -> None:
+    def _notify(self, obj: Object, *, exists: bool) -> None:
         for listener in self._listeners:
             listener(obj, exists)
 

@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""One container of a pod: pulled, started, probed, restarted, and what its status says."""
+"""One container of a pod: pulled, started, probed, restarted, and its status."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from eks_sandbox.node.processes import StartError
 from eks_sandbox.node.terminal import Screen
 from eks_sandbox.node.terminal import Terminal
 
-#: Seconds before a container starts again: at once after its first end, then doubling from ten up to five minutes.
+#: Seconds before a container starts again: zero after its first end, then doubling from ten up to five minutes.
 FIRST_DELAY, LONGEST_DELAY = 10.0, 300.0
-#: Seconds between ErrImagePull and ImagePullBackOff, and between attempts at a configuration that is not there yet.
+#: Seconds between ErrImagePull and ImagePullBackOff, and between attempts to read a missing configuration.
 PULL_DELAY, CONFIGURATION_DELAY = 1.0, 1.0
 #: What kubelet takes of a termination message, in bytes, and of a log in its place, in lines and bytes.
 TERMINATION_LIMIT, FALLBACK_LINES, FALLBACK_LIMIT = 4096, 80, 2048
@@ -44,7 +44,7 @@ class Sandbox:
     #: Names of the images that the node has by now.
     present_images: set[str]
     place: Place
-    #: Variables of the container, as its specification says them, from the API.
+    #: Variables of the container, as in its specification, from the API.
     variables: t.Callable[[Object], t.Awaitable[dict[str, str]]]
     #: More arguments for containers of an image, from the node.
     node_arguments: t.Callable[[Image], list[str]]
@@ -62,7 +62,7 @@ class Container:
         self._sandbox = sandbox
         self._restart_policy = restart_policy
         self._process: Process | None = None
-        #: Where the container has a terminal: what it shows, and who keeps that.
+        #: If the container has a terminal: what it shows, and what stores that.
         self._screen: Screen | None = None
         self._recording: asyncio.Task[None] | None = None
         self._state: Object = {"waiting": {"reason": "ContainerCreating"}}
@@ -108,7 +108,7 @@ class Container:
         return status
 
     async def run(self) -> int:
-        """Run, and run again as the restart policy says; returns the last exit status."""
+        """Run, and restart according to the restart policy; returns the last exit status."""
         ends = 0
         while True:
             await self._run_once()
@@ -130,7 +130,7 @@ class Container:
     ) -> Process:
         """Start another command in the container.
 
-        :raises StartError: the container does not run, or there is no such program.
+        :raises StartError: the container does not run, or the program does not exist.
         """
         running = self._process
         if not self.is_running or running is None:
@@ -153,14 +153,14 @@ class Container:
 
     @property
     def keyboard(self) -> asyncio.StreamWriter | None:
-        """The container's input, if its specification asks for one."""
+        """The container's input, if its specification has one."""
         if not self.spec.get("stdin") or self._process is None:
             return None
         return self._screen.terminal.keyboard if self._screen is not None else self._process.input
 
     @property
     def terminal(self) -> Terminal | None:
-        """The container's terminal, if its specification asks for one."""
+        """The container's terminal, if its specification has one."""
         return self._screen.terminal if self._screen is not None else None
 
     async def _run_once(self) -> None:
@@ -187,7 +187,7 @@ class Container:
         await self._ended(code, reason, self._last_words(code))
 
     def _last_words(self, code: int) -> str:
-        """The termination message, or the end of a failed container's log where its policy says so.
+        """The termination message, or the end of a failed container's log if its policy requires that.
 
         The rules are kubelet's (``getTerminationMessage`` in pkg/kubelet/kuberuntime/kuberuntime_container.go).
         """
@@ -198,7 +198,7 @@ class Container:
             return f"Error on reading termination log {path}: {error.strerror}"
         if not text and code != 0 and self.spec.get("terminationMessagePolicy") == "FallbackToLogsOnError":
             text = logs.ending(self.log_path(), FALLBACK_LINES)[-FALLBACK_LIMIT:]
-        # A character that was cut in two is of no use.
+        # Drop a character that was cut in two.
         return text.decode(errors="ignore")
 
     async def _ended(self, code: int, reason: str = "", message: str = "") -> None:
@@ -212,7 +212,7 @@ class Container:
         await self._sandbox.changed()
 
     async def _pulled(self) -> Image:
-        """The image, once it is there: where nothing stands for its name, this never returns."""
+        """The image, once it is present. Never returns if no image has this name."""
         name = self.spec["image"]
         try:
             image = self._sandbox.images.pull(name)
@@ -244,7 +244,7 @@ class Container:
         await self._sandbox.changed()
 
     async def _fail_forever(self, reason: str, message: str) -> t.NoReturn:
-        """Nothing that this pod could wait for would mend it."""
+        """Report an error that waiting does not fix, and never return."""
         await self._fail(reason, message)
         await asyncio.Event().wait()
         raise AssertionError("unreachable")
@@ -266,7 +266,7 @@ class Container:
     async def _begin(self, image: Image) -> Process:
         """Start the container.
 
-        Only what its specification says is translated: our own paths are real already.
+        Only paths of its specification are translated: the sandbox's own paths are real already.
         """
         translate = self._sandbox.place.translation(self.spec)
         own = await self._sandbox.variables(self.spec)

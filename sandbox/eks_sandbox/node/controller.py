@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What all controllers share: follow kinds, queue names, reconcile one name at a time until it holds."""
+"""What all controllers share: follow kinds, queue names, reconcile one name at a time until it succeeds."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from eks_sandbox.node.client import KubernetesError
 
 log = logging.getLogger(__name__)
 
-#: Namespace and name of the object to look at.
+#: Namespace and name of the object to reconcile.
 Key = tuple[str, str]
-#: Seconds before a name that failed is looked at again: doubling, from the first to the second.
+#: Seconds before a failed name is tried again: doubling, from the first to the second.
 FIRST_RETRY, LAST_RETRY = 0.05, 5.0
-#: After so many failures the last is reached; more are not counted, for the power of two has no end.
+#: After this many failures the longest delay is reached; more are not counted, to limit the power of two.
 MOST_FAILURES = 7
 
 
@@ -52,7 +52,7 @@ class Informers:
 
 
 class Controller(abc.ABC):
-    """Brings the objects of one kind to what they say they want.
+    """Reconciles the objects of one kind with their desired state.
 
     Changes only wake a controller; what it decides on, it reads from the API at that moment.
     """
@@ -74,16 +74,16 @@ class Controller(abc.ABC):
 
     @abc.abstractmethod
     async def reconcile(self, key: Key) -> None:
-        """Look at one object and do what is missing."""
+        """Compare one object with its desired state, and do what is missing."""
 
     def follow(self, collection: Collection, listener: t.Callable[[Object, bool], None]) -> Informer:
-        """Hear of each change of a kind."""
+        """Handle each change of a kind."""
         informer = self._informers.get(collection)
         informer.listen(listener)
         return informer
 
     def follow_owned(self, collection: Collection, kind: str) -> Informer:
-        """Look at the owner (of this kind) of each object that changes."""
+        """Queue the owner (of this kind) of each object that changes."""
 
         def changed(obj: Object, exists: bool) -> None:
             del exists
@@ -94,13 +94,13 @@ class Controller(abc.ABC):
         return self.follow(collection, changed)
 
     def enqueue(self, key: Key) -> None:
-        """Look at this object soon."""
+        """Queue this object for now."""
         if key not in self._queued:
             self._queued.add(key)
             self._queue.put_nowait(key)
 
     def enqueue_after(self, key: Key, seconds: float) -> None:
-        """Look at this object later, unless an earlier time is set."""
+        """Queue this object for later, unless an earlier time is set."""
         loop = asyncio.get_running_loop()
         due = loop.time() + max(seconds, 0)
         known = self._timers.get(key)
@@ -144,7 +144,7 @@ class Controller(abc.ABC):
 
 
 def owner_reference(obj: Object, collection: Collection, kind: str) -> Object:
-    """What an object made by a controller says about its maker."""
+    """The owner reference of an object that a controller created."""
     return {
         "apiVersion": collection.api_version,
         "kind": kind,
@@ -156,5 +156,5 @@ def owner_reference(obj: Object, collection: Collection, kind: str) -> Object:
 
 
 def is_alive(pod: Object) -> bool:
-    """Whether a pod runs, or will, and has not been told to go."""
+    """Whether a pod runs, or will, and is not being deleted."""
     return not is_finished(pod) and not pod["metadata"].get("deletionTimestamp")

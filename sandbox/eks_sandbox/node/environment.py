@@ -22,12 +22,12 @@ _SUBSCRIPT = re.compile(r"(metadata\.(?:labels|annotations))\['([^']+)'\]")
 
 
 class ConfigurationError(Exception):
-    """The pod refers to something that is not there (``CreateContainerConfigError``)."""
+    """The pod refers to an object that does not exist (``CreateContainerConfigError``)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Translation:
-    """From what a pod's specification says to what is true for a process of this machine.
+    """Translates a pod's specification for a process of this machine.
 
     A pod without its own mount namespace sees the node's file system, so mount paths become real paths.
     """

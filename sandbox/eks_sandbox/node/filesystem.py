@@ -74,7 +74,7 @@ def base_plan(path: pathlib.Path) -> dict[str, t.Any]:
 
 
 def add_image(plan: dict[str, t.Any], image: Image, folders: t.Iterable[pathlib.Path]) -> None:
-    """Put an image into a file system: its Python, at a place of its own, and folders of this machine as they are."""
+    """Put an image into a file system: its Python at a separate path, and folders of this machine unchanged."""
     if image.python is not None:
         _add_python(plan, image.packages)
     plan["binds"] += [(str(path), str(path), True) for path in (*image.folders, *folders)]

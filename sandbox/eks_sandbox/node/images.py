@@ -44,13 +44,13 @@ class Image:
     """What a container of this image has before its own settings."""
 
     name: str
-    #: The interpreter that ``python`` stands for, whatever folder a command names; None: the image has none.
+    #: The interpreter that ``python`` stands for, in any folder that a command names; None: the image has none.
     python: pathlib.Path | None = None
     #: The folder ``lib`` in which that interpreter finds packages, where it has more than its standard library.
     packages: pathlib.Path | None = None
     #: More folders of this machine that it consists of.
     folders: tuple[pathlib.Path, ...] = ()
-    #: What the image itself runs; empty where a pod must say it.
+    #: What the image runs by default; empty if a pod must set it.
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     environment: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -65,7 +65,7 @@ class Image:
         """The command line: ``command`` replaces the entry point, and ``args`` what follows it."""
         command, arguments = container.get("command"), container.get("args")
         if command and self.is_agent:
-            # AWS's manifests call the agent through its runner: the program is ours, its sub-command and flags stay.
+            # AWS's manifests call the agent through its runner: the sandbox replaces the program, not its arguments.
             return [*self.entrypoint, *(part for part in command if "/" not in part), *(arguments or ())]
         if command:
             return [*command, *(arguments or ())]
@@ -82,7 +82,7 @@ class Image:
 
 
 class Images:
-    """The images of one cluster; made folders live below ``directory``."""
+    """The images of one cluster; their folders are below ``directory``."""
 
     def __init__(self, directory: pathlib.Path) -> None:
         self._directory = directory
@@ -99,7 +99,7 @@ class Images:
     def pull(self, reference: str) -> Image:
         """The image of this name.
 
-        :raises ImagePullError: nothing here stands for it.
+        :raises ImagePullError: no image has this name here.
         """
         named = _REFERENCE.fullmatch(reference)
         if named is None:

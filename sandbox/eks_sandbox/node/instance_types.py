@@ -60,15 +60,15 @@ class Resources:
         else:
             processors, interfaces, addresses = _SIZES.get(size, _SIZES["large"])
             gigabytes = processors * _MEMORY.get(family[:1], _MEMORY["m"])
-        # Each interface needs an address of its own; two pods need none, as they use the host's network.
+        # Each interface needs its own address; two pods need none, as they use the host's network.
         return cls(processors, int(gigabytes * _GIB), interfaces * (addresses - 1) + 2)
 
     def capacity(self) -> dict[str, str]:
-        """As a Node's status says it."""
+        """In the form of a Node's status."""
         return self._listed(f"{self.processors}", self.memory)
 
     def allocatable(self) -> dict[str, str]:
-        """What is left for pods."""
+        """The capacity that remains for pods."""
         others = max(self.processors - len(_RESERVED_PROCESSOR), 0)
         reserved = sum(_RESERVED_PROCESSOR[: self.processors]) + int(others * _RESERVED_OF_OTHERS)
         kept = (_RESERVED_MEMORY + _RESERVED_FOR_A_POD * self.pods + _EVICTION) * 2**20

@@ -119,7 +119,7 @@ class Kubelet:
             worker.end(pod["metadata"].get("deletionGracePeriodSeconds", 30))
 
     def _let_go(self, uid: str, worker: PodWorker) -> None:
-        """The pod is gone from the API, perhaps by force: nothing of it may go on."""
+        """The pod is gone from the API, perhaps by force: no part of it may keep running."""
 
         async def finish() -> None:
             await worker.stop()
@@ -138,7 +138,7 @@ class Kubelet:
         await self._client.patch(NODES, node, {"status": self._registration.status(self._machine.images)}, "status")
 
     async def _beat(self) -> None:
-        """Tell again and again that the node is well, until cancelled: without it the node counts as lost."""
+        """Report repeatedly that the node is healthy, until cancelled: without it the node counts as lost."""
         while True:
             await self._try(self._renew_lease)
             await asyncio.sleep(HEARTBEAT_PERIOD)

@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The kubelet's own HTTPS server: logs, exec and attach, asked by the API server only."""
+"""The kubelet's own HTTPS server: logs, exec and attach, for the API server only."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 #: Channels of the exec protocol; 255 closes another channel (v5).
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 CHUNK = 16 * 1024
-#: How the kubelet tells these reasons to somebody who wants a log.
+#: How the kubelet reports these reasons to a client that requests a log.
 _PULL_REASONS = {
     "ErrImagePull": "image can't be pulled",
     "ImagePullBackOff": "trying and failing to pull image",
@@ -34,7 +34,7 @@ _TEXT = "text/plain; charset=utf-8"
 
 
 class Worker(t.Protocol):
-    """What is asked of a pod."""
+    """A request about a pod."""
 
     def container(self, name: str) -> Container | None:
         """A container by its name."""
@@ -202,15 +202,15 @@ async def _drain(stream: asyncio.StreamReader, channel: int, send: Send) -> None
 async def _feed(
     process: Process, keyboard: asyncio.StreamWriter | None, terminal: Terminal | None, receive: Receive
 ) -> None:
-    """From the client to the command; a client that goes away ends it."""
+    """From the client to the command; it ends when the client disconnects."""
     await _type(keyboard, terminal, receive)
     process.kill()
 
 
 async def _type(keyboard: asyncio.StreamWriter | None, terminal: Terminal | None, receive: Receive) -> None:
-    """From the client to an input, until the client goes away."""
+    """From the client to an input, until the client disconnects."""
     while (message := await receive())["type"] == "websocket.receive":
-        # The official Python client sends what is typed as text.
+        # The official Python client sends input as text.
         content = message.get("bytes") or (message.get("text") or "").encode()
         if content[:1] == bytes([RESIZE]) and terminal is not None:
             terminal.resize(content[1:])

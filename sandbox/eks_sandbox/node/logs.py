@@ -12,13 +12,13 @@ import os
 import pathlib
 import typing as t
 
-#: Seconds between looks at a log that is followed.
+#: Seconds between reads of a log that is followed.
 FOLLOW_PERIOD = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
 class LogOptions:
-    """Which part of a log is wanted."""
+    """The requested part of a log."""
 
     tail: int | None = None
     since: datetime.datetime | None = None
@@ -87,7 +87,7 @@ async def _lines(
             first = first[-options.tail :] if options.tail else []
         yield b"".join(options.shown(line) for line in first)
         while options.follow:
-            # Asked before reading, so that nothing written in between is lost.
+            # Checked before reading, so that nothing written in between is lost.
             running, is_old = is_running(), _is_old(file, path)
             *lines, begun = (begun + file.read()).split(b"\n")
             if lines:
@@ -104,5 +104,5 @@ async def _lines(
 
 
 def _is_old(file: t.BinaryIO, path: pathlib.Path) -> bool:
-    """Whether the log has begun anew since the file was opened."""
+    """Whether the log was rotated since the file was opened."""
     return os.fstat(file.fileno()).st_ino != path.stat().st_ino

@@ -25,8 +25,8 @@ AGENT_ADDRESSES = ("169.254.170.23", "fd00:ec2::23")
 AGENT_PORT, PROBE_PORT = 80, 2703
 #: This machine, for its processes.
 ADDRESS = "127.0.0.1"
-#: What a pod in a network of its own reaches beyond the sandbox: the Python packages that a guide's pod installs. The
-#: addresses are of the range for benchmarks, which nobody has.
+#: What a pod in its own network reaches beyond the sandbox: the Python packages that a guide's pod installs. The
+#: addresses come from the range for benchmarks, which no host uses.
 OUTSIDE = {"pypi.org": "198.18.0.1", "files.pythonhosted.org": "198.18.0.2"}
 HTTPS_PORT = 443
 #: Seconds between writes of the node role's credentials.
@@ -34,9 +34,9 @@ CREDENTIALS_PERIOD = 900.0
 
 
 class ReservedPort:
-    """A loopback port that nobody listens on, until a process that shares it does.
+    """A loopback port without a listener, until a process that shares it listens.
 
-    While the agent is away, connections are refused, as on a node without it; and no other program gets the port.
+    Without the agent, connections are refused, as on a node without it, and no other program gets the port.
     """
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class Machine:
         return {f"http://{host}{port}": here for host in hosts for port in ("", f":{AGENT_PORT}")}
 
     def forwards(self) -> dict[Address, Address]:
-        """What a pod in a network of its own can connect to, and where that is."""
+        """What a pod in its own network can connect to, and the address of each."""
         agent = {(address, AGENT_PORT): (ADDRESS, self._agent.number) for address in AGENT_ADDRESSES}
         here = (self._aws_endpoint, self.api_server)
         outside = {(address, HTTPS_PORT): (name, HTTPS_PORT) for name, address in OUTSIDE.items()}
@@ -156,7 +156,7 @@ class Machine:
         try:
             session = self._aws.node_credentials(self.node, self.cluster)
         except LookupError as error:
-            # Without its role the node goes on, and the agent says that it has no credentials.
+            # Without its role the node keeps running, and the agent reports that it has no credentials.
             log.warning("%s", error)
             self._credentials_file.unlink(missing_ok=True)
             return

@@ -1,9 +1,9 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Pods in Linux namespaces: a file system, processes and a network of their own, without any privilege on the machine.
+"""Pods in Linux namespaces: their own file system, processes and network, without any privilege on the machine.
 
-A pod's network is a loopback interface and nothing else. What the pod may reach listens there: the sockets are made in
-the pod's network and handed to the sandbox, which connects each connection with the real thing.
+A pod's network is a loopback interface and nothing else. What the pod may reach listens there: the sockets are created
+in the pod's network and passed to the sandbox, which forwards each connection to the real address.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CHUNK = 64 * 1024
 
 
 class NamespaceError(Exception):
-    """The machine does not let us make namespaces; the text says why."""
+    """The machine does not allow creating namespaces; the text says why."""
 
 
 class Namespaces:
@@ -135,7 +135,7 @@ class Forwards:
             self._servers.append(await asyncio.start_server(self._accepting(self.targets[address]), sock=listener))
 
     def close(self) -> None:
-        """Accept no more, and cut what is connected."""
+        """Stop accepting, and close all connections."""
         for server in self._servers:
             server.close()
         for connection in self._connections:
@@ -151,7 +151,7 @@ class Forwards:
 
 
 async def _connect(target: Address, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Copy both ways. Where nobody answers, the client's connection is reset: never an answer of ours."""
+    """Copy both ways. If the target does not answer, reset the client's connection: the sandbox never answers."""
     far_writer = None
     try:
         far_reader, far_writer = await asyncio.open_connection(*target)

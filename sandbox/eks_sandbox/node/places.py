@@ -31,7 +31,7 @@ from eks_sandbox.node.processes import Command
 from eks_sandbox.node.processes import Isolation
 from eks_sandbox.node.security import Security
 
-#: Address space of a container beyond the memory that it may use, in bytes: what is asked for and never touched.
+#: Address space of a container beyond the memory that it may use, in bytes: what is reserved and never used.
 ADDRESS_SPACE_ALLOWANCE = 2 * 2**30
 #: Bytes of the largest file that a container may write, and its greatest number of processes.
 FILE_LIMIT, PROCESS_LIMIT = 2 * 2**30, 1024
@@ -41,7 +41,7 @@ _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "
 
 
 def quantity(text: str) -> int:
-    """A quantity of memory in bytes; 0 for what cannot be read."""
+    """A quantity of memory in bytes; 0 for an invalid one."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([A-Za-z]*)", str(text))
     if not found or found[2] not in _UNITS:
         return 0
@@ -60,7 +60,7 @@ class Run:
 
 
 class Place:
-    """Where one pod's containers run. This one is the machine itself: they are processes like any other of its user."""
+    """Where one pod's containers run: here on the machine itself, as ordinary processes of the user."""
 
     def __init__(
         self, pod: Object, machine: Machine, directory: pathlib.Path, volume: t.Callable[[str], pathlib.Path]
@@ -77,7 +77,7 @@ class Place:
 
     @property
     def hostname(self) -> str:
-        """What the pod takes for the name of its machine."""
+        """The name of the machine that the pod sees."""
         if self._is_on_host_network:
             return self._machine.node.name
         return str(self._pod["spec"].get("hostname") or self._pod["metadata"]["name"])[:63]
@@ -96,7 +96,7 @@ class Place:
         return Translation.of({**self._machine.translated_addresses(), **known})
 
     def command(self, run: Run) -> Command:
-        """What is to be started for a container; raises ConfigurationError."""
+        """What to start for a container; raises ConfigurationError."""
         Security.of(self._pod, run.container)
         translate = self.translation(run.container)
         work = self._directory / "work"
@@ -128,7 +128,7 @@ class Place:
         return self._directory / "termination" / str(container["name"])
 
     def mounted(self, mount: Object) -> pathlib.Path:
-        """The path of this machine that is mounted; a folder of the volume that is not there is made, as kubelet does.
+        """The path of this machine that is mounted; a missing folder of the volume is created, as kubelet does.
 
         :raises ConfigurationError: it is not in the volume.
         """
@@ -161,7 +161,7 @@ class Namespaced(Place):
             self.address = str(next(_ADDRESSES))
 
     async def begin(self) -> None:
-        """Make the namespaces, and connect what listens in the pod's network."""
+        """Create the namespaces, and connect the listeners in the pod's network."""
         ports = list(self._forwards.targets) if self._has_own_network else []
         # The first address is that of the interface itself.
         addresses = list(dict.fromkeys([ADDRESS, self.address, *(address for address, _ in ports)]))
@@ -257,14 +257,14 @@ def _memory(container: Object) -> int | None:
 
 
 def _limits(container: Object) -> dict[str, int]:
-    """Bounds for what would take the machine with it; the launcher sees to the container's own memory limit."""
+    """Limits that protect the machine; the launcher enforces the container's own memory limit."""
     limits = {"RLIMIT_CORE": 0, "RLIMIT_FSIZE": FILE_LIMIT}
     memory = _memory(container)
     return {**limits, "RLIMIT_DATA": memory + ADDRESS_SPACE_ALLOWANCE} if memory else limits
 
 
 def _process_limit() -> dict[str, int]:
-    """Without a user namespace, all processes of the user count, whoever started them."""
+    """Without a user namespace, all processes of the user count, regardless of what started them."""
     counts = pathlib.Path("/proc/loadavg")
     if not counts.exists():
         return {}

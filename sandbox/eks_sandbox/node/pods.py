@@ -34,11 +34,11 @@ from eks_sandbox.node.volumes import Volumes
 
 log = logging.getLogger(__name__)
 
-#: Seconds between attempts at volumes that cannot be made yet.
+#: Seconds between attempts to create volumes that are not ready.
 VOLUME_DELAY = 0.5
 #: Seconds between attempts at a place to run that the machine does not give.
 PLACE_DELAY = 2.0
-#: Seconds between attempts to tell the API a status that it did not take.
+#: Seconds between attempts to send the API a status that it did not accept.
 STATUS_DELAY = 0.5
 
 
@@ -82,7 +82,7 @@ class PodWorker:
             self._ending = asyncio.create_task(self._terminate(grace))
 
     async def stop(self) -> None:
-        """End every process at once: the node leaves, the sandbox stops, or the pod is gone. The API hears no more."""
+        """Kill every process: the node leaves, the sandbox stops, or the pod is gone. Send nothing more to the API."""
         self._is_abandoned = True
         if self._ending is not None:
             self._ending.cancel()
@@ -191,7 +191,7 @@ class PodWorker:
         await record_event(self._client, self._pod, "Pod", reason, message, component="kubelet")
 
     async def publish(self) -> None:
-        """Tell the API the pod's status, if it has changed; a pod that is gone needs none."""
+        """Send the pod's status to the API, if it has changed and the pod still exists."""
         async with self._publishing:
             while not self._is_abandoned and (status := self._status()) != self._told:
                 try:
@@ -244,5 +244,5 @@ class PodWorker:
 
 
 def _is_gone(error: KubernetesError) -> bool:
-    """Whether the pod is not there any more, or another one has its name."""
+    """Whether the pod does not exist any more, or another pod has its name."""
     return error.code == 404 or any(cause.get("field") == "metadata.uid" for cause in error.causes)

@@ -42,7 +42,7 @@ class Prober:
             if decided is not None and decided != outcome:
                 outcome = decided
                 await report(decided)
-            # A container that is not ready yet is asked more often than one that is.
+            # A container that is not ready is probed more often than a ready one.
             period = self._probe.get("periodSeconds", 10)
             await asyncio.sleep(period if outcome else min(period, 0.2))
 
@@ -65,7 +65,7 @@ class Prober:
     async def _answers(self, action: Object) -> bool:
         """Whether a GET gets a status from 200 to 399."""
         connection = await self._connect(self._number(action["port"]))
-        # As kubelet does, without a look at the certificate.
+        # Like the kubelet, do not check the certificate.
         context = ssl._create_unverified_context() if action.get("scheme") == "HTTPS" else None
         reader, writer = await asyncio.open_connection(
             sock=connection, ssl=context, server_hostname="" if context else None

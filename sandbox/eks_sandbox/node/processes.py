@@ -35,7 +35,7 @@ class Isolation:
 
     #: Descriptors of namespaces to enter, by their names below ``/proc/PID/ns``.
     joined: t.Mapping[str, int]
-    #: The file system to make where ``mnt`` is not entered (``shim/root.py`` says what is in it).
+    #: The file system to create if ``mnt`` is not entered (``shim/root.py`` describes it).
     root: t.Mapping[str, t.Any] | None = None
     user: int = 0
     group: int = 0
@@ -85,7 +85,7 @@ class Process:
     async def start(cls, command: Command, *, with_input: bool = False, terminal: int | None = None) -> Process:
         """Start a command; ``terminal`` is the descriptor of one that it gets for input, output and errors.
 
-        :raises StartError: there is no such program, or it may not be run.
+        :raises StartError: the program does not exist, or may not be run.
         """
         ours, theirs = socket.socketpair()
         pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
@@ -128,12 +128,12 @@ class Process:
 
     @property
     def input(self) -> asyncio.StreamWriter | None:
-        """Standard input, if it was asked for."""
+        """Standard input, if it was requested."""
         return self._process.stdin
 
     @property
     def is_running(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether it is still running."""
         return self._process.returncode is None
 
     async def wait(self) -> int:
@@ -145,15 +145,15 @@ class Process:
         return status if status >= 0 else 128 - status
 
     def terminate(self) -> None:
-        """Ask the command to end (SIGTERM)."""
+        """Send SIGTERM to the command."""
         self._order(b"T")
 
     def kill(self) -> None:
-        """End the command and all its descendants at once."""
+        """Kill the command and all its descendants."""
         self._order(b"K")
 
     async def stop(self, grace: float) -> int:
-        """Ask, wait up to ``grace`` seconds, kill; returns the exit status."""
+        """Send SIGTERM, wait up to ``grace`` seconds, kill; returns the exit status."""
         if grace > 0:
             self.terminate()
             with contextlib.suppress(TimeoutError):
@@ -162,7 +162,7 @@ class Process:
         return await self.wait()
 
     async def _specify(self, specification: bytes) -> None:
-        """Say what to run, and hear whether it does."""
+        """Send the command, and wait until it runs or fails."""
         loop = asyncio.get_running_loop()
         answer = b""
         with contextlib.suppress(ConnectionError):

@@ -18,9 +18,9 @@ SETTLING = 15.0
 
 
 def wanted(pods: t.Sequence[Object], nodes: t.Sequence[Object], offers: t.Sequence[Object]) -> list[str]:
-    """The names of the offered nodes that should be made for these pods, the first one that fits for each.
+    """The names of the offered nodes to create for these pods, the first one that fits for each.
 
-    Pods that the scheduler has not looked at yet, and pods of DaemonSets, which are bound to a node that exists, bring
+    Pods that the scheduler has not handled yet, and pods of DaemonSets, which are bound to an existing node, create
     no node.
     """
     coming = [_when_ready(node) for node in nodes if age(node["metadata"]["creationTimestamp"]) < SETTLING]
@@ -29,7 +29,7 @@ def wanted(pods: t.Sequence[Object], nodes: t.Sequence[Object], offers: t.Sequen
     for pod in filter(_is_unschedulable, pods):
         if any(_fits(pod, node) for node in coming):
             continue
-        # Nodes that are to be made anyhow come first.
+        # Nodes that will be created in any case come first.
         fitting = (node for node in [*chosen, *offers] if room[node["metadata"]["name"]] and _fits(pod, node))
         node = next(fitting, None)
         if node is None:

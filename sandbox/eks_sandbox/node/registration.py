@@ -19,7 +19,7 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 class Registration:
-    """What a node says of itself, first and again and again."""
+    """The description of a node, sent first and then repeatedly."""
 
     def __init__(self, spec: NodeSpec, version: str, pod_mode: str, port: int) -> None:
         self._spec = spec

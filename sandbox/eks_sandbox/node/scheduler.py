@@ -19,7 +19,7 @@ from eks_sandbox.node.controller import Controller
 from eks_sandbox.node.controller import Key
 from eks_sandbox.node.placement import obstacle
 
-#: Pods of a node that does not say how many it takes.
+#: The maximum number of pods of a node without this setting.
 DEFAULT_PODS = 110
 SCHEDULER_NAME = "default-scheduler"
 

@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the security context of a pod and of a container come to."""
+"""The effective security context of a pod and a container."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _USUAL = frozenset(
 
 @dataclasses.dataclass(frozen=True)
 class Security:
-    """Who a container's processes are and what they may do."""
+    """The user and the rights of a container's processes."""
 
     user: int
     group: int
@@ -40,9 +40,9 @@ class Security:
 
     @classmethod
     def of(cls, pod: Object, container: Object) -> Security:
-        """The container's own settings before the pod's. Every image here runs as root unless told otherwise.
+        """The container's own settings before the pod's. Every image here runs as root by default.
 
-        :raises ConfigurationError: it must not run as root and would.
+        :raises ConfigurationError: it must not run as root but would.
         """
         own: Object = {**(pod["spec"].get("securityContext") or {}), **(container.get("securityContext") or {})}
         user = own.get("runAsUser")

@@ -60,7 +60,7 @@ class Terminal:
 
 
 class Screen:
-    """What the command of a container shows on its terminal: into its log, and to everybody who is attached."""
+    """What the command of a container shows on its terminal: into its log, and to every attached client."""
 
     def __init__(self, terminal: Terminal) -> None:
         self.terminal = terminal
@@ -68,7 +68,7 @@ class Screen:
         self._ended = False
 
     async def record(self, path: pathlib.Path) -> None:
-        """Until the command and all who share its terminal have ended."""
+        """Wait until the command and all processes that share its terminal have ended."""
         log = Log(str(path))
         try:
             # A terminal whose last process has ended answers with an error.
@@ -87,7 +87,7 @@ class Screen:
             watcher.put_nowait(part)
 
     async def watch(self) -> t.AsyncGenerator[bytes, None]:
-        """What is shown from now on."""
+        """The output from now on."""
         watcher: asyncio.Queue[bytes] = asyncio.Queue()
         self._watchers.add(watcher)
         try:

@@ -24,7 +24,7 @@ from eks_sandbox.node.environment import inside
 
 #: A token is renewed when this part of its life is over, as kubelet does it.
 RENEWAL = 0.8
-#: Seconds between looks at the volumes of a running pod.
+#: Seconds between updates of the volumes of a running pod.
 REFRESH_PERIOD = 30.0
 _DEFAULT_MODE = 0o644
 _UNSUPPORTED = ConfigurationError("the sandbox has the volumes configMap, secret, projected, downwardAPI and emptyDir")
@@ -56,7 +56,7 @@ class Volumes:
     async def prepare(self) -> None:
         """Make every volume.
 
-        :raises ConfigurationError: something that a volume needs is not there.
+        :raises ConfigurationError: an object that a volume needs does not exist.
         """
         for volume in self._pod["spec"].get("volumes") or []:
             await self._fill(volume)
@@ -144,7 +144,7 @@ class Volumes:
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "metadata": {}, "spec": spec}
         answer = await self._client.request("POST", path, body)
         self._due[key] = now + RENEWAL * lifetime
-        # The pod's process runs as the sandbox's user, so nobody else needs to read a token.
+        # The pod's process runs as the sandbox's user, so no other user needs to read a token.
         return [File(source["path"], answer["status"]["token"].encode(), mode & 0o600)]
 
 

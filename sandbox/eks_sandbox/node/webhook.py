@@ -28,7 +28,7 @@ AUDIENCE_ANNOTATION = "eks.amazonaws.com/audience"
 REGIONAL_ENDPOINTS = "eks.amazonaws.com/sts-regional-endpoints"
 
 CREDENTIALS_URI = "http://169.254.170.23/v1/credentials"
-#: Seconds; the longest life of a token, the least that somebody may ask for, and how far lives are spread.
+#: Seconds; the longest life of a token, the shortest life that can be requested, and how far lives are spread.
 LONGEST, SHORTEST, JITTER = 86400, 600, 7200
 _FILE_MODE = 0o644
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
@@ -163,7 +163,7 @@ def _with_identity(container: Object, injection: Injection, settings: list[tuple
 
 
 def _skipped(annotations: t.Mapping[str, str]) -> set[str]:
-    """Names of the containers that are left alone: one line of CSV, whose spaces count; a broken one names nobody."""
+    """Names of the containers to skip: one line of CSV, whose spaces count; an invalid line names no container."""
     try:
         return set(next(csv.reader([annotations.get(SKIP_CONTAINERS, "")], strict=True), []))
     except csv.Error:
@@ -171,14 +171,14 @@ def _skipped(annotations: t.Mapping[str, str]) -> set[str]:
 
 
 def _is_regional(account: t.Mapping[str, str]) -> bool:
-    """Whether the SDK shall use the regional endpoint of STS; EKS says yes unless the service account says no."""
+    """Whether the SDK must use the regional endpoint of STS; the service account can switch off this default."""
     return account.get(REGIONAL_ENDPOINTS) not in ("0", "f", "F", "FALSE", "false", "False")
 
 
 def _expiration(pod: t.Mapping[str, str], account: t.Mapping[str, str]) -> int:
-    """Seconds that the token lives: the pod's word, else the service account's, at least 600.
+    """Seconds that the token lives: the pod's value, else the service account's, at least 600.
 
-    What is no number is not heard. A day, which is the default, is spread over two hours.
+    A value that is not a number is ignored. A day, the default, is spread over two hours.
     """
     asked = [annotations.get(TOKEN_EXPIRATION, "") for annotations in (pod, account)]
     seconds = next((max(int(text), SHORTEST) for text in asked if _NUMBER.fullmatch(text)), LONGEST)

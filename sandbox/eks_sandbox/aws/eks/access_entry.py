@@ -34,7 +34,7 @@ from eks_sandbox.interfaces import Identity
 ENTRIES_PER_CLUSTER = 3000
 ADMINISTRATOR_GROUP = "system:masters"
 
-#: Gives the unique id of a user or role, ``AIDA…`` or ``AROA…``, by ARN; None where there is none.
+#: Gives the unique id of a user or role, ``AIDA…`` or ``AROA…``, by ARN; None if there is none.
 PrincipalIds = t.Callable[[str], str | None]
 
 #: How neither groups nor user names may begin.
@@ -179,12 +179,12 @@ async def list_access_policies(_context: Context, parameters: Shape) -> Shape:
 
 
 def has_access_entries(cluster: Cluster) -> bool:
-    """Whether the cluster's authentication mode knows access entries."""
+    """Whether the cluster's authentication mode uses access entries."""
     return bool(cluster.shape["accessConfig"]["authenticationMode"] != "CONFIG_MAP")
 
 
 def _cluster(context: Context, parameters: Shape) -> Cluster:
-    """The cluster; refused, whatever is asked of its access entries, when it only reads the aws-auth ConfigMap."""
+    """The cluster; every request about its access entries is refused if it only reads the aws-auth ConfigMap."""
     cluster = context.cluster(parameters["clusterName"])
     if not has_access_entries(cluster):
         raise invalid_request(
@@ -195,10 +195,10 @@ def _cluster(context: Context, parameters: Shape) -> Cluster:
 
 
 def add_administrator(cluster: Cluster) -> None:
-    """The entry that bootstrapClusterCreatorAdminPermissions makes, once the cluster looks at entries.
+    """The entry that bootstrapClusterCreatorAdminPermissions creates, once the cluster reads entries.
 
-    Of a cluster that began with the aws-auth ConfigMap alone it shows up with the change of the authentication mode
-    (the upgrade guide to 20.0 of terraform-aws-modules/terraform-aws-eks tells so).
+    If a cluster began with the aws-auth ConfigMap alone, the entry appears when the authentication mode changes
+    (see the upgrade guide to 20.0 of terraform-aws-modules/terraform-aws-eks).
     """
     principal = principal_of(cluster.creator_arn)
     if cluster.bootstraps_creator and has_access_entries(cluster) and principal not in cluster.access_entries:
@@ -212,7 +212,7 @@ def add_node_role(cluster: Cluster, role_arn: str) -> None:
 
 
 def add_auto_node_role(cluster: Cluster, role_arn: str) -> None:
-    """The entry that Auto Mode makes for the role of its nodes, unless there is one.
+    """The entry that Auto Mode creates for the role of its nodes, unless it exists.
 
     https://docs.aws.amazon.com/eks/latest/userguide/auto-learn-iam.html
     """
@@ -229,9 +229,9 @@ def principal_of(caller_arn: str) -> str:
 
 
 def identity(cluster: Cluster, holder: Holder, principal_id: PrincipalIds) -> Identity | None:
-    """Who the holder of a token is in this cluster, or None for somebody without access.
+    """The user that a token stands for in this cluster, or None for a principal without access.
 
-    What the access policies of an entry allow is no matter of its groups, see ``authorize``.
+    The access policies of an entry do not depend on its groups, see ``authorize``.
     """
     principal = principal_of(holder.arn)
     unique_id, _, session = holder.user_id.partition(":")
@@ -277,7 +277,7 @@ def _first(extra: Extra, key: str) -> str:
 
 
 def _entry_of(cluster: Cluster, principal: str, principal_id: PrincipalIds) -> AccessEntry | None:
-    """The entry of a principal; one that was made for an earlier one of the same name does not count (facts 2.4)."""
+    """The entry of a principal; an entry for a deleted principal of the same name does not count (facts 2.4)."""
     entries = cluster.access_entries
     entry = entries.get(principal) or next((entry for arn, entry in entries.items() if _same(arn, principal)), None)
     if entry is None or entry.principal_id not in (None, principal_id(entry.shape["principalArn"])):
@@ -286,7 +286,7 @@ def _entry_of(cluster: Cluster, principal: str, principal_id: PrincipalIds) -> A
 
 
 def _associate(entry: AccessEntry, policy: str) -> None:
-    """Give an entry that EKS makes a policy for the whole cluster."""
+    """Give a policy for the whole cluster to an entry that EKS creates."""
     arn, scope = f"{access_policies.ARN}{policy}", {"type": "cluster", "namespaces": []}
     entry.policies[arn] = {"policyArn": arn, "accessScope": scope, "associatedAt": now(), "modifiedAt": now()}
 

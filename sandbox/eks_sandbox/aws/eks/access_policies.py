@@ -29,7 +29,7 @@ class Rule:
     paths: str = ""
 
     def allows(self, access: Access) -> bool:
-        """Whether this rule allows it, wherever it is."""
+        """Whether this rule allows it, in any namespace."""
         if not _has(self.verbs, access.verb):
             return False
         if access.path:
@@ -110,7 +110,7 @@ _ADMIN = (
     Rule("authorization.k8s.io", "localsubjectaccessreviews", "create"),
     Rule("rbac.authorization.k8s.io", "rolebindings roles", f"{_READ} {_WRITE}"),
 )
-#: AWS tells in prose alone what the components of an Auto Mode node do with it.
+#: AWS describes only in prose what the components of an Auto Mode node do with it.
 _AUTO_NODE = (
     Rule("", "endpoints namespaces nodes pods services", _READ),
     Rule("discovery.k8s.io", "endpointslices", _READ),
@@ -136,7 +136,7 @@ POLICIES: dict[str, tuple[Rule, ...]] = {
 def place_of_right(associated: Shape, access: Access) -> str | None:
     """Where an associated access policy allows this: ``*`` in the whole cluster, or its namespace; None where not.
 
-    What is in no namespace, or in all of them, is for policies whose scope is the cluster.
+    Resources in no namespace, or in all of them, need a policy whose scope is the cluster.
     """
     scope = associated["accessScope"]
     if not any(rule.allows(access) for rule in POLICIES[associated["policyArn"].removeprefix(ARN)]):

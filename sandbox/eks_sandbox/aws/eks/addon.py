@@ -98,7 +98,7 @@ async def create_addon(context: Context, parameters: Shape) -> Shape:
 
 @operation("DescribeAddon", _resource)
 async def describe_addon(context: Context, parameters: Shape) -> Shape:
-    """One add-on; its associations are told by ARN only."""
+    """One add-on; it shows only the ARNs of its associations."""
     return {"addon": context.cluster(parameters["clusterName"]).addon(parameters["addonName"]).shape}
 
 
@@ -111,7 +111,7 @@ async def list_addons(context: Context, parameters: Shape) -> Shape:
 
 @operation("UpdateAddon", _resource)
 async def update_addon(context: Context, parameters: Shape) -> Shape:
-    """Change version, configuration, role or associations; what is not given stays, but for the role.
+    """Change version, configuration, role or associations; parameters that are not given stay, except for the role.
 
     An update without a role takes the role away (https://github.com/hashicorp/terraform-provider-aws/pull/19403,
     https://github.com/hashicorp/terraform-provider-aws/issues/30645).
@@ -158,7 +158,7 @@ async def delete_addon(context: Context, parameters: Shape) -> Shape:
 
 
 def _new_update(cluster: Cluster, addon: Addon, parameters: Shape) -> Update:
-    """The update that UpdateAddon begins; it shows what it was asked for."""
+    """The update that UpdateAddon begins; it shows the requested parameters."""
     shown = {
         name[:1].upper() + name[1:]: parameters[name]
         for name in ("addonVersion", "serviceAccountRoleArn", "resolveConflicts", "configurationValues")

@@ -23,7 +23,7 @@ from eks_sandbox.aws.errors import invalid_parameter
 def check(offer: Offer, version: str, wanted: t.Sequence[Shape]) -> None:
     """Refuse associations that this add-on cannot have.
 
-    EKS looks at requiresIamPermissions of the version
+    EKS checks requiresIamPermissions of the version
     (https://github.com/aws/containers-roadmap/issues/2827, https://github.com/terraform-aws-modules/terraform-aws-eks/issues/3520).
     """
     if wanted and not offer.service_accounts:
@@ -48,9 +48,9 @@ def owned(cluster: Cluster, addon: Addon) -> list[Association]:
 
 
 def own(context: Context, cluster: Cluster, addon: Addon, wanted: t.Sequence[Shape]) -> list[str]:
-    """Make the add-on's associations exactly the wanted ones and return their ARNs.
+    """Create, update and delete the add-on's associations until they are exactly the wanted ones; return their ARNs.
 
-    An association that somebody else made is never taken over: ResourceInUseException (facts 2.1).
+    An association that does not belong to the add-on is never adopted: ResourceInUseException (facts 2.1).
     """
     namespace = addon.shape["namespaceConfig"]["namespace"]
     before = {one.shape["serviceAccount"]: one for one in owned(cluster, addon)}

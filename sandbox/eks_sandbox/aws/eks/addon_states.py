@@ -21,7 +21,7 @@ from eks_sandbox.aws.eks.state import now
 from eks_sandbox.aws.eks.update import succeeds
 from eks_sandbox.interfaces import ApplyConflict
 
-#: Seconds between two looks at an add-on's pods, while something is awaited and while all is well.
+#: Seconds between two checks of an add-on's pods, while the sandbox waits for them and while all is well.
 WATCH_INTERVAL, QUIET_INTERVAL = 0.2, 1.0
 #: Pods that have a node get this many times the patience that an add-on without any node gets.
 STARTING = 10
@@ -39,25 +39,25 @@ log = logging.getLogger(__name__)
 
 
 class Installation(t.NamedTuple):
-    """What an add-on is to become."""
+    """The desired state of an add-on."""
 
     manifests: list[dict[str, t.Any]]
     #: OVERWRITE, NONE or PRESERVE.
     resolve_conflicts: str
-    #: What DescribeAddon tells otherwise once it has succeeded.
+    #: What DescribeAddon shows differently once it has succeeded.
     changed: Shape
     update: Update | None
 
 
 async def install(state: State, cluster: Cluster, addon: Addon, wanted: Installation) -> None:
-    """CREATING or UPDATING -> what the knobs or the pods say."""
+    """CREATING or UPDATING -> the outcome of the knobs or the pods."""
     name, update = addon.shape["addonName"], wanted.update
     outcome = state.knobs.addon_outcomes.get(name)
     await asyncio.sleep(state.knobs.addon_seconds)
     if addon.shape["status"] not in ("CREATING", "UPDATING"):
-        # Somebody has begun to delete it.
+        # A caller has begun to delete it.
         return
-    # A knob for the creation says nothing about an update, and the other way round.
+    # A knob for the creation does not affect an update, and vice versa.
     if outcome in ("DEGRADED", "UPDATE_FAILED" if update else "CREATE_FAILED"):
         message = f"The sandbox was told to let this add-on end {outcome}."
         _fail(addon, outcome, state.knobs.addon_issues.get(name, "InsufficientNumberOfReplicas"), message, update)
@@ -82,9 +82,9 @@ async def _apply(cluster: Cluster, addon: Addon, wanted: Installation) -> bool:
         await cluster.runtime.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": namespace}])
         await conflicts.apply(cluster.runtime, wanted.manifests, wanted.resolve_conflicts)
     except ApplyConflict as conflict:
-        _fail(addon, failed, "ConfigurationConflict", conflicts.told(conflict), wanted.update)
+        _fail(addon, failed, "ConfigurationConflict", conflicts.message(conflict), wanted.update)
         return False
-    except Exception as error:  # whatever the cluster has against the objects, the add-on has failed
+    except Exception as error:  # the add-on fails for every reason that the cluster may have
         log.warning("Add-on %s of %s: %s", addon.shape["addonName"], cluster.spec.name, error)
         code = "ClusterUnreachable" if isinstance(error, (OSError, TimeoutError)) else "AdmissionRequestDenied"
         _fail(addon, failed, code, str(error), wanted.update)
@@ -93,7 +93,7 @@ async def _apply(cluster: Cluster, addon: Addon, wanted: Installation) -> bool:
 
 
 async def delete(state: State, cluster: Cluster, addon: Addon, preserve: bool) -> None:
-    """DELETING -> gone, with software and associations unless they are to be preserved."""
+    """DELETING -> gone, with software and associations unless the request preserves them."""
     name = addon.shape["addonName"]
     await asyncio.sleep(state.knobs.addon_seconds)
     if state.knobs.addon_outcomes.get(name) == "DELETE_FAILED":
@@ -116,7 +116,7 @@ async def _watch(state: State, cluster: Cluster, addon: Addon, update: Update | 
     unready_since, manifests = loop.time(), addon.manifests
     while addon.manifests is manifests and addon.shape["status"] in FOLLOWED and cluster.runtime is not None:
         pods = await _pods(cluster, addon)
-        # Meanwhile somebody may have begun to delete or update it.
+        # Meanwhile a caller may have begun to delete or update it.
         if addon.manifests is not manifests or addon.shape["status"] not in FOLLOWED:
             return
         patience = state.knobs.addon_patience_seconds * (STARTING if pods.get("desiredNumberScheduled") else 1)
@@ -131,7 +131,7 @@ async def _watch(state: State, cluster: Cluster, addon: Addon, update: Update | 
 
 
 def _settle(addon: Addon, status: str, issues: list[Shape], update: Update | None) -> None:
-    """What the pods say; a later update that is under way says for itself how it ends."""
+    """The state of the pods; a later update in progress sets its own outcome."""
     if addon.shape["status"] == "UPDATING" and (update is None or update.shape["status"] != "InProgress"):
         return
     addon.shape.update(status=status, health={"issues": issues})

@@ -26,7 +26,7 @@ from eks_sandbox.aws.ministack import Caller
 from eks_sandbox.aws.policy_documents import Malformed
 from eks_sandbox.aws.policy_documents import check_permissions
 
-#: What ListPodIdentityAssociations tells of each; everything else needs a Describe.
+#: Fields that ListPodIdentityAssociations returns; all others need a Describe.
 SUMMARY = ("clusterName", "namespace", "serviceAccount", "associationArn", "associationId", "ownerArn")
 POLICY_SIZE = 2048
 
@@ -37,7 +37,7 @@ def _association_resource(_state: State, caller: Caller, parameters: Shape) -> s
 
 @operation("CreatePodIdentityAssociation")
 async def create_association(context: Context, parameters: Shape) -> Shape:
-    """Make an association; neither its namespace nor its service account has to exist."""
+    """Create an association; neither its namespace nor its service account must exist."""
     cluster = context.cluster(parameters["clusterName"])
     association = create(context, cluster, parameters)
     return {"association": association.shape}
@@ -87,7 +87,7 @@ async def update_association(context: Context, parameters: Shape) -> Shape:
 
 @operation("DeletePodIdentityAssociation", _association_resource)
 async def delete_association(context: Context, parameters: Shape) -> Shape:
-    """Delete an association; sessions that are out there live on. Answers the whole association."""
+    """Delete an association; existing sessions stay valid. Returns the whole association."""
     cluster = context.cluster(parameters["clusterName"])
     association = cluster.association(parameters["associationId"])
     remove(cluster, association)
@@ -95,7 +95,7 @@ async def delete_association(context: Context, parameters: Shape) -> Shape:
 
 
 def create(context: Context, cluster: Cluster, parameters: Shape, owner_arn: str | None = None) -> Association:
-    """Make an association, for a caller or on behalf of an add-on (``owner_arn``).
+    """Create an association, for a caller or on behalf of an add-on (``owner_arn``).
 
     Raises ServiceError as CreatePodIdentityAssociation does.
     """
@@ -120,7 +120,7 @@ def create(context: Context, cluster: Cluster, parameters: Shape, owner_arn: str
 
 
 def remove(cluster: Cluster, association: Association) -> None:
-    """Take an association out of its cluster."""
+    """Remove an association from its cluster."""
     del cluster.associations[association.shape["associationId"]]
     del cluster.association_ids[association.key]
     cluster.identities.removed(association.key)
@@ -175,7 +175,7 @@ def _check_role(context: Context, role_arn: str) -> None:
 
 
 def _set_external_id(shape: Shape) -> None:
-    """The external id is there for the trust policy of a target role, so it comes and goes with one."""
+    """The external id is for the trust policy of a target role, so it exists only with one."""
     if not shape.get("targetRoleArn"):
         shape.pop("externalId", None)
         return

@@ -34,12 +34,12 @@ log = logging.getLogger(__name__)
 
 
 async def follow(state: State, cluster: Cluster) -> None:
-    """Make and take away nodes for as long as the cluster runs, whenever Auto Mode is switched on in it."""
+    """Create and remove nodes while the cluster runs and Auto Mode is switched on."""
     zones: dict[str, list[str]] = {}
     while cluster.runtime is not None:
         try:
             await _look(state, cluster, zones)
-        except Exception as error:  # whatever goes wrong, the next look is soon
+        except Exception as error:  # after any error, the next check is soon
             log.warning("Auto Mode of cluster %s: %s", cluster.spec.name, error)
         await asyncio.sleep(PERIOD)
 

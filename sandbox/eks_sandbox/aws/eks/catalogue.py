@@ -182,7 +182,7 @@ def _latest_and_default(latest: t.Mapping[str, str], default: t.Mapping[str, str
 
 
 def _deployment(title: str, part: str, **properties: Shape) -> t.Callable[[str], Shape]:
-    """Definitions of an add-on with a part of its own, such as a controller with replicas."""
+    """Definitions of an add-on with a separate part, such as a controller with replicas."""
     replicas = {"type": "integer", "minimum": 1}
     return _fixed(title, **{part: _object({**_POD_SETTINGS, "replicaCount": replicas}), **properties})
 

@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 
 @operation("CreateCluster")
 async def create_cluster(context: Context, parameters: Shape) -> Shape:
-    """Make a cluster; it is CREATING until its Kubernetes answers."""
+    """Create a cluster; it is CREATING until its Kubernetes answers."""
     name, state = parameters["name"], context.state
     if cluster_arn(context.caller, name) in state.clusters:
         raise in_use(f"Cluster already exists with name: {name}", clusterName=name)
@@ -68,7 +68,7 @@ async def create_cluster(context: Context, parameters: Shape) -> Shape:
     vpc, subnets = await network.vpc_config(state.ministack, context.caller, parameters["resourcesVpcConfig"])
     settings = cluster_config.new_settings(context, parameters, [subnet["CidrBlock"] for subnet in subnets])
     _check_auto_node_role(context, settings)
-    # No cluster of an old version can be made, but somebody may have one.
+    # No cluster of an old version can be created, but one may exist.
     version, _, platform = state.knobs.cluster_platforms.get(name, f"{version}/{PLATFORM_VERSION}").partition("/")
     settings |= {"tags": new_tags(parameters), "platformVersion": platform}
     await dependent_actions.make_cluster_role(context)
@@ -87,7 +87,7 @@ async def create_cluster(context: Context, parameters: Shape) -> Shape:
 
 @operation("DescribeCluster")
 async def describe_cluster(context: Context, parameters: Shape) -> Shape:
-    """All that EKS tells about a cluster; endpoint and certificate authority once it is ACTIVE."""
+    """What DescribeCluster returns; endpoint and certificate authority once it is ACTIVE."""
     return {"cluster": context.cluster(parameters["name"]).shape}
 
 
@@ -154,7 +154,7 @@ async def associate_encryption_config(context: Context, parameters: Shape) -> Sh
 
 @operation("DeleteCluster")
 async def delete_cluster(context: Context, parameters: Shape) -> Shape:
-    """Delete a cluster that has no node groups; what else is in it goes with it."""
+    """Delete a cluster that has no node groups, with everything else in it."""
     cluster = context.cluster(parameters["name"])
     name = cluster.spec.name
     if cluster.nodegroups:
@@ -194,7 +194,7 @@ async def _start(state: State, cluster: Cluster) -> None:
     try:
         await asyncio.to_thread(_make_fresh, directory)
         runtime = await state.start_cluster(cluster.spec, state.aws_side, directory)
-    except Exception as error:  # whatever stops a control plane from starting, the cluster has FAILED
+    except Exception as error:  # the cluster is FAILED for every reason that stops its control plane
         log.exception("Cluster %s did not start.", cluster.spec.name)
         issue = {"code": "InternalFailure", "message": f"The sandbox's control plane did not start: {error}"}
         cluster.shape.update(status="FAILED", health={"issues": [issue]})
@@ -248,7 +248,7 @@ def _begin_update(state: State, cluster: Cluster, change: cluster_config.Change)
 
 
 def _check_skew(cluster: Cluster, version: str) -> None:
-    """Nodes may be three minor versions behind the control plane, no more.
+    """Nodes may be at most three minor versions behind the control plane.
 
     https://docs.aws.amazon.com/eks/latest/userguide/update-cluster.html
     """

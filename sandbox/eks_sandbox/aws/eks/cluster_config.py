@@ -43,7 +43,7 @@ class Change(t.NamedTuple):
     kind: str
     #: UpdateParamType of the model -> value.
     shown: Shape
-    #: What DescribeCluster tells otherwise afterwards.
+    #: What DescribeCluster shows differently afterwards.
     members: Shape
 
 
@@ -78,7 +78,7 @@ def new_settings(context: Context, parameters: Shape, subnet_cidrs: t.Sequence[s
         "computeConfig": auto_mode["computeConfig"],
         "storageConfig": auto_mode["storageConfig"],
         "logging": _logging(parameters.get("logging", {})),
-        # EKS does not say afterwards whether the creator was made an administrator.
+        # Afterwards EKS does not show whether the creator became an administrator.
         "accessConfig": {"authenticationMode": mode},
         "upgradePolicy": parameters.get("upgradePolicy", {"supportType": "EXTENDED"}),
         "deletionProtection": parameters.get("deletionProtection", False),
@@ -90,9 +90,9 @@ def new_settings(context: Context, parameters: Shape, subnet_cidrs: t.Sequence[s
 
 
 async def change(context: Context, cluster: Cluster, parameters: Shape) -> Change:
-    """The one change that the parameters of UpdateClusterConfig ask for.
+    """The one change that the parameters of UpdateClusterConfig request.
 
-    Raises InvalidParameterException: for no change or several kinds of it, and for what does not fit the cluster.
+    Raises InvalidParameterException: for no change, several kinds of it, or one that does not fit the cluster.
     """
     vpc = parameters.get("resourcesVpcConfig") or {}
     kinds = {name for name in _CHANGES if parameters.get(name) is not None}

@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""resolveConflicts of an add-on: what happens to fields of its objects that somebody else has set.
+"""resolveConflicts of an add-on: what happens to fields of its objects that another manager has set.
 
 https://docs.aws.amazon.com/eks/latest/APIReference/API_UpdateAddon.html
 """
@@ -22,7 +22,7 @@ _STEP = re.compile(r"\.([^.\[]+)|\[([^\]]+)\]")
 async def apply(runtime: ClusterRuntime, manifests: t.Sequence[Object], resolve: str) -> None:
     """Apply an add-on's objects.
 
-    OVERWRITE: the add-on's values win. PRESERVE: the others' stay. NONE: raises ApplyConflict.
+    OVERWRITE: the add-on's values win. PRESERVE: the existing values stay. NONE: raises ApplyConflict.
     """
     if resolve == "OVERWRITE":
         await runtime.apply(manifests)
@@ -35,7 +35,7 @@ async def apply(runtime: ClusterRuntime, manifests: t.Sequence[Object], resolve:
         await runtime.apply([_without(manifest, conflict) for manifest in manifests], force=False)
 
 
-def told(conflict: ApplyConflict) -> str:
+def message(conflict: ApplyConflict) -> str:
     """A conflict in the words of EKS."""
     lines = [
         f"{kind}{'.apps' if kind in ('DaemonSet', 'Deployment') else ''} {name} - {field}"

@@ -29,7 +29,7 @@ async def make_cluster_role(context: Context) -> None:
 
 
 async def make_nodegroup_role(context: Context) -> None:
-    """The service-linked role of node groups, which EKS looks for and makes if it is not there.
+    """The service-linked role of node groups, which EKS creates if it does not exist.
 
     Raises InvalidRequestException, in the words of https://github.com/terraform-aws-modules/terraform-aws-eks/issues/823
     and https://github.com/XenitAB/terraform-modules/pull/396.
@@ -37,7 +37,7 @@ async def make_nodegroup_role(context: Context) -> None:
     name = service_linked_roles.NAMES[service_linked_roles.NODE_GROUPS]
     found = context.state.ministack.service_linked_role(context.caller, service_linked_roles.NODE_GROUPS)
     try:
-        # Of a role that is not there IAM does not know the path.
+        # IAM does not know the path of a role that does not exist.
         context.authorise("iam:GetRole", found or f"arn:aws:iam::{context.caller.account}:role/{name}")
     except ServiceError as error:
         message = f"Failed to validate if SLR: {name} already exists due to missing permissions for 'iam:GetRole'"
@@ -58,9 +58,9 @@ async def _make_role(context: Context, service: str) -> None:
 
 
 def read_node_role(context: Context, role_arn: str) -> None:
-    """The role of a node group is looked at, with its policies, and so are the subnets.
+    """Check that the caller may read the role of a node group, its policies, and the subnets.
 
-    Raises AccessDeniedException, or for the subnets InvalidRequestException, a code that no source tells.
+    Raises AccessDeniedException, or for the subnets InvalidRequestException; no source documents this code.
     """
     for action in ("iam:GetRole", "iam:ListAttachedRolePolicies"):
         context.authorise(action, role_arn)

@@ -48,7 +48,7 @@ async def run(name: str, state: State, caller: Caller, parameters: Shape) -> Sha
     keys = _tag_keys(state, resource, parameters)
     state.ministack.authorise(caller, f"eks:{name}", resource, keys)
     if name in CREATED and parameters.get("tags"):
-        # https://docs.aws.amazon.com/eks/latest/userguide/eks-using-tags.html: who makes something with tags needs it.
+        # https://docs.aws.amazon.com/eks/latest/userguide/eks-using-tags.html: creating a resource with tags needs it.
         kind, *names = CREATED[name]
         made = resource_arn(caller, kind, *(parameters[part] for part in names), *(["*"] if kind != "cluster" else []))
         state.ministack.authorise(caller, "eks:TagResource", made, keys)

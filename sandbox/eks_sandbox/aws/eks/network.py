@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What EKS asks of EC2: subnets, security groups and launch templates."""
+"""What EKS reads from EC2: subnets, security groups and launch templates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from eks_sandbox.aws.ministack import Ministack
 from eks_sandbox.aws.ministack import Where
 from eks_sandbox.interfaces import ClusterSpec
 
-#: Addresses from which nobody reaches a public endpoint.
+#: Addresses that can never reach a public endpoint.
 _NOT_PUBLIC = [
     ipaddress.IPv4Network(block)
     for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4")
@@ -93,7 +93,7 @@ async def _cluster_subnets(ministack: Ministack, where: Where, ids: t.Sequence[s
 
 
 async def create_cluster_security_group(ministack: Ministack, spec: ClusterSpec, vpc_id: str) -> str:
-    """Make the cluster security group as EKS does, and return its id.
+    """Create the cluster security group as EKS does, and return its id.
 
     https://docs.aws.amazon.com/eks/latest/userguide/sec-group-reqs.html
     """
@@ -124,7 +124,7 @@ async def create_cluster_security_group(ministack: Ministack, spec: ClusterSpec,
 
 
 async def delete_security_group(ministack: Ministack, where: Where, group: str) -> None:
-    """Delete the cluster security group; somebody may have done so before."""
+    """Delete the cluster security group, if it still exists."""
     try:
         await ministack.call("ec2", "DeleteSecurityGroup", {"GroupId": group}, where)
     except ServiceError as error:

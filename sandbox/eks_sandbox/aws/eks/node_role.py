@@ -1,10 +1,10 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The role of a node group's nodes: what EKS checks of it, and what becomes of nodes whose role lacks permissions.
+"""The role of a node group's nodes: what EKS checks, and what happens to nodes whose role lacks permissions.
 
-CreateNodegroup looks at the trust policy only. Permissions that are missing show when the nodes do not come up: then
-the group ends CREATE_FAILED with NodeCreationFailure, of which the API reference (Issue) says that its common causes
-are "insufficient node IAM role permissions or lack of outbound internet access".
+CreateNodegroup checks only the trust policy. If permissions are missing, the nodes do not start, and the group becomes
+CREATE_FAILED with NodeCreationFailure. The API reference (Issue) names as common causes "insufficient node IAM role
+permissions or lack of outbound internet access".
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from eks_sandbox.aws.ministack import Ministack
 NOT_JOINED = "Instances failed to join the kubernetes cluster"
 #: https://github.com/terraform-aws-modules/terraform-aws-eks/issues/2041
 UNHEALTHY = "Unhealthy nodes in the kubernetes cluster"
-#: What a node asks EC2 for before it can register (nodeadm and the kubelet: its own name and instance type).
+#: What a node reads from EC2 before it can register (nodeadm and the kubelet: its own name and instance type).
 _JOINING = ("ec2:DescribeInstances",)
 #: What the containers of a node need before it is Ready: images, and addresses from the network plugin.
 _IMAGES = ("ecr:GetAuthorizationToken", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
 _ADDRESSES = ("ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:AttachNetworkInterface")
-#: The network plugin's service account, which may have an identity of its own.
+#: The network plugin's service account, which may have its own identity.
 _NETWORK_PLUGIN = ("kube-system", "aws-node")
 
 
@@ -48,7 +48,7 @@ def check(context: Context, role_arn: str) -> None:
 
 
 def failure(ministack: Ministack, cluster: Cluster, role_arn: str) -> str | None:
-    """What EKS says of nodes with this role when they do not come up, None when they do."""
+    """The error of EKS if nodes with this role do not start, None if they do."""
     role = ministack.role(role_arn)
     if role is None:
         return NOT_JOINED

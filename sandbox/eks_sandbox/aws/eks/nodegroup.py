@@ -43,7 +43,7 @@ _resource = child_resource("nodegroup", "nodegroupName")
 
 @operation("CreateNodegroup")
 async def create_nodegroup(context: Context, parameters: Shape) -> Shape:
-    """Make a node group; it is CREATING until its nodes have joined."""
+    """Create a node group; it is CREATING until its nodes have joined."""
     cluster, name, state = context.cluster(parameters["clusterName"]), parameters["nodegroupName"], context.state
     if name in cluster.nodegroups:
         message = f"NodeGroup already exists with name {name} and cluster name {cluster.spec.name}"
@@ -137,7 +137,7 @@ async def delete_nodegroup(context: Context, parameters: Shape) -> Shape:
 
 
 def _changed_settings(shape: Shape, parameters: Shape) -> Shape:
-    """What UpdateNodegroupConfig makes of a node group's settings."""
+    """The settings of a node group after UpdateNodegroupConfig."""
     changed: Shape = {}
     if "scalingConfig" in parameters:
         scaling = {**shape["scalingConfig"], **parameters["scalingConfig"]}
@@ -185,7 +185,7 @@ async def _changed_template(
 
 
 async def _start(state: State, cluster: Cluster, nodegroup: Nodegroup, subnets: list[Shape]) -> None:
-    """CREATING -> ACTIVE when its nodes have joined, or what the knobs say."""
+    """CREATING -> ACTIVE when its nodes have joined, or the outcome of the knobs."""
     outcome = state.knobs.nodegroup_outcomes.get(nodegroup.shape["nodegroupName"])
     joining = nodes(cluster, nodegroup, subnets)
     failure = node_role.failure(state.ministack, cluster, nodegroup.shape["nodeRole"]) if joining else None
@@ -202,7 +202,7 @@ async def _start(state: State, cluster: Cluster, nodegroup: Nodegroup, subnets: 
 
 
 async def _delete(state: State, cluster: Cluster, nodegroup: Nodegroup) -> None:
-    """DELETING -> gone, with its nodes and, when nobody else has its role, the role's access entry."""
+    """DELETING -> gone, with its nodes and, if no other node group uses its role, the role's access entry."""
     if state.knobs.nodegroup_outcomes.get(nodegroup.shape["nodegroupName"]) == "DELETE_FAILED":
         await asyncio.sleep(state.knobs.nodegroup_seconds)
         _fail(state, nodegroup, "DELETE_FAILED")
@@ -253,7 +253,7 @@ def _only_evictions_fail(kind: str, knobs: Knobs) -> bool:
 
 
 async def _change_nodes(state: State, cluster: Cluster, nodegroup: Nodegroup, *, replace: bool) -> None:
-    """Nodes as the settings say now; in an update of the version all new ones, which come before the old ones go.
+    """Nodes for the current settings; a version update creates all nodes again, before it removes the old ones.
 
     https://docs.aws.amazon.com/eks/latest/userguide/managed-node-update-behavior.html
     """

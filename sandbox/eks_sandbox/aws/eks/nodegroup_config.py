@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The settings of a managed node group: AWS's defaults, the rules between them, and what an update makes of them."""
+"""The settings of a managed node group: AWS's defaults, the rules between them, and the effect of an update."""
 
 from __future__ import annotations
 
@@ -130,12 +130,12 @@ def new_shape(cluster: Cluster, parameters: Shape, template: Shape | None, data:
         "nodeRepairConfig": parameters.get("nodeRepairConfig"),
         "remoteAccess": parameters.get("remoteAccess"),
     }
-    # The disk belongs to the launch template where there is one.
+    # The launch template, if there is one, sets the disk.
     return shape | ({"launchTemplate": template} if template else {"diskSize": parameters.get("diskSize", 20)})
 
 
 def update_config(given: Shape) -> Shape:
-    """How many nodes an update may take away at a time; one unless it is said."""
+    """How many nodes an update may remove at a time; the default is one."""
     if {"maxUnavailable", "maxUnavailablePercentage"} <= set(given):
         raise invalid_parameter("Only one of maxUnavailable and maxUnavailablePercentage can be given.")
     kept = {key: value for key, value in given.items() if value is not None}
@@ -155,7 +155,7 @@ async def subnets(state: State, cluster: Cluster, ids: t.Sequence[str]) -> list[
 
 
 async def launch_template(state: State, cluster: Cluster, parameters: Shape) -> tuple[Shape | None, Shape]:
-    """The launch template, and the rules that come with one.
+    """The launch template, and its rules.
 
     https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html
     """

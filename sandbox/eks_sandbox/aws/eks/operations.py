@@ -23,7 +23,7 @@ PAGE = 100
 
 @dataclasses.dataclass(frozen=True)
 class Context:
-    """What an operation works with: who calls, and the state."""
+    """What an operation works with: the caller and the state."""
 
     state: State
     caller: Caller
@@ -127,7 +127,7 @@ def _decode_token(token: str | None) -> int:
 
 
 def require_pod_identity_trust(role: Role) -> None:
-    """What EKS checks of a role when an association is made: the principal and both actions (facts 2.1, 4)."""
+    """What EKS checks of a role for a new association: the principal and both actions (facts 2.1, 4)."""
     if not trust.names_service(role.trust_policy, trust.POD_IDENTITY_PRINCIPAL, ["sts:AssumeRole", "sts:TagSession"]):
         raise invalid_parameter(
             "Trust policy of the role provided is invalid. Follow the official documentation to configure the trust "
@@ -136,7 +136,7 @@ def require_pod_identity_trust(role: Role) -> None:
 
 
 def is_role_arn(arn: str) -> bool:
-    """Whether this is the ARN of an IAM role, in whatever account."""
+    """Whether this is the ARN of an IAM role, in any account."""
     parts = arn.split(":")
     return (
         len(parts) == 6

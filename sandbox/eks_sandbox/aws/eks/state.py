@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass
 class Nodegroup:
-    """A managed node group: what EKS tells about it, and its nodes."""
+    """A managed node group: its description in EKS, and its nodes."""
 
     shape: Shape
     nodes: list[NodeSpec] = dataclasses.field(default_factory=list)
@@ -40,7 +40,7 @@ class Nodegroup:
 
 @dataclasses.dataclass
 class Addon:
-    """An add-on: what EKS tells about it, and what it put into the cluster."""
+    """An add-on: its description in EKS, and what it created in the cluster."""
 
     shape: Shape
     manifests: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)
@@ -64,7 +64,7 @@ class AccessEntry:
 
     shape: Shape
     policies: dict[str, Shape] = dataclasses.field(default_factory=dict)
-    #: ``AROA…`` or ``AIDA…`` of the principal that it was made for; None for those that EKS makes.
+    #: ``AROA…`` or ``AIDA…`` of the principal of the entry; None for entries that EKS creates.
     principal_id: str | None = None
 
 
@@ -79,11 +79,11 @@ class Update:
 
 @dataclasses.dataclass
 class Cluster:
-    """A cluster: what EKS tells about it, what is in it, and the running Kubernetes."""
+    """A cluster: its description in EKS, its contents, and the running Kubernetes."""
 
     spec: ClusterSpec
     shape: Shape
-    #: Who made it; administrator of the cluster where there are no access entries.
+    #: The principal that created it; administrator of the cluster if there are no access entries.
     creator_arn: str
     bootstraps_creator: bool
     #: What its pod identity webhook knows of the associations.
@@ -97,7 +97,7 @@ class Cluster:
     #: By principal ARN.
     access_entries: dict[str, AccessEntry] = dataclasses.field(default_factory=dict)
     updates: dict[str, Update] = dataclasses.field(default_factory=dict)
-    #: Those that EKS Auto Mode has made.
+    #: The nodes that EKS Auto Mode has created.
     auto_nodes: list[NodeSpec] = dataclasses.field(default_factory=list)
     runtime: ClusterRuntime | None = None
 
@@ -136,7 +136,7 @@ class Cluster:
 
 
 class State:
-    """All clusters of the sandbox, and what they need to live."""
+    """All clusters of the sandbox, and what they need to run."""
 
     def __init__(
         self,
@@ -154,7 +154,7 @@ class State:
         self.pod_mode = pod_mode
         #: Set by the server once it exists.
         self.aws_side: AwsSide | None = None
-        #: By ARN, which tells accounts and regions apart.
+        #: By ARN, which distinguishes accounts and regions.
         self.clusters: dict[str, Cluster] = {}
         #: Clusters that are or were running, so that none is left behind.
         self.runtimes: dict[str, ClusterRuntime] = {}
@@ -189,7 +189,7 @@ class State:
             log.error("A change in the background failed.", exc_info=task.exception())
 
     async def set_nodes(self, cluster: Cluster) -> None:
-        """Tell Kubernetes which nodes there are; one at a time, so that the newest list wins."""
+        """Pass the list of nodes to Kubernetes; one list at a time, so that the newest wins."""
         async with self._locks[cluster.spec.arn]:
             if cluster.runtime is not None:
                 await cluster.runtime.set_nodes(cluster.nodes)
@@ -216,7 +216,7 @@ class State:
 
 
 async def _stop(runtime: ClusterRuntime) -> None:
-    """End a cluster; one that ends badly must not keep the others, or the sandbox, from ending."""
+    """End a cluster; an error must not keep other clusters, or the sandbox, from ending."""
     try:
         await runtime.stop()
     except Exception:

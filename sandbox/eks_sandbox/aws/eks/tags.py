@@ -40,7 +40,7 @@ async def tag_resource(context: Context, parameters: Shape) -> Shape:
 
 @operation("UntagResource", _named_resource)
 async def untag_resource(context: Context, parameters: Shape) -> Shape:
-    """Remove tags; keys that are not there are no error."""
+    """Remove tags; missing keys are not an error."""
     tags = _tags(context, parameters["resourceArn"])
     for key in parameters["tagKeys"]:
         tags.pop(key, None)

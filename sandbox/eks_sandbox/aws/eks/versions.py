@@ -41,7 +41,7 @@ def release(version: str) -> str:
 
 
 def describe(parameters: Shape) -> list[Shape]:
-    """ClusterVersionInformation of the asked versions, newest first."""
+    """ClusterVersionInformation of the requested versions, newest first."""
     wanted = parameters.get("clusterVersions")
     found = [_describe(version) for version in reversed(VERSIONS) if not wanted or version in wanted]
     if parameters.get("defaultOnly"):

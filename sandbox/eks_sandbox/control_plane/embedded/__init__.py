@@ -76,7 +76,7 @@ class EmbeddedControlPlane:
         self.admin_token = self._authenticator.admin_token
 
     def start(self, authentication_url: str) -> None:
-        """Serve; tokens that are not Kubernetes' own are asked about at this address."""
+        """Serve; this address reviews tokens that are not Kubernetes' own."""
         self._authenticator.webhook_url = authentication_url
         for name in FIRST_NAMESPACES:
             _create_namespace(self._store, name)
@@ -92,7 +92,7 @@ class EmbeddedControlPlane:
 
 
 def _kubelet_context(authority: CertificateAuthority) -> ssl.SSLContext:
-    """The API server shows kubelets its own certificate, so that nobody else gets logs and commands from them."""
+    """The API server presents its own certificate to kubelets, so that no other client gets logs and commands."""
     context = authority.client_context()
     certificate, key = authority.issue("kube-apiserver-kubelet-client")
     context.load_cert_chain(certificate, key)

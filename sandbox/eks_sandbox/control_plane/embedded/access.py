@@ -1,8 +1,8 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Who may do what: authentication and authorisation.
+"""Authentication and authorisation.
 
-RBAC is not rebuilt: administrators may do everything, the sandbox's own components what they need, everybody else
+RBAC is not imitated: administrators may do everything, the sandbox's own components what they need, all other users
 what the access policies of EKS allow. Every refusal has a real kube-apiserver's words.
 """
 
@@ -37,7 +37,7 @@ REVIEW_TTL = 5.0
 PUBLIC_PATHS = ("/healthz", "/livez", "/readyz", "/version")
 DISCOVERY_PATHS = ("/api", "/apis", "/openapi", "/openid", "/.well-known", *PUBLIC_PATHS)
 
-#: What everybody may ask about oneself (the cluster role system:basic-user).
+#: What every user may read about itself (the cluster role system:basic-user).
 _SELF_REVIEWS = ("selfsubjectreviews", "selfsubjectaccessreviews", "selfsubjectrulesreviews")
 
 _READ = ("get", "list", "watch")
@@ -96,9 +96,9 @@ class Authenticator:
         self._reviewed: dict[str, tuple[float, Identity]] = {}
 
     async def identify(self, token: str | None) -> Identity:
-        """Who makes a request.
+        """The user who makes a request.
 
-        :raises ApiError: 401 for a token that nobody knows.
+        :raises ApiError: 401 for an unknown token.
         """
         if not token:
             return ANONYMOUS
@@ -145,7 +145,7 @@ PolicyReason = t.Callable[[Extra, Access], str | None]
 
 
 class Authorizer:
-    """Says who may do what."""
+    """Decides which user may do what."""
 
     def __init__(self, policy_reason: PolicyReason) -> None:
         self._policy_reason = policy_reason
@@ -164,7 +164,7 @@ class Authorizer:
         """
         resource = target.resource
         named = f"{resource.plural}/{target.subresource}" if target.subresource else resource.plural
-        # A namespace is asked for by name, but counts as being in itself.
+        # A request names a namespace by its name, but it counts as inside itself.
         namespace = target.name if resource is NAMESPACES else target.namespace
         if self.reason(identity, Access(verb, resource.group, named, namespace)) is not None:
             return
@@ -177,7 +177,7 @@ class Authorizer:
         raise ApiError(403, "Forbidden", message, details_of(resource, target.name))
 
     def ensure_may_read_path(self, identity: Identity, path: str) -> None:
-        """Refuse paths that are no resources to those who may not read them.
+        """Refuse non-resource paths to users who may not read them.
 
         :raises ApiError: 403
         """

@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Admission: what is checked and changed between a request and the store."""
+"""Admission: checks and changes between a request and the store."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from eks_sandbox.interfaces import Identity
 from eks_sandbox.node.authenticator import user_info
 
 TOKEN_MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
-#: Seconds a token of the API lives; the odd number tells kube-apiserver that the projection is its own.
+#: Seconds a token of the API lives; by this odd number kube-apiserver recognizes its own projection.
 TOKEN_LIFETIME = 3607
 _PRIORITIES = {"system-cluster-critical": 2000000000, "system-node-critical": 2000001000}
 _REVIEW_VERSIONS = ("v1", "v1beta1")
@@ -40,7 +40,7 @@ _NOT_READY = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
 def ensure_namespace_takes(store: Store, resource: Resource, namespace: str, name: str) -> None:
-    """Refuse new objects where there is no namespace, or one that ends.
+    """Refuse new objects if their namespace does not exist or is being deleted.
 
     :raises ApiError: 404 or 403
     """
@@ -53,7 +53,7 @@ def ensure_namespace_takes(store: Store, resource: Resource, namespace: str, nam
 
 
 def admit_service_account(store: Store, resource: Resource, pod: Object) -> None:
-    """The ServiceAccount admission: the account must exist; its token is mounted unless somebody says no.
+    """The ServiceAccount admission: the account must exist; its token is mounted by default.
 
     :raises ApiError: 403 when the account does not exist.
     """
@@ -95,7 +95,7 @@ def _mount_token(spec: Object) -> None:
 
 
 def admit_priority(resource: Resource, pod: Object) -> None:
-    """What the Priority and RuntimeClass admission do where there are no classes but the two that every cluster has.
+    """The Priority and RuntimeClass admission of a cluster with only the two classes that every cluster has.
 
     :raises ApiError: 403 for a class that does not exist.
     """
@@ -134,7 +134,7 @@ def _tolerates_no_execute(toleration: Object, key: str) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class AdmissionRequest:
-    """What a webhook is told about a write."""
+    """What a webhook receives about a write."""
 
     resource: Resource
     operation: str
@@ -175,7 +175,7 @@ class Webhooks:
     async def mutate(self, request: AdmissionRequest) -> Object:
         """The object after every matching webhook.
 
-        :raises ApiError: a webhook refuses, or cannot be asked and its failurePolicy is Fail.
+        :raises ApiError: a webhook refuses, or does not answer and its failurePolicy is Fail.
         """
         webhooks = [
             webhook
@@ -188,7 +188,7 @@ class Webhooks:
         return request.obj
 
     async def _round(self, webhooks: list[Object], request: AdmissionRequest) -> tuple[AdmissionRequest, int]:
-        """Ask each once; also returns the place of the last one that changed something."""
+        """Call each once; also returns the index of the last one that changed something."""
         last = 0
         for place, webhook in enumerate(webhooks):
             if self._matches(webhook, request):

@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the API server fills in where an object says nothing."""
+"""Values that the API server fills in for missing fields."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _nothing(obj: Object) -> None:
 
 def _fill(target: Object, **values: t.Any) -> None:
     for key, value in values.items():
-        # Go does not tell the empty text from one that is not there.
+        # Go does not distinguish an empty text from a missing one.
         if target.get(key) in (None, ""):
             target[key] = value
 
@@ -182,7 +182,7 @@ def _job(obj: Object) -> None:
 
 
 def _job_selector(obj: Object, spec: Object, uid: str) -> None:
-    """A job's pods are told apart by the job's uid (batch strategy of kube-apiserver)."""
+    """The job's uid identifies the job's pods (batch strategy of kube-apiserver)."""
     name = obj["metadata"].get("name", "")
     generated = {
         "batch.kubernetes.io/controller-uid": uid,
@@ -193,7 +193,7 @@ def _job_selector(obj: Object, spec: Object, uid: str) -> None:
     metadata = spec["template"].setdefault("metadata", {})
     metadata["labels"] = {**(metadata.get("labels") or {}), **generated}
     if not obj["metadata"].get("labels"):
-        # Where the job has no labels of its own, it gets those of its pods.
+        # A job without labels gets those of its pods.
         obj["metadata"]["labels"] = dict(metadata["labels"])
     spec.setdefault("selector", {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}})
 

@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the server says about itself: versions, groups, kinds, keys."""
+"""The discovery of the server: versions, groups, kinds, keys."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _STATUS_VERBS = ("get", "patch", "update")
 
 
 class Discovery:
-    """Answers the paths that are no resources."""
+    """Answers the non-resource paths."""
 
     def __init__(self, version: str, tokens: Tokens) -> None:
         self._started = timestamp()
@@ -36,7 +36,7 @@ class Discovery:
         self._tokens = tokens
 
     def answer(self, path: str) -> Object | None:
-        """The document at a path, or None where there is none."""
+        """The document at a path, or None if there is none."""
         path = path.rstrip("/") or "/"
         fixed = {
             "/": self._paths,

@@ -14,7 +14,7 @@ from eks_sandbox.control_plane.objects import Object
 
 @dataclasses.dataclass(frozen=True)
 class Cause:
-    """One thing that is wrong with one field."""
+    """One error of one field."""
 
     field: str
     message: str
@@ -109,7 +109,7 @@ def too_large(why: str) -> ApiError:
 
 
 def not_implemented(what: str) -> ApiError:
-    """What only a real kube-apiserver does; never a convenient yes."""
+    """For requests that only a real kube-apiserver handles; never a false success."""
     message = (
         f"{what} is not implemented by the sandbox's embedded control plane; start the sandbox with "
         "--control-plane envtest, which runs a real kube-apiserver, to use it"
@@ -140,7 +140,7 @@ def _shown(value: t.Any) -> str:
 
 
 def invalid_patch(patched: Object, error: UndecodableError) -> ApiError:
-    """422: what a patch would make of an object has not its kind's form."""
+    """422: the patched object does not have the form of its kind."""
     cause = invalid_value("patch", _shown(patched), error.message)
     listed = [{"reason": cause.reason, "message": cause.message, "field": cause.field}]
     return ApiError(422, "Invalid", f' "" is invalid: {cause.text()}', {"causes": listed})

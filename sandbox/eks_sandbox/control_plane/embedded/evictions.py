@@ -87,7 +87,7 @@ class Evictions:
 
 
 def _counts(pod: Object) -> bool:
-    """Whether a budget guards the pod at all: one that has ended, waits or goes away already is free."""
+    """Whether a budget guards the pod: a pod that has ended, is pending or is being deleted is not guarded."""
     phase = (pod.get("status") or {}).get("phase")
     return phase not in ("Succeeded", "Failed", "Pending") and not pod["metadata"].get("deletionTimestamp")
 

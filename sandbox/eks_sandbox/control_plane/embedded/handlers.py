@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""One function for each thing that can be asked of a resource."""
+"""One function for each request to a resource."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class Handlers:
 
     @staticmethod
     def _ensure_typed(target: Target, config: Object) -> None:
-        """What is missing is the whole object's affair; here it is about types, and about fields that nobody knows."""
+        """Check types and unknown fields; missing fields are checked for the whole object elsewhere."""
         resource = target.resource
         prefix = f"failed to create typed patch object (/{target.name}; {resource.api_version}, Kind={resource.kind})"
         try:

@@ -25,7 +25,7 @@ from eks_sandbox.control_plane.objects import timestamp
 
 PROTECTED_NAMESPACES = ("default", "kube-system", "kube-public")
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
-#: Seconds between looks at a namespace that ends.
+#: Seconds between checks of a namespace that is being deleted.
 NAMESPACE_PERIOD = 0.1
 
 
@@ -37,10 +37,10 @@ class Lifecycle:
         self._ending: set[asyncio.Task[None]] = set()
 
     def delete(self, resource: Resource, obj: Object, options: DeleteOptions) -> Object | None:
-        """Begin or finish the end of an object.
+        """Begin or finish the deletion of an object.
 
-        Returns the object while it goes on to exist (finalizers, a pod's grace period), and a pod's last state; None
-        for others that are gone.
+        Returns the object while it still exists (finalizers, a pod's grace period), and a pod's last state; None for
+        other objects that are gone.
 
         :raises ApiError: 403 for protected namespaces, 409 when a precondition fails.
         """
@@ -86,7 +86,7 @@ class Lifecycle:
         return any(obj["metadata"]["uid"] == uid for _, obj in self._store.everything())
 
     def finish(self, resource: Resource, obj: Object) -> None:
-        """Remove an object for good, and collect what it owned."""
+        """Remove an object finally, and delete the objects that it owned."""
         if resource is NAMESPACES and "kubernetes" in ((obj.get("spec") or {}).get("finalizers") or []):
             return
         last = self._store.drop(resource, *identity(obj))
@@ -95,7 +95,7 @@ class Lifecycle:
             self._release_owners_of(last)
 
     async def stop(self) -> None:
-        """Give up namespaces that have not ended yet."""
+        """Stop waiting for namespaces that are still being deleted."""
         for task in self._ending:
             task.cancel()
         await asyncio.gather(*self._ending, return_exceptions=True)
@@ -115,7 +115,7 @@ class Lifecycle:
 
     @staticmethod
     def _grace(resource: Resource, obj: Object, options: DeleteOptions) -> int:
-        """Seconds until the object may be gone; 0 means at once."""
+        """Seconds until the object may be removed; 0 means immediately."""
         if resource is not PODS:
             return 0
         if not obj["spec"].get("nodeName") or is_finished(obj):
@@ -129,7 +129,7 @@ class Lifecycle:
         finalizers = list(obj["metadata"].get("finalizers") or [])
         if resource is NAMESPACES:
             return ["kubernetes", *finalizers]
-        # Jobs of batch/v1 leave their pods behind unless somebody says otherwise.
+        # Jobs of batch/v1 leave their pods behind unless the request says otherwise.
         policy = options.policy or ("Orphan" if resource is JOBS else "Background")
         wanted = {"Foreground": FOREGROUND, "Orphan": ORPHAN}.get(policy)
         kept = [entry for entry in finalizers if entry not in (FOREGROUND, ORPHAN)]
@@ -223,5 +223,5 @@ class Lifecycle:
         try:
             self.delete(resource, current, DeleteOptions())
         except ApiError as error:
-            # Nothing inside a namespace is protected, so a refusal is a mistake of ours: do not loop over it.
+            # Nothing inside a namespace is protected, so a refusal is a bug of the sandbox: do not loop over it.
             raise RuntimeError(f"{resource.plural} {obj['metadata']['name']} cannot be deleted: {error}") from error

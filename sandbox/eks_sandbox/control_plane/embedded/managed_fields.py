@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Who owns which field: ``metadata.managedFields`` and server-side apply.
+"""The owners of fields: ``metadata.managedFields`` and server-side apply.
 
 A field's path is a tuple of the elements that FieldsV1 uses: ``f:<name>``, ``k:<keys>`` for an item of a keyed list,
 ``v:<value>`` for an item of a set.
@@ -25,10 +25,10 @@ Path = tuple[str, ...]
 
 #: Fields whose value is a map of free keys, or a structure that may be absent as a whole.
 _MAPS = frozenset({"f:annotations", "f:binaryData", "f:data", "f:labels", "f:limits", "f:requests", "f:rollingUpdate"})
-#: A list that every pod has, so that nobody adds it.
+#: A list that every pod has, so that no manager adds it.
 _ALWAYS_THERE = "f:containers"
 
-#: Fields that nobody owns because the API server itself writes them.
+#: Fields without an owner, because the API server itself writes them.
 _UNOWNED_METADATA = frozenset(
     {
         "name",
@@ -47,7 +47,7 @@ _UNOWNED_METADATA = frozenset(
 
 @dataclasses.dataclass(frozen=True)
 class Manager:
-    """Who writes, and how."""
+    """The manager that writes, and how it writes."""
 
     name: str
     operation: t.Literal["Apply", "Update"]
@@ -160,7 +160,7 @@ def _order(entry: Object) -> tuple[str, ...]:
 def record_update(old: Object | None, new: Object, manager: Manager) -> Object:
     """``new`` with the fields that changed since ``old`` owned by this manager."""
     if (new["metadata"].get("managedFields") or [None])[0] == {}:
-        # A list that begins with an empty entry is how clients say that nobody shall own anything any more.
+        # Clients send a list that begins with an empty entry to remove all owners.
         return with_entries(new, [])
     part = manager.subresource
     before, after = leaves(old, part) if old else {}, leaves(new, part)
@@ -183,7 +183,7 @@ def record_update(old: Object | None, new: Object, manager: Manager) -> Object:
 
 
 def _new_containers(before: t.Iterable[Path], changed: t.Iterable[Path]) -> set[Path]:
-    """The maps and keyed lists around new fields that were not there before; their maker owns them too."""
+    """The new maps and keyed lists around new fields; the manager that created them owns them too."""
     known = {path[:length] for path in before for length in range(1, len(path))}
     above = {path[:length] for path in changed for length in range(1, len(path))} - known
     lists = {path[:-1] for path in (*above, *changed) if path[-1].startswith("k:")}
@@ -207,7 +207,7 @@ def apply(live: Object | None, config: Object, manager: Manager, *, force: bool)
     merged = _merge(live, config)
     held_by_others = set().union(*(held - changing for _, held in others)) if others else set()
     mine = next((decode(entry["fieldsV1"]) for entry in _entries(live) if manager.wrote(entry)), set())
-    # An item of a list goes before its fields, by whose values it is found.
+    # Remove an item of a list before its fields, because their values identify it.
     for path in sorted(mine - wanted.keys() - held_by_others, key=len):
         remove(merged, path)
     entries = [
@@ -262,7 +262,7 @@ def remove(obj: Object, path: Path) -> None:
 
 
 def _step(place: t.Any, element: str) -> t.Any:
-    """One element down, through a copy of what is there."""
+    """One element down, through a copy of the existing content."""
     if element.startswith("f:") and isinstance(place, dict):
         key = element[2:]
         if isinstance(place.get(key), dict | list):

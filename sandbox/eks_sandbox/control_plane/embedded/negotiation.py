@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""In which form the client wants its answer: JSON or YAML, whole, as a Table, or the metadata alone."""
+"""The form of an answer: JSON or YAML, complete, as a Table, or the metadata alone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Form:
     media_type: str = JSON
     #: ``Table``, ``PartialObjectMetadata``, ``PartialObjectMetadataList``, or empty for the object as it is.
     shape: str = ""
-    #: Version of meta.k8s.io that the shape is wanted in.
+    #: The requested version of meta.k8s.io.
     version: str = "v1"
     #: What the rows of a table carry.
     include: str = "Metadata"
@@ -62,7 +62,7 @@ class Form:
 def negotiate(request: Request) -> Form:
     """The first form of the Accept header that is served here.
 
-    :raises ApiError: 406 when there is none, 400 for rows that nobody knows.
+    :raises ApiError: 406 if there is none, 400 for an unknown kind of rows.
     """
     include = request.value("includeObject")
     accept = request.headers.get("accept", "") or JSON

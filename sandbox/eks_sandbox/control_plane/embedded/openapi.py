@@ -1,8 +1,8 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""OpenAPI v3, as far as clients look at it before they write: which paths take which parameters.
+"""OpenAPI v3, as far as clients read it before they write: which paths take which parameters.
 
-kubectl asks whether the server validates fields itself (``fieldValidation``) and validates nothing on its own then.
+kubectl checks whether the server validates fields (``fieldValidation``) and then validates nothing itself.
 Schemas of the kinds are not served, so ``kubectl explain`` has nothing to show.
 """
 
@@ -25,7 +25,7 @@ def _group_versions() -> dict[str, list[Resource]]:
 
 
 def answer(path: str) -> Object | None:
-    """The document at a path below ``/openapi/v3``, or None where there is none."""
+    """The document at a path below ``/openapi/v3``, or None if there is none."""
     found = _group_versions()
     if path == PREFIX:
         return {"paths": {place: {"serverRelativeURL": f"{PREFIX}/{place}"} for place in found}}

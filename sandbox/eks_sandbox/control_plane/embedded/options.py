@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The options of requests, as they stand in the query, checked as kube-apiserver checks them."""
+"""The options of requests in the query, checked as kube-apiserver checks them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _resource(kind: str) -> Resource:
 
 @dataclasses.dataclass(frozen=True)
 class WriteOptions:
-    """How a write was asked for."""
+    """The options of a write."""
 
     identity: Identity
     manager: str
@@ -42,9 +42,9 @@ class WriteOptions:
     force: bool = False
     #: ``Ignore``, ``Warn`` or ``Strict``: what happens to unknown fields.
     field_validation: str = "Warn"
-    #: Filled with what the client should be told.
+    #: Filled with warnings for the client.
     warnings: list[str] = dataclasses.field(default_factory=list)
-    #: What is odd about the body as text: fields that it names twice.
+    #: Mistakes in the text of the body: duplicate fields.
     mistakes: list[str] = dataclasses.field(default_factory=list)
 
     @classmethod
@@ -88,7 +88,7 @@ def _force(request: Request) -> t.Iterator[Cause]:
 
 @dataclasses.dataclass(frozen=True)
 class DeleteOptions:
-    """How a deletion was asked for."""
+    """The options of a deletion."""
 
     grace: int | None = None
     #: Empty: the kind's own default.
@@ -99,7 +99,7 @@ class DeleteOptions:
 
     @classmethod
     def read(cls, request: Request, body: Object) -> DeleteOptions:
-        """From the body, or where there is none from the query; the body's types have been checked.
+        """From the body, or without a body from the query; the body's types have been checked.
 
         :raises ApiError: 400 or 422 for values that mean nothing.
         """
@@ -168,7 +168,7 @@ def _watch_causes(request: Request) -> t.Iterator[Cause]:
 
 
 def version_too_large(version: int, current: int) -> ApiError:
-    """A client asks for a state that has not been yet."""
+    """A client requests a state in the future."""
     details = {
         "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
         "retryAfterSeconds": 1,

@@ -40,7 +40,7 @@ def apply_patch(media_type: str, current: Object, patch: t.Any) -> Object:
         raise bad_request("error decoding patch: json: cannot unmarshal the patch into an object")
     if media_type == MERGE:
         return t.cast(Object, merge(current, patch))
-    # A strategic merge patch is read as the kind that it changes, whatever it says that it is.
+    # A strategic merge patch is read as the kind that it changes, regardless of the kind that it names.
     return {**strategic_merge(current, patch), **{key: current[key] for key in ("apiVersion", "kind")}}
 
 
@@ -58,7 +58,7 @@ def merge(current: t.Any, patch: t.Any) -> t.Any:
 
 
 class _Replace(jsonpatch.ReplaceOperation):
-    """kube-apiserver's library replaces a member that is not there, which RFC 6902 forbids."""
+    """kube-apiserver's library replaces a missing member, which RFC 6902 forbids."""
 
     def apply(self, obj: t.Any) -> t.Any:
         """The document after the operation."""
@@ -172,7 +172,7 @@ def _merge_list(field: str, current: t.Any, patch: list[t.Any], order: t.Any) ->
 
 
 def _arranged(items: list[Object], key: str, before: list[t.Any], wanted: list[t.Any]) -> list[Object]:
-    """The items in the patch's order, with those that it does not name where they were; new ones come first."""
+    """The items in the patch's order, with unnamed items at their old positions; new items come first."""
     named = [item for value in wanted for item in items if item.get(key) == value]
     others = [item for item in items if item.get(key) not in wanted]
 

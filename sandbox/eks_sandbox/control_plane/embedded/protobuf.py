@@ -180,7 +180,7 @@ _MESSAGES: dict[str, dict[int, tuple[str, str]]] = {
 def decode(body: bytes) -> Object:
     """The object in a body.
 
-    :raises ApiError: 400 for what is no protobuf, 501 for kinds and fields that only other clients send.
+    :raises ApiError: 400 for invalid protobuf, 501 for kinds and fields that only other clients send.
     """
     try:
         if not body.startswith(_MAGIC):
@@ -244,7 +244,7 @@ def _message(kind: str, data: bytes) -> Object:
             found.setdefault(name, {})[key] = entry
         elif form != "-":
             decoded = _value(form, value)
-            # Go writes fields that are not pointers even when nobody set them.
+            # Go writes fields that are not pointers even if they are not set.
             if form.endswith("?") or decoded not in ("", 0, False, {}):
                 found[name] = decoded
     return found

@@ -15,7 +15,7 @@ _DECIMAL = {"n": -3, "u": -2, "m": -1, "": 0, "k": 1, "M": 2, "G": 3, "T": 4, "P
 
 
 def amount(text: str | int | float) -> fractions.Fraction:
-    """The number that a quantity stands for.
+    """The number of a quantity.
 
     :raises UndecodableError: it is none.
     """
@@ -39,7 +39,7 @@ def _power(base: int, exponent: int) -> fractions.Fraction:
 def canonical(text: str | int | float) -> str:
     """The quantity without fractions, with the largest unit that allows it: ``1000m`` is ``1``.
 
-    :raises UndecodableError: it is none.
+    :raises UndecodableError: it is not a quantity.
     """
     value = amount(text)
     if str(text).endswith("i") and (value.denominator == 1 or abs(value) >= 1024):
@@ -47,7 +47,7 @@ def canonical(text: str | int | float) -> str:
         while whole and whole % 1024 == 0 and power < len(_BINARY) - 1:
             whole, power = whole // 1024, power + 1
         return f"{whole}{_BINARY[power]}"
-    # Nothing is smaller than a billionth; what is left over counts as one more.
+    # Nothing is smaller than a billionth; a remainder rounds up.
     scaled = value * 1000**3
     whole, power = -(-scaled.numerator // scaled.denominator), -3
     while whole and whole % 1000 == 0 and power < 6:

@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What objects may not ask for here, because only a real cluster does it: a clear no instead of a convenient yes."""
+"""What objects must not request here, because only a real cluster does it: a refusal instead of a false success."""
 
 from __future__ import annotations
 

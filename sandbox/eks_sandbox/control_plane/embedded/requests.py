@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a request asks for, read from its method, path, query and headers."""
+"""The content of a request, read from its method, path, query and headers."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Request:
         return self.query.get(name, [default])[0]
 
     def flag(self, name: str) -> bool:
-        """Whether a query parameter says true."""
+        """Whether a query parameter is true."""
         return self.value(name) in _TRUE
 
     def number(self, name: str) -> int | None:
@@ -103,7 +103,7 @@ class Request:
     def document(self, accepted: t.Sequence[str] = JSON_TYPES) -> t.Any:
         """The body, decoded.
 
-        :raises ApiError: 415 for another media type, 400 for what cannot be decoded.
+        :raises ApiError: 415 for another media type, 400 for a body that cannot be decoded.
         """
         if self.media_type == protobuf.MEDIA_TYPE and accepted is JSON_TYPES:
             return protobuf.decode(self.body)
@@ -175,9 +175,9 @@ def _refuse_constant(name: str) -> t.NoReturn:
 
 
 def target_of(path: str) -> Target:
-    """The resource that a path names, which may be one that is not rebuilt here.
+    """The resource of a path, which may be one that the sandbox does not support.
 
-    :raises ApiError: 404 for what no cluster has.
+    :raises ApiError: 404 for resources that no cluster has.
     :raises PageNotFoundError: no API begins like this.
     """
     found = _PATH.fullmatch(path)
@@ -244,7 +244,7 @@ def verb_of(request: Request, target: Target) -> str:
 
 
 def ensure_verb(target: Target, verb: str) -> None:
-    """Refuse verbs that the kind does not have, and kinds that are not rebuilt.
+    """Refuse verbs that the kind does not have, and unsupported kinds.
 
     :raises ApiError: 405 or 501
     """

@@ -29,12 +29,12 @@ class Resource:
 
     @property
     def api_version(self) -> str:
-        """``v1`` or ``<group>/v1``, as objects say it."""
+        """``v1`` or ``<group>/v1``, as in objects."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
     def qualified(self) -> str:
-        """The plural with its group, as messages say it."""
+        """The plural with its group, as in messages."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     @property
@@ -62,7 +62,7 @@ PODS = Resource(
     "", "pods", "Pod", True, ("po",), ("status", "log", "exec", "attach", "binding", "eviction"), categories=ALL
 )
 SERVICES = Resource("", "services", "Service", True, ("svc",), ("status",), categories=ALL)
-#: Nobody can make these two here, so that lists of them are empty, which ``kubectl describe namespace`` relies on.
+#: These two cannot be created here, so lists of them are empty; ``kubectl describe namespace`` needs these lists.
 RESOURCE_QUOTAS = Resource("", "resourcequotas", "ResourceQuota", True, ("quota",))
 LIMIT_RANGES = Resource("", "limitranges", "LimitRange", True, ("limits",))
 EVENTS = Resource("", "events", "Event", True, ("ev",), model="CoreV1Event")
@@ -107,7 +107,7 @@ REGISTRY: tuple[Resource, ...] = (
     SELF_ACCESS_REVIEWS,
     ACCESS_REVIEWS,
 )
-#: What a real cluster has and this one does not: asking for it gets a 501 that says so.
+#: What a real cluster has and this one does not: a request for it gets a 501 that says so.
 NOT_REBUILT: dict[str, tuple[str, ...]] = {
     RBAC: ("roles", "rolebindings", "clusterroles", "clusterrolebindings"),
     ADMISSION: (

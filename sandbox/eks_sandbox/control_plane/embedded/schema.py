@@ -49,7 +49,7 @@ def preload() -> None:
 
 
 async def ready() -> None:
-    """Wait until the models are there."""
+    """Wait until the models are loaded."""
     await asyncio.wrap_future(_loading())
 
 
@@ -63,7 +63,7 @@ class Checked:
 
     #: Dotted paths of fields that the kind does not have; they have been taken out of the object.
     unknown: list[str]
-    #: Required fields that are not there.
+    #: Missing required fields.
     missing: list[Cause]
 
 
@@ -117,7 +117,7 @@ def _sort(resource: Resource, obj: Object, entry: t.Mapping[str, t.Any], found: 
 
 
 def _is_quantity(path: tuple[t.Any, ...], value: t.Any) -> bool:
-    """Go reads ``cpu: 1`` as the quantity "1"; the models want a string."""
+    """Go reads ``cpu: 1`` as the quantity "1"; the models require a string."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return is_number and any(element in _QUANTITIES for element in path)
 

@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Label and field selectors as they stand in a query string."""
+"""Label and field selectors of a query string."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COMPARISON = re.compile(rf"({_KEY})\s*([<>])\s*(-?[0-9]+)")
 _PRESENCE = re.compile(rf"(!?)\s*({_KEY})")
 _COMMA_OUTSIDE_PARENTHESES = re.compile(r",(?![^(]*\))")
 
-#: The fields that kube-apiserver lets one select by, besides metadata.name and metadata.namespace.
+#: The fields that kube-apiserver supports in selectors, besides metadata.name and metadata.namespace.
 FIELDS: dict[str, tuple[str, ...]] = {
     "Pod": (
         "spec.nodeName",
@@ -84,7 +84,7 @@ def _field(obj: Object, path: str) -> str:
 def parse(resource: Resource, labels: str, fields: str) -> Selector:
     """Read both selectors of a request.
 
-    :raises ApiError: 400 for what is not a selector.
+    :raises ApiError: 400 for an invalid selector.
     """
     return Selector(_parse_labels(labels), _parse_fields(resource, fields))
 

@@ -91,7 +91,7 @@ class ApiServer:
         except PageNotFoundError:
             await respond(guard, 404, b"404 page not found\n", "text/plain; charset=utf-8")
         except Exception as error:
-            # The client gets a Status in every case; what went wrong stands in the sandbox's log.
+            # The client gets a Status in every case; the sandbox's log has the error.
             log.exception("%s %s failed", scope.get("method", "websocket"), scope["path"])
             await guard.fail(scope, ApiError(500, "InternalError", f"Internal error occurred: {type(error).__name__}"))
 
@@ -129,7 +129,7 @@ class ApiServer:
             raise bad_request("unable to upgrade: this request is no websocket")
         else:
             (status, body), warnings = await self._handlers.handle(verb, target, request, identity)
-            # kubectl asks for tables in answers to writes too (``kubectl create -o wide``).
+            # kubectl requests tables in answers to writes too (``kubectl create -o wide``).
             is_object = body.get("kind") == target.resource.kind and target.resource.verbs is not CREATE_ONLY
             shown = form.one(target.resource, body) if is_object else body
             await _send(send, status, shown, form, warnings)
@@ -180,7 +180,7 @@ class _Guard:
 
 
 async def _send(send: Send, status: int, document: Object, form: Form = PLAIN, warnings: t.Sequence[str] = ()) -> None:
-    """An answer in the form that the client asked for."""
+    """An answer in the form that the client requested."""
     headers = [("warning", f'299 - "{text.translate(_ESCAPES)}"') for text in warnings]
     text = yaml.safe_dump(document) if form.media_type == YAML else json.dumps(document)
     await respond(send, status, text.encode(), form.media_type, headers)

@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Objects, their versions, and who watches them."""
+"""Objects, their versions, and their watchers."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class Store:
         self._watches[resource].discard(watch)
 
     def end_watches(self) -> None:
-        """Tell every watcher that the server goes away."""
+        """Notify every watcher that the server ends."""
         for watches in self._watches.values():
             for watch in watches:
                 watch.queue.put_nowait(None)

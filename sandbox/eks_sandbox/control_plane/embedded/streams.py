@@ -59,7 +59,7 @@ class Kubelets:
     async def log(self, target: Target, request: Request, send: Send) -> None:
         """Stream a container's log to the client.
 
-        :raises ApiError: there is no such container, or it has no log yet.
+        :raises ApiError: the container does not exist, or has no log yet.
         """
         _ensure_log_options(target, request)
         pod, container = self._container(target, request.value("container"))
@@ -84,7 +84,7 @@ class Kubelets:
     async def execute(self, target: Target, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         """Connect the client's websocket with the kubelet's.
 
-        :raises ApiError: there is no such container.
+        :raises ApiError: the container does not exist.
         """
         pod, container = self._container(target, request.value("container"))
         if not pod["spec"].get("nodeName"):
@@ -159,7 +159,7 @@ def _unreachable(url: str, error: Exception) -> ApiError:
 
 
 async def _forward(receive: Receive, connection: aiohttp.ClientWebSocketResponse) -> None:
-    """From the client to the kubelet, until the client goes away."""
+    """From the client to the kubelet, until the client disconnects."""
     while True:
         message: dict[str, t.Any] = await receive()
         if message["type"] != "websocket.receive":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import typing as t
 
-#: Lists whose items are told apart by one key, in a strategic merge patch.
+#: Lists whose items are identified by one key, in a strategic merge patch.
 MERGE_KEYS: dict[str, str] = {
     "containers": "name",
     "initContainers": "name",
@@ -77,7 +77,7 @@ def map_keys(field: str, items: t.Sequence[t.Any]) -> tuple[str, ...] | None:
 
 
 def key_values(item: t.Mapping[str, t.Any], keys: t.Sequence[str]) -> dict[str, t.Any]:
-    """What tells this item apart; a port's protocol is TCP unless it says otherwise."""
+    """What identifies this item; a port's default protocol is TCP."""
     values = {key: item.get(key) for key in keys}
     if values.get("protocol", "") is None:
         values["protocol"] = "TCP"

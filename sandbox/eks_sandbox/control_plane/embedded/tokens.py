@@ -25,7 +25,7 @@ from eks_sandbox.control_plane.embedded.resources import SERVICE_ACCOUNTS
 from eks_sandbox.control_plane.embedded.store import Store
 from eks_sandbox.control_plane.objects import Object
 
-#: With the issuer, the audiences of a token that asks for none.
+#: With the issuer, the audiences of a token that requests none.
 API_AUDIENCE = "https://kubernetes.default.svc"
 DEFAULT_LIFETIME = 3600
 SHORTEST_LIFETIME, LONGEST_LIFETIME = 600, 1 << 32
@@ -106,7 +106,7 @@ class Tokens:
         return claims if self._still_bound(claims["kubernetes.io"]) else None
 
     def has_signed(self, token: str) -> bool:
-        """Whether the token was made here, be it good or not."""
+        """Whether this server issued the token, valid or not."""
         return self._verified(token) is not None
 
     def _verified(self, token: str) -> Object | None:

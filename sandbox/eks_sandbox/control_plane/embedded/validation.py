@@ -182,7 +182,7 @@ def _template(obj: Object, restart_policies: t.Sequence[str]) -> Causes:
     yield from pod_spec("spec.template.spec", spec)
     policy, field = spec.get("restartPolicy"), "spec.template.spec.restartPolicy"
     if policy == "Always" and "Always" not in restart_policies:
-        # Jobs say it in their own words when the policy is the default, which no job may have.
+        # Jobs have a different message if the policy is the default, which no job may have.
         yield required(field, 'valid values: "OnFailure", "Never"')
     elif policy not in restart_policies:
         yield unsupported_value(field, policy, restart_policies)
@@ -217,7 +217,7 @@ def _job(obj: Object) -> Causes:
 
 
 def _selector(obj: Object) -> Causes:
-    """The selector of whatever has a template: it must say something, and its own pods must match it."""
+    """The selector of an object with a template: it must not be empty, and its own pods must match it."""
     spec = obj.get("spec") or {}
     selector, template = spec.get("selector"), spec.get("template") or {}
     wrong = list(_expressions("spec.selector", selector or {}))

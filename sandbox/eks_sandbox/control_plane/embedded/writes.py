@@ -48,7 +48,7 @@ from eks_sandbox.control_plane.objects import timestamp
 _BINDINGS = Resource("", "pods/binding", "Binding")
 #: Names get a random end; the whole may not be longer than this.
 GENERATED_BASE_LIMIT = 58
-#: What the status of a new object says, where Go's zero values show.
+#: The status of a new object, where Go's zero values are visible.
 FIRST_STATUS: dict[str, Object] = {
     "DaemonSet": {
         "currentNumberScheduled": 0,
@@ -62,9 +62,9 @@ FIRST_STATUS: dict[str, Object] = {
     "Service": {"loadBalancer": {}},
 }
 _MAPS, _LABELS, _LISTS = ("data", "binaryData"), ("annotations", "labels"), ("finalizers", "ownerReferences")
-#: Kinds that a PUT replaces only when it says which state it replaces.
+#: Kinds that a PUT replaces only if it names the version that it replaces.
 _CONDITIONAL = ("Lease", "MutatingWebhookConfiguration", "PodDisruptionBudget")
-#: Kinds whose generation counts the changes of what they want.
+#: Kinds whose generation counts the changes of their desired state.
 _COUNTED = (
     "DaemonSet",
     "Deployment",
@@ -105,7 +105,7 @@ class Writer:
     async def create(self, target: Target, body: Object, options: WriteOptions, *, record: bool = True) -> Object:
         """A new object.
 
-        :raises ApiError: whatever kube-apiserver would refuse it for.
+        :raises ApiError: for every reason for which kube-apiserver would refuse it.
         """
         resource = target.resource
         obj = _prepared(target, body)
@@ -116,7 +116,7 @@ class Writer:
         if resource.namespaced:
             ensure_namespace_takes(self._store, resource, target.namespace, name)
         if record:
-            # What admission adds belongs to nobody.
+            # Fields that admission adds have no owner.
             obj = managed_fields.record_update(None, obj, Manager(options.manager, "Update", resource.api_version))
         obj = await self._admit(resource, obj, missing, options)
         set_defaults(resource, obj)
@@ -140,7 +140,7 @@ class Writer:
         return await self._webhooks.mutate(AdmissionRequest(resource, "CREATE", obj, options.identity, options.dry_run))
 
     def replace(self, target: Target, body: Object, options: WriteOptions) -> Object:
-        """PUT: the object (or its status) becomes what the body says."""
+        """PUT: the body replaces the object (or its status)."""
         _ensure_named(target, body)
         old = self.existing(target)
         if target.resource.kind in _CONDITIONAL and not body["metadata"].get("resourceVersion"):
@@ -149,7 +149,7 @@ class Writer:
         return self._update(target, old, copy.deepcopy(body), options)
 
     def change(self, target: Target, patch: t.Callable[[Object], Object], options: WriteOptions) -> Object:
-        """PATCH: the object becomes what ``patch`` makes of a copy of it."""
+        """PATCH: the result of ``patch`` on a copy replaces the object."""
         old = self.existing(target)
         new = patch(copy.deepcopy(old))
         metadata = new.get("metadata")
@@ -279,7 +279,7 @@ def _tidy(obj: Object) -> None:
 
 
 def _fill_in(resource: Resource, obj: Object) -> None:
-    """Structures that Go has even where nobody wrote them, so that what is missing inside is what gets named."""
+    """Structures that Go has even if they are not written, so that the error names the field missing inside."""
     place = obj
     for field in _STRUCTURES.get(resource.kind, ()):
         inner = place.setdefault(field, {})

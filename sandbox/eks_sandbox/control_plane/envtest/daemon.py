@@ -24,7 +24,7 @@ class DaemonError(Exception):
 
 
 class Daemon:
-    """One running program; it writes to a log file of its own."""
+    """One running program; it writes to its own log file."""
 
     def __init__(self, name: str, process: asyncio.subprocess.Process, log_path: pathlib.Path) -> None:
         self._name = name
@@ -58,11 +58,11 @@ class Daemon:
             raise DaemonError(self._obituary())
 
     def watch(self) -> None:
-        """From now on, tell the sandbox's log when the program ends by itself."""
+        """From now on, log if the program ends by itself."""
         self._watch = asyncio.create_task(self._report_end(), name=f"watch-{self._name}")
 
     async def stop(self) -> None:
-        """End it at once: what it holds goes with the cluster."""
+        """Kill it immediately: its data is deleted with the cluster."""
         if self._watch is not None:
             self._watch.cancel()
         with contextlib.suppress(ProcessLookupError):

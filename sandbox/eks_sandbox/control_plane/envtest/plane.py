@@ -21,7 +21,7 @@ from eks_sandbox.control_plane.certificates import write_private
 from eks_sandbox.control_plane.envtest.daemon import Daemon
 from eks_sandbox.interfaces import ClusterSpec
 
-#: Who a token of the token file stands for: user and groups.
+#: The user and the groups of a token in the token file.
 ADMINISTRATOR = ("kubernetes-admin", "system:masters")
 MANAGER, SCHEDULER = "kube-controller-manager", "kube-scheduler"
 #: Seconds that the API server may take to be ready, on a busy machine.
@@ -30,10 +30,10 @@ START_TIMEOUT = 60.0
 PERIOD = 0.05
 #: What EKS gives to services where a VPC does not use 10.0.0.0/8.
 SERVICE_RANGE = "10.100.0.0/16"
-#: How long kube-apiserver keeps what the token webhook said. Its default of two minutes would let a user whose access
-#: entry is gone go on; the sandbox's own API server uses the same time.
+#: How long kube-apiserver caches the answers of the token webhook. Its default of two minutes would keep access for a
+#: user whose access entry is deleted; the sandbox's own API server uses the same time.
 REVIEW_TTL = "5s"
-#: As on EKS a webhook is asked last. By default its yes is kept 5 minutes and its no 30 seconds.
+#: As on EKS the webhook is the last authorizer. By default kube-apiserver keeps a yes 5 minutes and a no 30 seconds.
 AUTHORIZATION = {
     "authorization-mode": "Node,RBAC,Webhook",
     "authorization-webhook-config-file": "authorization.kubeconfig",
@@ -41,8 +41,8 @@ AUTHORIZATION = {
     "authorization-webhook-cache-authorized-ttl": "1s",
     "authorization-webhook-cache-unauthorized-ttl": "1s",
 }
-#: What people and their programs ask is written down, without bodies; what the cluster's own parts ask, which is nearly
-#: everything, is not.
+#: Requests of users and their programs are logged, without bodies. Requests of the cluster's own parts, nearly all
+#: requests, are not.
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -81,8 +81,8 @@ class RealControlPlane:
     async def start(self, authentication_url: str, authorization_url: str) -> None:
         """Run; returns when the API server is ready.
 
-        Tokens that are not Kubernetes' own are asked about at ``authentication_url``, permissions that RBAC does not
-        give at ``authorization_url``; who answers there listens already.
+        ``authentication_url`` reviews tokens that are not Kubernetes' own, ``authorization_url`` permissions that RBAC
+        does not grant; both listen already.
 
         :raises DaemonError: one of the programs has ended.
         :raises TimeoutError: the API server is not ready in time.
@@ -186,7 +186,7 @@ class RealControlPlane:
             "kubelet-client-certificate": str(kubelet_certificate),
             "kubelet-client-key": str(kubelet_key),
             "kubelet-preferred-address-types": "InternalIP",
-            # The sandbox's kubelet speaks websockets, as clients do, so these are passed on as they are.
+            # The sandbox's kubelet uses websockets, as clients do, so these are forwarded unchanged.
             "feature-gates": "TranslateStreamCloseWebsocketRequests=false",
         }
 
@@ -201,7 +201,7 @@ class RealControlPlane:
         return {
             "kubeconfig": f"{name}.kubeconfig",
             "leader-elect": "false",
-            # Nobody asks these programs anything.
+            # No client sends requests to these programs.
             "secure-port": "0",
             # By default 20 calls a second: the start alone takes some hundreds.
             "kube-api-qps": "1000",
@@ -210,7 +210,7 @@ class RealControlPlane:
 
 
 def _reserve_port() -> socket.socket:
-    """A free port of loopback that nobody can take before the API server does.
+    """A free port of loopback that no other program can take before the API server does.
 
     Two sockets of one user may share a port when both say so, and this one does not listen: every connection reaches
     the API server.
@@ -240,7 +240,7 @@ def _etcd_flags() -> dict[str, str]:
         # Milliseconds until the only member elects itself; by default it waits a second for others.
         "heartbeat-interval": "10",
         "election-timeout": "50",
-        # Nothing here outlives the sandbox, so nothing has to outlive a power cut.
+        # The data is deleted with the sandbox, so it need not survive a power cut.
         "unsafe-no-fsync": "true",
         "log-level": "warn",
     }

@@ -42,7 +42,7 @@ class DaemonSetController(WorkloadController):
     kind = "DaemonSet"
 
     def setup(self) -> None:
-        """DaemonSets, their pods, and nodes that come, change and go."""
+        """DaemonSets, their pods, and new, changed and deleted nodes."""
         self._sets = self.follow(DAEMON_SETS, self.wake)
         self.follow_owned(PODS, "DaemonSet")
         self._nodes = self.follow(NODES, self._node_changed)
@@ -53,7 +53,7 @@ class DaemonSetController(WorkloadController):
             self.enqueue(key)
 
     async def reconcile(self, key: Key) -> None:
-        """Create what is missing, delete what is too much or old, write the status."""
+        """Create missing pods, delete surplus or old ones, write the status."""
         daemon_set = await self.current(key)
         if daemon_set is None:
             return

@@ -56,7 +56,7 @@ class DeploymentController(WorkloadController):
             self.enqueue((pod["metadata"]["namespace"], maker["name"]))
 
     async def reconcile(self, key: Key) -> None:
-        """Find or make the new ReplicaSet, move replicas to it, write the status."""
+        """Find or create the new ReplicaSet, move replicas to it, write the status."""
         deployment = await self.current(key)
         if deployment is None:
             return
@@ -134,7 +134,7 @@ class DeploymentController(WorkloadController):
         await self._shrink(deployment, newest, older, total - (wanted - unavailable))
 
     async def _shrink(self, deployment: Object, newest: Object, older: list[Object], spare: int) -> None:
-        """Take away old pods: first those that are of no use, then as many as are not needed."""
+        """Remove old pods: first those that do not work, then as many as are not needed."""
         spare -= newest["spec"]["replicas"] - _available(newest)
         for entry in older:
             useless = min(entry["spec"]["replicas"] - _available(entry), spare)
@@ -152,7 +152,7 @@ class DeploymentController(WorkloadController):
                 await self._scale(deployment, entry, entry["spec"]["replicas"] - surplus)
 
     async def _still_runs(self, older: list[Object]) -> bool:
-        # A pod that was told to go still runs (oldPodsRunning in pkg/controller/deployment/recreate.go).
+        # A pod that is being deleted still runs (oldPodsRunning in pkg/controller/deployment/recreate.go).
         return any([not is_finished(pod) for entry in older for pod in await self.owned(entry)])
 
     async def _scale(self, deployment: Object, replica_set: Object, replicas: int) -> None:
@@ -212,7 +212,7 @@ class DeploymentController(WorkloadController):
         return [*rest, {**failures[0], "lastUpdateTime": failures[0]["lastTransitionTime"]}] if failures else rest
 
     def _progress(self, deployment: Object, newest: Object, status: Object, *, done: bool) -> list[Object]:
-        """The condition Progressing: how the rollout goes, and whether it has come to a stop."""
+        """The condition Progressing: the progress of the rollout, and whether it is stuck."""
         shown = f'ReplicaSet "{newest.get("metadata", {}).get("name", "")}"'
         known, before = condition(deployment, "Progressing"), deployment.get("status") or {}
         paused = deployment["spec"].get("paused")

@@ -92,7 +92,7 @@ class DisruptionBudgetController(WorkloadController):
         return expected, share(least, expected, up=True)
 
     async def _scale(self, pods: list[Object]) -> int:
-        """The sum of what the pods' controllers want; a pod without one counts for itself."""
+        """The sum of the replicas of the pods' controllers; a pod without a controller counts as one."""
         total = 0
         owners = {}
         for pod in pods:

@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Pods that nobody runs any more."""
+"""Pods that no node runs any more."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class PodGarbageController(Controller):
                     self.enqueue_after(key, QUARANTINE)
 
     async def reconcile(self, key: Key) -> None:
-        """Delete a pod by force, if its node is really not there."""
+        """Delete a pod by force, if its node really does not exist."""
         pod = await self.client.get(PODS, *key)
         if pod is not None and await self.client.get(NODES, "", pod["spec"].get("nodeName", "")) is None:
             uid = {"uid": pod["metadata"]["uid"]}

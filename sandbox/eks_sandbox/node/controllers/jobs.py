@@ -86,7 +86,7 @@ class JobController(WorkloadController):
         return int(max(min(parallelism, completions - succeeded) - active, 0))
 
     def _outcome(self, key: Key, job: Object, pods: list[Object], succeeded: int, failed: int) -> Object | None:
-        """The condition that ends the job, or None while it goes on."""
+        """The condition that ends the job, or None while it runs."""
         spec, status = job["spec"], job.get("status") or {}
         completions = spec.get("completions")
         running = any(is_alive(pod) for pod in pods)
@@ -124,13 +124,13 @@ class JobController(WorkloadController):
             status["conditions"] = [*(before.get("conditions") or []), {**outcome, "type": target}, outcome]
             if outcome["type"] == "Complete":
                 status["completionTime"] = timestamp()
-            await self._tell(job, outcome)
+            await self._report(job, outcome)
         await self.update_status(JOBS, job, status)
         deadline, start = job["spec"].get("activeDeadlineSeconds"), status.get("startTime") or before.get("startTime")
         if deadline is not None and start and outcome is None:
             self.enqueue_after(identity(job), deadline - age(start) + 0.05)
 
-    async def _tell(self, job: Object, outcome: Object) -> None:
+    async def _report(self, job: Object, outcome: Object) -> None:
         is_good = outcome["type"] == "Complete"
         reason, message = ("Completed", "Job completed") if is_good else (outcome["reason"], outcome["message"])
         await record_event(self.client, job, self.kind, reason, message, component=MANAGER)
@@ -161,7 +161,7 @@ def _is_leaving(pod: Object) -> bool:
 
 
 def _ended(pod: Object) -> str:
-    """When a failed pod came to its end, as far as anybody has said so."""
+    """When a failed pod ended, as far as its status says."""
     statuses = (pod.get("status") or {}).get("containerStatuses") or []
     ends = [((entry.get("state") or {}).get("terminated") or {}).get("finishedAt") for entry in statuses]
     return max(filter(None, ends), default=str(pod["metadata"]["creationTimestamp"]))

@@ -41,7 +41,7 @@ class NamespaceController(Controller):
             self.enqueue(("", namespace))
 
     async def reconcile(self, key: Key) -> None:
-        """Make what is missing."""
+        """Create missing objects."""
         namespace = await self.client.get(NAMESPACES, *key)
         if namespace is None or namespace["metadata"].get("deletionTimestamp"):
             return

@@ -23,7 +23,7 @@ _PHASES = {"Pending": 0, "Unknown": 1, "Running": 2}
 
 
 class ReplicaSetController(WorkloadController):
-    """Keeps as many pods as a ReplicaSet says."""
+    """Keeps the number of pods of a ReplicaSet."""
 
     name = "replicaset-controller"
     collection = REPLICA_SETS

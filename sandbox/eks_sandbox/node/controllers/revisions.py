@@ -16,7 +16,7 @@ REVISION_HASH = "controller-revision-hash"
 
 
 async def latest(controller: WorkloadController, owner: Object) -> tuple[Object, list[Object]]:
-    """The revision of the owner's template, made or renumbered where needed, and all others, oldest first."""
+    """The revision of the owner's template, created or renumbered if needed, and all others, oldest first."""
     template = {**owner["spec"]["template"], "$patch": "replace"}
     data = {"spec": {"template": template}}
     known = sorted(await controller.owned(owner, CONTROLLER_REVISIONS), key=_number)

@@ -52,7 +52,7 @@ class StatefulSetController(WorkloadController):
     async def _start_missing(
         self, stateful_set: Object, pods: dict[int, Object], wanted: range, current: Object, update: Object
     ) -> bool:
-        """Start what is not there; whether all that should be there is, and in good order."""
+        """Create missing pods; returns whether all pods exist and are healthy."""
         ordered = _is_ordered(stateful_set)
         missing = []
         for ordinal in wanted:
@@ -69,7 +69,7 @@ class StatefulSetController(WorkloadController):
         return not ordered or all(ordinal in pods and _is_healthy(pods[ordinal]) for ordinal in wanted)
 
     async def _end(self, stateful_set: Object, surplus: list[Object]) -> bool:
-        """End what is too much, the last one first; whether nothing is left of it."""
+        """Delete surplus pods, the last one first; returns whether none remain."""
         chosen = surplus[:1] if _is_ordered(stateful_set) else surplus
         alive = [pod for pod in chosen if not pod["metadata"].get("deletionTimestamp")]
         await asyncio.gather(*(self.delete_pod(stateful_set, pod) for pod in alive))

@@ -43,7 +43,7 @@ class TaintController(Controller):
             self.enqueue(identity(node))
 
     async def reconcile(self, key: Key) -> None:
-        """Look at a node, or at a pod of a tainted node."""
+        """Reconcile a node, or a pod of a tainted node."""
         if key[0]:
             await self._evict(key)
             return
@@ -60,7 +60,7 @@ class TaintController(Controller):
                     self.enqueue(pod_key)
 
     async def _evict(self, key: Key) -> None:
-        """Delete the pod, at once or when the time that it may stay is over."""
+        """Delete the pod, immediately or after its toleration time."""
         pod = await self.client.get(PODS, *key)
         if pod is None or pod["metadata"].get("deletionTimestamp"):
             return

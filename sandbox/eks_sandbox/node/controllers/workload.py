@@ -41,7 +41,7 @@ def share(value: int | str, total: int, *, up: bool) -> int:
 
 
 def counts(**numbers: int) -> Object:
-    """Counts of a status; as in Go, nothing is said of what there is none of."""
+    """Counts of a status; as in Go, zero counts are omitted."""
     return {name: number or None for name, number in numbers.items()}
 
 
@@ -111,7 +111,7 @@ class WorkloadController(Controller):
         return found
 
     async def create_pod(self, owner: Object, pod: Object) -> None:
-        """A new pod; a refusal is told in an event of the owner, as ``kubectl describe`` shows it."""
+        """A new pod; an event of the owner reports a refusal, as ``kubectl describe`` shows it."""
         try:
             created = await self.client.create(PODS, pod)
         except KubernetesError as error:

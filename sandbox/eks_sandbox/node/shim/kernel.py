@@ -41,7 +41,7 @@ def _call(name: str, *arguments: object) -> None:
 
 
 def control_process(option: int, value: int) -> None:
-    """``prctl``, where there is one."""
+    """``prctl``, if the system has it."""
     if sys.platform == "linux":
         _call("prctl", option, ctypes.c_ulong(value), 0, 0, 0)
 
@@ -72,7 +72,7 @@ def make_read_only(path: str, *, recursive: bool) -> None:
 
 
 def change_root(path: str) -> None:
-    """Make a mount the root, and let the old root go: nothing leads back to it."""
+    """Make a mount the root, and detach the old root: no path leads back to it."""
     os.chdir(path)
     _call("syscall", ctypes.c_long(_PIVOT_ROOT[platform.machine()]), b".", b".")
     _call("umount2", b".", MNT_DETACH)

@@ -1,11 +1,11 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The parent of a container's first process: starts its command, and takes every descendant with it when it ends.
+"""The parent of a container's first process: starts its command, and ends every descendant when it ends.
 
-It talks with the sandbox over one socket. First comes what to run (a JSON object after its length), then orders of one
-letter (``T``: terminate, ``K``: kill). Its end means that the sandbox is gone, be it by ``kill -9``: then everything
-here is killed, on any operating system. Back go lines of JSON: ``{"pid": …}`` or ``{"failed": …}``, and later
-``{"out_of_memory": true}`` when that is why the container was killed.
+It talks with the sandbox over one socket. The sandbox first sends the command (a JSON object after its length), then
+orders of one letter (``T``: terminate, ``K``: kill). If the socket closes, the sandbox is gone, even after ``kill -9``:
+then the launcher kills everything here, on any operating system. It answers with lines of JSON: ``{"pid": …}`` or
+``{"failed": …}``, and later ``{"out_of_memory": true}`` if that is why the container was killed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from eks_sandbox.node.shim.log import Log
 #: Exit status of a container whose command cannot be started, as containerd reports it.
 NOT_STARTED = 128
 KILLED = 128 + signal.SIGKILL
-#: Seconds between looks at the memory of a container that has a limit.
+#: Seconds between memory checks of a container that has a limit.
 MEMORY_PERIOD = 0.25
 CHUNK = 64 * 1024
 _KINDS = {
@@ -59,7 +59,7 @@ class Channel:
         return self._socket.fileno()
 
     def specification(self) -> dict[str, t.Any]:
-        """What to run; raises ConnectionError when the sandbox has gone before it said so."""
+        """What to run; raises ConnectionError if the sandbox ended before it sent the command."""
         [size] = struct.unpack("!I", self._whole(4))
         document: dict[str, t.Any] = json.loads(self._whole(size))
         return document
@@ -77,14 +77,14 @@ class Channel:
         except ConnectionError:
             return b""
 
-    def tell(self, **message: t.Any) -> None:
-        """Say something to the sandbox, if it is still there."""
+    def send(self, **message: t.Any) -> None:
+        """Send a message to the sandbox, if it still runs."""
         with contextlib.suppress(ConnectionError, BrokenPipeError):
             self._socket.sendall(json.dumps(message).encode() + b"\n")
 
 
 def join_namespaces(joined: dict[str, int]) -> None:
-    """Enter a pod's namespaces; children of this process are in a process namespace of their own, or of its."""
+    """Enter a pod's namespaces; children of this process are in a new process namespace, or in the pod's."""
     for descriptor in joined.values():
         os.set_inheritable(descriptor, False)
     for name in ("user", "net", "ipc", "uts", "pid"):
@@ -126,7 +126,7 @@ def enter_container(isolation: dict[str, t.Any]) -> None:
     else:
         root.enter(isolation["root"])
         with contextlib.suppress(OSError):
-            # Since Linux 6.14 each process namespace has a limit of its own; before, only users have one.
+            # Since Linux 6.14 each process namespace has its own limit; before, only users have one.
             kernel.write("/proc/sys/kernel/pid_max", str(isolation["processes"]))
 
 
@@ -143,7 +143,7 @@ def give_up_privileges(isolation: dict[str, t.Any]) -> None:
 
 
 def die_with_parent(alive: int) -> None:
-    """Be killed when the launcher is; ``alive`` is a pipe that only the launcher can write to."""
+    """End when the launcher is killed; ``alive`` is a pipe that only the launcher can write to."""
     kernel.control_process(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     poll = select.poll()
     poll.register(alive, 0)
@@ -152,7 +152,7 @@ def die_with_parent(alive: int) -> None:
 
 
 def descendants(process: int) -> list[int]:
-    """Every process below this one, as long as it is there."""
+    """Every process below this one, while it runs."""
     found = []
     for path in pathlib.Path(f"/proc/{process}/task").glob("*/children"):
         with contextlib.suppress(OSError):
@@ -172,7 +172,7 @@ def memory_of(processes: t.Iterable[int]) -> int:
 
 
 def children() -> list[int]:
-    """Processes whose parent is this one: without a process namespace, the command's orphans come here."""
+    """Processes whose parent is this one: without a process namespace, the command's orphans become its children."""
     found = []
     for entry in pathlib.Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError, IndexError):
@@ -182,7 +182,7 @@ def children() -> list[int]:
 
 
 def kill_all(child: int) -> None:
-    """Kill the command and its process group, then whoever is left below this process, until there is nobody."""
+    """Kill the command and its process group, then all remaining processes below this one."""
     for kill in (os.kill, os.killpg):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             kill(child, signal.SIGKILL)
@@ -240,7 +240,7 @@ class Supervisor:
         self._next_look = time.monotonic() + MEMORY_PERIOD
         if memory_of([self._child, *descendants(self._child)]) <= self._memory:
             return False
-        self._channel.tell(out_of_memory=True)
+        self._channel.send(out_of_memory=True)
         return True
 
     def _read(self, descriptor: int) -> None:
@@ -253,7 +253,7 @@ class Supervisor:
 
 
 def reaped(child: int) -> int | None:
-    """Collect the dead; the exit status of the command once it has ended."""
+    """Collect ended processes; the exit status of the command once it has ended."""
     with contextlib.suppress(ChildProcessError):
         while True:
             process, status = os.waitpid(-1, os.WNOHANG)
@@ -315,10 +315,10 @@ def main(descriptor: int) -> int:
             join_namespaces(spec["isolation"]["joined"])
         child, reason, streams = start(spec)
     except OSError as error:
-        channel.tell(failed=str(error.strerror or error))
+        channel.send(failed=str(error.strerror or error))
         return NOT_STARTED
     if reason:
-        channel.tell(failed=reason)
+        channel.send(failed=reason)
         return NOT_STARTED
-    channel.tell(pid=child)
+    channel.send(pid=child)
     return Supervisor(channel, spec, child, streams).run()

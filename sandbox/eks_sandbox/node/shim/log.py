@@ -10,7 +10,7 @@ import time
 
 #: Longest piece of a line in one entry, as containerd cuts them.
 PIECE = 16 * 1024
-#: Size at which a log begins anew, in bytes (kubelet's containerLogMaxSize).
+#: Size at which a log is rotated, in bytes (kubelet's containerLogMaxSize).
 SIZE_LIMIT = 10 * 2**20
 
 

@@ -1,10 +1,10 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Makes the namespaces that the containers of one pod share, hands them over, and ends.
+"""Creates the namespaces that the containers of one pod share, passes them to the sandbox, and ends.
 
-Namespaces live as long as somebody holds a descriptor of them or runs in them, so no process needs to stay. A socket
-belongs to the network it was made in, whichever process accepts its connections: that is how a pod reaches what the
-sandbox lets it reach, and nothing else.
+Namespaces live as long as a process holds a descriptor of them or runs in them, so this process need not stay. A socket
+belongs to the network that it was created in, regardless of the process that accepts its connections. So a pod reaches
+only what the sandbox offers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BACKLOG = 128
 
 
 def main(descriptor: int) -> None:
-    """Do what is asked over this socket, and answer with descriptors, or with the reason why not."""
+    """Handle a request on this socket, and answer with descriptors, or with the reason for a refusal."""
     with socket.socket(fileno=descriptor) as channel:
         asked = json.loads(channel.recv(MESSAGE_SIZE))
         try:

@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The file system of one container: what its image is, read-only, a few files of its own, and its volumes."""
+"""The file system of one container: its image, read-only, a few files of its own, and its volumes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DEVICE_LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stde
 
 
 def enter(plan: dict[str, t.Any]) -> None:
-    """Make the file system and move into it, in a new mount namespace of this process.
+    """Create the file system and move into it, in a new mount namespace of this process.
 
     ``path``: an empty folder to build it at; ``size``: bytes that a container may write; ``folders``: to make, with
     their modes; ``files`` and ``programs``: path and text; ``links``: path and target; ``binds``: (source, target,
@@ -39,7 +39,7 @@ def enter(plan: dict[str, t.Any]) -> None:
     _devices(root)
     _below(root, "/proc").mkdir()
     kernel.mount("proc", f"{root}/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
-    # What is inside another comes after it.
+    # A nested mount comes after the one that contains it.
     for source, target, read_only in sorted(plan["binds"], key=_depth):
         _bind(source, _place(root, target), read_only=read_only)
     if plan["read_only"]:
