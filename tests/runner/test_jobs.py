@@ -245,7 +245,7 @@ def test_slice_without_a_host_fails(awx: Awx) -> None:
     assert first.successful
     assert "would prove the identity of default/declared-a" in first.words
     assert not second.successful
-    assert "does not match any hosts" in second.words
+    assert "leaves us with no hosts to target" in second.words
 
 
 # --- artifacts --------------------------------------------------------------------------------------------------------
