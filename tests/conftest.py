@@ -8,6 +8,7 @@ import collections
 import pathlib
 import typing as t
 
+import hypothesis
 import pytest
 from support import scheduling
 from support.sandbox_process import CONTROL_PLANE
@@ -35,7 +36,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers."""
+    """Register the markers, and let no example fail for its time: a busy machine is no fault of the code."""
+    untimed = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+    hypothesis.settings.register_profile("untimed", untimed)
+    hypothesis.settings.load_profile("untimed")
     config.addinivalue_line("markers", "deep: runs in `make test-all` and not in `make test`")
     config.addinivalue_line("markers", "client(name): the client that a conformance test uses")
 

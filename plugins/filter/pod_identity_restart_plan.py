@@ -61,7 +61,7 @@ options:
   agent:
     description:
       - What was read about the agent, with O(roles), by C(addons) the result of M(podidentity.eks.eks_addon_info), by
-        C(clusters) that of M(podidentity.eks.eks_cluster_info) and by C(pods) that of M(kubernetes.core.k8s_info).
+        C(clusters) that of M(podidentity.eks.eks_cluster_info) and by C(managed) whether the add-on is the agent.
     type: dict
   mode:
     description: V(missing) plans for pods without the identity, V(stale) for older ones as well, V(never) for none.

@@ -281,7 +281,7 @@ SCENARIOS = {
             *("own daemonsets list", "own daemonsets get", "own daemonsets patch"),
         ),
         create_older_workloads,
-        settings={"restart_timeout": 60},
+        settings={"restart_timeout": 60, "agent_managed": False},
     ),
     "restart-not": Scenario(
         "restart",

@@ -21,7 +21,7 @@ PLAY: dict[str, t.Any] = {
     "hosts": CLUSTER,
     "connection": "local",
     "gather_facts": False,
-    "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"},
+    "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}", "agent_managed": False},
     "module_defaults": {
         "group/podidentity.eks.aws": {"region": REGION},
         "group/podidentity.eks.k8s": {"kubeconfig": "{{ kubeconfig }}"},

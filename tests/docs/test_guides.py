@@ -48,6 +48,7 @@ def account(sandbox: SandboxProcess) -> None:
     """What the guides say is there: clusters with nodes, a bucket, another account."""
     sandbox.add_account(OTHER_ACCOUNT)
     subnets = make_account(sandbox)
+    make_role(sandbox.client("iam"), "developers", "ec2.amazonaws.com")
     sandbox.client("s3").create_bucket(
         Bucket="team-data", CreateBucketConfiguration={"LocationConstraint": sandbox.env["AWS_REGION"]}
     )

@@ -117,6 +117,9 @@ def has_identity(pod: t.Any) -> bool:
 def team(sandbox: SandboxProcess) -> Team:
     """A cluster in which workloads run before anybody has thought of Pod Identity."""
     make_cluster(sandbox, make_account(sandbox))
+    agent = {"clusterName": "example", "addonName": "eks-pod-identity-agent"}
+    sandbox.client("eks").create_addon(**agent)
+    sandbox.client("eks").get_waiter("addon_active").wait(**agent, WaiterConfig={"Delay": 1})
     made = Team(sandbox)
     for account in ("app", "other", "held", "broken"):
         made.account(account)

@@ -97,7 +97,7 @@ def test_csv_cells_round_trip_and_escape_formulas(names: list[str]) -> None:
 SIZES = st.lists(st.lists(st.integers(0, 8), max_size=8), max_size=4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SIZES)
 def test_picture_shows_workload_once_per_column_without_overlap(sizes: list[list[int]]) -> None:
     drawn = picture(over_clusters(fleet(sizes)))
@@ -147,7 +147,7 @@ def test_page_ignores_order_of_reports() -> None:
     assert as_page(over_clusters(reports), "Who", "today") == page
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1), st.sampled_from("&<>\"'"))
 def test_page_escapes_hostile_names(name: str, sign: str) -> None:
     hostile = f"{sign}{name}{sign}"

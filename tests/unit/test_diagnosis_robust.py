@@ -241,7 +241,7 @@ def observations(draw: st.DrawFn) -> Json:
     return draw(exchanged(seen))
 
 
-many_examples = hypothesis.settings(max_examples=500, deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
+many_examples = hypothesis.settings(max_examples=500, suppress_health_check=list(hypothesis.HealthCheck))
 
 
 @many_examples

@@ -311,7 +311,6 @@ anything: st.SearchStrategy[t.Any] = st.recursive(
 )
 
 
-@hypothesis.settings(deadline=None)
 @hypothesis.given(anything, anything, anything)
 def test_any_pods_and_answers_give_a_proof(env: t.Any, address: str, answer: t.Any) -> None:
     main = container("main", {"name": "HTTP_PROXY", "value": env}, {"name": "NO_PROXY", "value": address})

@@ -564,7 +564,6 @@ def test_only_an_identity_that_pods_would_get_is_restarted_onto(
 
 ISSUE = {"code": "InsufficientNumberOfReplicas", "message": "no agent is ready"}
 NO_ADDON: Mapping = {"addons": {"addons": []}, "clusters": {"clusters": [{"auto_mode": False}]}}
-READY = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}, "spec": {"nodeName": "one"}}
 
 
 @pytest.mark.parametrize(
@@ -580,9 +579,8 @@ READY = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}, "spec"
         ),
         ({"addons": {"addons": []}, "clusters": {"clusters": [{"auto_mode": True}]}}, ""),
         ({"addons": {"addons": []}, "clusters": {"failed": True}}, ""),
-        ({**NO_ADDON, "pods": {"failed": True}}, ""),
-        ({**NO_ADDON, "pods": {"resources": [READY]}}, ""),
-        ({**NO_ADDON, "pods": {"resources": []}}, "the cluster has no add-on eks-pod-identity-agent and no other"),
+        ({**NO_ADDON, "managed": False}, ""),
+        ({**NO_ADDON, "managed": True}, "the cluster has no add-on eks-pod-identity-agent (where a chart brings the"),
     ],
 )
 def test_nothing_is_restarted_where_no_agent_runs(agent: Mapping | None, reason: str) -> None:

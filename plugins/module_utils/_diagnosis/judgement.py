@@ -15,7 +15,6 @@ from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import text
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.surroundings import RoleFacts
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.surroundings import read_addon
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.surroundings import read_agents
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.surroundings import read_roles
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.trust import explain_refusal
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.trust import session_context
@@ -98,7 +97,7 @@ def agent_refusal(agent: t.Any) -> str:
     """Why no agent would hand out credentials, as a clause; empty where nothing speaks against it or nothing is known.
 
     :param agent: by ``addons`` the registered result of ``eks_addon_info``, by ``clusters`` that of
-        ``eks_cluster_info`` and by ``pods`` that of ``k8s_info``; the last two for a cluster without the add-on.
+        ``eks_cluster_info`` for a cluster without the add-on, and by ``managed`` whether the add-on is the agent.
     """
     addons = dig(agent, "addons", "addons")
     if not isinstance(addons, (list, tuple)):
@@ -109,10 +108,8 @@ def agent_refusal(agent: t.Any) -> str:
             return ""
         issues = f" ({' '.join(addon.issues)})" if addon.issues else ""
         return f"the add-on eks-pod-identity-agent is {addon.status}{issues}"
-    # Auto Mode has an agent of its own, and a chart may have brought one.
-    if dig(next(iter(listing(dig(agent, "clusters", "clusters"))), {}), "auto_mode") is not False:
+    # Auto Mode has an agent of its own, and a chart may bring one.
+    auto_mode = dig(next(iter(listing(dig(agent, "clusters", "clusters"))), {}), "auto_mode")
+    if auto_mode is not False or dig(agent, "managed") is False:
         return ""
-    agents = read_agents(dig(agent, "pods"))
-    if agents is None or any(one.ready for one in agents.values()):
-        return ""
-    return "the cluster has no add-on eks-pod-identity-agent and no other agent that is ready"
+    return "the cluster has no add-on eks-pod-identity-agent (where a chart brings the agent, set agent_managed: false)"
