@@ -108,8 +108,8 @@ def test_results_of_modules_become_items() -> None:
     parts = {
         "cluster": result("update_cluster_version", changes={"version": {"before": "1.33", "after": "1.34"}}),
         "nodegroups": [result(), result("create_nodegroup", "delete_nodegroup"), {"skipped": True, "changed": False}],
-        "addons": [result("delete_addon")],
+        "addons": [result("delete_addon", changes={"version": {"before": "v1", "after": None}})],
     }
     found = eks_cluster_plan(parts, "example")
     assert named(found) == ["update cluster example", "replace node group general", "delete add-on general"]
-    assert found[0]["changes"] == {"version": {"before": "1.33", "after": "1.34"}}
+    assert found[0]["changes"] == {"version": {"before": "1.33", "after": "1.34"}} and found[2]["changes"] == {}

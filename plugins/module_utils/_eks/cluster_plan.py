@@ -44,11 +44,13 @@ def plan(parts: Mapping, cluster_name: str, cidr: str) -> list[Change]:
 
 def results(answers: object, kind: str, name: t.Callable[[Mapping], str]) -> list[Change]:
     """The items for what modules of this collection did, or would do in check mode."""
-    return [
-        {"kind": kind, "name": name(one), "action": _action(one["actions"]), "changes": dict(_told(one["changes"]))}
-        for one in (answers if isinstance(answers, list) else ())
-        if one.get("changed") and "actions" in one
-    ]
+    found = []
+    for one in answers if isinstance(answers, list) else ():
+        if one.get("changed") and "actions" in one:
+            action = _action(one["actions"])
+            changes = dict(_told(action, one["changes"]))
+            found.append({"kind": kind, "name": name(one), "action": action, "changes": changes})
+    return found
 
 
 def _action(operations: t.Sequence[str]) -> str:
@@ -57,8 +59,11 @@ def _action(operations: t.Sequence[str]) -> str:
     return "replace" if len(first) > 1 else next(iter(first), "update")
 
 
-def _told(changes: Mapping) -> c.Iterator[tuple[str, Mapping]]:
-    return ((field, values) for field, values in changes.items() if field not in UNTOLD)
+def _told(action: str, changes: Mapping) -> c.Iterator[tuple[str, Mapping]]:
+    """What is deleted goes with all its fields, and which image an update brings only EKS knows."""
+    for field, values in changes.items() if action != "delete" else ():
+        if field not in UNTOLD and (field != "release_version" or values["after"]):
+            yield field, values
 
 
 def _named(name: str, kind: str, there: t.Collection[str]) -> Change:

@@ -36,7 +36,7 @@ def changes(plan: Plan) -> c.Iterator[str]:
     for one in plan.get("service_accounts") or ():
         yield f"{one['kind']} {one['name']}: {one['action']}"
     for step in plan.get("associations") or ():
-        fields = fields_of(step.get("changes"))
+        fields = fields_of(step.get("changes")) if step["action"] != "delete" else ""
         name = f"{step['namespace']}/{step['service_account']}"
         yield f"association {name}: {step['action']}{f' ({fields})' if fields else ''}"
     for one in plan.get("restarts") or ():
