@@ -49,9 +49,9 @@ import pathlib
 import re
 import typing as t
 
-import yaml
 from ansible.errors import AnsibleError
 from ansible.errors import AnsibleLookupError
+from ansible.module_utils.common.yaml import yaml_load
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.podidentity.eks.plugins.module_utils._workload import spec
 from ansible_collections.podidentity.eks.plugins.module_utils._workload import variables as checks
@@ -101,5 +101,5 @@ def role_options() -> dict[str, dict[str, t.Any]]:
     """Every option of every role, by its name."""
     found: dict[str, dict[str, t.Any]] = {}
     for path in sorted(ROLES.glob("*/meta/argument_specs.yml")):
-        found |= yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]["main"]["options"]
+        found |= yaml_load(path.read_text(encoding="utf-8"))["argument_specs"]["main"]["options"]
     return found
