@@ -746,6 +746,7 @@ def test_failed_update_reports_its_errors(
     update = {"id": "update-1", "type": "VersionUpdate", "status": "InProgress"}
     script = {
         "GET /clusters/example": {"cluster": found},
+        "GET /cluster-versions": {"clusterVersions": [{"clusterVersion": "1.34"}]},
         "POST /clusters/example/updates": {"update": update},
         "GET /clusters/example/updates/update-1": {"update": {**update, "status": "Failed", "errors": [error]}},
     }

@@ -7,7 +7,6 @@ from __future__ import annotations
 import pathlib
 import typing as t
 
-import kubernetes
 import pytest
 import yaml
 from support.module_runs import RunModule
@@ -24,8 +23,6 @@ TOKEN: dict[str, t.Any] = {"api_key": "k8s-aws-v1.secret"}
 @pytest.fixture(autouse=True)
 def no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
-    # A kubeconfig that is loaded becomes the client's default for the whole process.
-    monkeypatch.setattr(kubernetes.client.Configuration, "_default", None)
     for name in ("HOST", "API_KEY", "KUBECONFIG", "CONTEXT", "SSL_CA_CERT", "VERIFY_SSL"):
         monkeypatch.delenv(f"K8S_AUTH_{name}", raising=False)
 

@@ -135,6 +135,8 @@ def run_module(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
     def run(module_name: str, /, *, check_mode: bool = False, diff: bool = False, **params: t.Any) -> Result:
         module = importlib.import_module(f"ansible_collections.podidentity.eks.plugins.modules.{module_name}")
         arguments = {**params, "_ansible_check_mode": check_mode, "_ansible_diff": diff}
+        # A kubeconfig that is loaded becomes the client's default for its process, which lives for one run.
+        monkeypatch.setattr("kubernetes.client.Configuration._default", None)
         capsys.readouterr()
         with patch_module_args(arguments), pytest.raises(SystemExit) as ended:
             module.main()
