@@ -84,7 +84,9 @@ def test_rollout_keeps_enough_pods_available(cluster: Cluster, namespace: str) -
 
     def rolled() -> bool:
         found = cluster.apps.read_namespaced_deployment("web", namespace)
-        seen.append(((found.status.available_replicas or 0), (found.status.replicas or 0)))
+        # The Deployment counts what its ReplicaSets report, which is late; what they are scaled to is the limit.
+        sets = cluster.apps.list_namespaced_replica_set(namespace).items
+        seen.append(((found.status.available_replicas or 0), sum(one.spec.replicas for one in sets)))
         done = conditions(found).get("Progressing") == ("True", "NewReplicaSetAvailable")
         return found.status.observed_generation == 2 and done and found.status.updated_replicas == 2
 
