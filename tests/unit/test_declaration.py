@@ -258,6 +258,7 @@ def test_defaults_of_every_role_are_values_of_their_options() -> None:
         ("workload_phases", ["verify", "prove"], "has a value in workload_phases that it does not take: "),
         ("cluster_nodegroups", 3, "cluster_nodegroups"),
         ("verify_tolerations", "all", "verify_tolerations"),
+        ("cluster_access_entries", [{False: None}], "cluster_access_entries[1] has the key false, which is no text: "),
     ],
 )
 def test_value_that_no_option_takes_is_named(name: str, value: t.Any, problem: str) -> None:

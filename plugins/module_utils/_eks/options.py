@@ -3,8 +3,8 @@
 # PRIVATE to the collection: no part of its interface, and it may change in any release.
 """Values of options with which ansible-core's own check ends in a traceback: found before it runs.
 
-These are a scalar where a mapping is expected, which YAML makes natural (``auto_mode: true``, ``scaling: 3``), and
-numbers that are no finite ones (``wait_timeout: .inf``).
+These are a scalar where a mapping is expected, which YAML makes natural (``auto_mode: true``, ``scaling: 3``), keys of
+such a mapping that are no texts (``yes:``), and numbers that are no finite ones (``wait_timeout: .inf``).
 """
 
 from __future__ import annotations
@@ -70,6 +70,9 @@ def value_problems(option: t.Mapping[str, t.Any], value: t.Any, where: str) -> c
 def mapping_problems(inner: ArgumentSpec, value: t.Any, where: str) -> c.Iterator[str]:
     """A text is left to ansible-core, which reads JSON and ``key=value`` in it."""
     if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):
+                yield f"{where} has the key {shown(key)}, which is no text: put it in quotes, or take it out."
         yield from (text for _name, text in problems(inner, value, f"{where}."))
     elif not isinstance(value, str):
         yield f"{where} is {shown(value)}: give a mapping of {', '.join(inner)}."
