@@ -75,3 +75,23 @@ attributes:
     membership:
       - podidentity.eks.k8s
 """
+
+    #: Modules that call AWS and change something in Kubernetes.
+    CLUSTER = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Returns what would be done, and makes no call that writes.
+    support: full
+  diff_mode:
+    description: Shows what is changed and why, or in check mode would be.
+    support: full
+  action_group:
+    description:
+      - Use C(group/podidentity.eks.aws) and C(group/podidentity.eks.k8s) in C(module_defaults) to set defaults for this
+        module.
+    support: full
+    membership:
+      - podidentity.eks.aws
+      - podidentity.eks.k8s
+"""

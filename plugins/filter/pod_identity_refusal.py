@@ -49,16 +49,16 @@ _value:
     which the filter podidentity.eks.pod_identity_operator_rbac makes
 """
 
-import re
 import typing as t
 
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import STATUS_MESSAGE
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import kubernetes_words
+from ansible_collections.podidentity.eks.plugins.module_utils._kube.causes import DENIED
+from ansible_collections.podidentity.eks.plugins.module_utils._kube.causes import RBAC_ADVICE
 from ansible_collections.podidentity.eks.plugins.module_utils._kube.causes import STATUSES
 
 #: A module that ends with a traceback leaves no message where ``failed_when`` is false.
 UNTOLD = "the API server cannot be reached, or does not know these credentials"
-ADVICE = "; allow it by RBAC, which the filter podidentity.eks.pod_identity_operator_rbac makes"
 
 
 def pod_identity_refusal(message: t.Any) -> t.Any:
@@ -71,8 +71,7 @@ def pod_identity_refusal(message: t.Any) -> t.Any:
     if words == "Unauthorized":
         return STATUSES[401].advice
     # A role that has told the sentence may be told by another one.
-    lacks_permission = re.search(r'is forbidden: User ".*" cannot \w+ resource', words) and ADVICE not in words
-    return words + ADVICE if lacks_permission else words
+    return words + RBAC_ADVICE if DENIED.search(words) and RBAC_ADVICE not in words else words
 
 
 class FilterModule:

@@ -77,7 +77,7 @@ _RIGHTS: t.Mapping[str, tuple[Right, ...]] = {
         Right("poddisruptionbudgets", ("list",), LISTED, "policy", level="check"),
         # Run alone it probes by itself.
         *_PROBE,
-        *(Right(resource, ("get", "patch"), group="apps") for resource in _ROLLED),
+        *(Right(resource, ("patch",), group="apps") for resource in _ROLLED),
     ),
     "verify": (
         Right("pods", ("list",), LISTED),

@@ -276,9 +276,9 @@ SCENARIOS = {
         "restart",
         (
             *("own pods list", "own pods create", "own replicasets list", "own poddisruptionbudgets list"),
-            *("own deployments list", "own deployments get", "own deployments patch"),
-            *("own statefulsets list", "own statefulsets get", "own statefulsets patch"),
-            *("own daemonsets list", "own daemonsets get", "own daemonsets patch"),
+            *("own deployments list", "own deployments patch"),
+            *("own statefulsets list", "own statefulsets patch"),
+            *("own daemonsets list", "own daemonsets patch"),
         ),
         create_older_workloads,
         settings={"restart_timeout": 60, "agent_managed": False},
@@ -288,7 +288,7 @@ SCENARIOS = {
         ("own serviceaccounts list", "all mutatingwebhookconfigurations get"),
         create_service_account,
         settings={"restart_timeout": 1},
-        failure_message="new ones would not get their identity either",
+        failure_message="as new ones would have no identity either",
         workloads=NEAR_MISS,
     ),
     "job": Scenario(

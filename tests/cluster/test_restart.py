@@ -99,11 +99,11 @@ def test_restart_rolls_out_all_kinds_and_names_failures(workloads: Workloads, tm
     guarded, stuck = workloads.uids("guarded"), workloads.uids("stuck")
     run = playbook(str(story), **settings)
     assert (run.code, run.count("changed", CLUSTER)) == (2, 1)
-    last = " ".join(run.output[run.output.index("Everything is as it should be") :].split())
+    last = " ".join(run.output[run.output.index("Fail if a workload lacks its identity") :].split())
     place = f"{workloads.namespace}/"
     assert f"StatefulSet {place}guarded was not restarted" in last
     assert "disruption budget one allows 0 now" in last
-    assert f"Deployment {place}stuck did not come through its restart: its rollout is stuck" in last
+    assert f"Deployment {place}stuck failed to restart: its rollout is stuck" in last
     assert "web" not in last
     for name in ("web", "store", "collector"):
         assert [has_token(pod) for pod in workloads.pods(name)] == [True, True], name

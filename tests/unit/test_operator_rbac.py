@@ -40,12 +40,15 @@ def test_rbac_file_matches_filter_output() -> None:
     assert yaml.safe_load(text) == {"apiVersion": "v1", "kind": "List", "items": pod_identity_operator_rbac([])}
 
 
-def test_all_chapters_are_one_cluster_role_with_binding() -> None:
-    role, binding = pod_identity_operator_rbac(list(CHAPTERS))
-    assert places([role, binding]) == [
+def test_all_chapters_are_one_cluster_role_and_one_for_the_agent() -> None:
+    role, binding, *agent = pod_identity_operator_rbac(list(CHAPTERS))
+    assert places([role, binding, *agent]) == [
         ("ClusterRole", "pod-identity-operators", None),
         ("ClusterRoleBinding", "pod-identity-operators", None),
+        ("Role", "pod-identity-operators", "kube-system"),
+        ("RoleBinding", "pod-identity-operators", "kube-system"),
     ]
+    assert rights(agent) == {("kube-system", "get", "daemonsets", "eks-pod-identity-agent")}
     assert binding["roleRef"] == {
         "apiGroup": "rbac.authorization.k8s.io",
         "kind": "ClusterRole",
@@ -100,12 +103,12 @@ def test_namespaces_are_listed_cluster_wide_and_written_each() -> None:
 
 
 def test_included_rights_are_not_repeated() -> None:
-    """The agent's pods are among all pods, and its DaemonSet among all of them."""
+    """The agent's pods are among all pods."""
     both = rights(pod_identity_operator_rbac(["agent", "restart"]))
-    assert {namespace for namespace, _verb, _resource, _name in both} == {None}
+    agent = ("kube-system", "get", "daemonsets", "eks-pod-identity-agent")
+    assert {entry for entry in both if entry[0]} == {agent}
     narrow = rights(pod_identity_operator_rbac(["agent", "restart"], namespaces=["kube-system"]))
-    assert ("kube-system", "get", "daemonsets", None) in narrow
-    assert ("kube-system", "get", "daemonsets", "eks-pod-identity-agent") not in narrow
+    assert agent in narrow and len([entry for entry in narrow if entry[1:3] == ("list", "pods")]) == 1
 
 
 def test_each_level_adds_to_previous_one() -> None:

@@ -4,16 +4,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 import hypothesis
 import hypothesis.strategies as st
 import pytest
-from ansible.errors import AnsibleFilterError
-from ansible_collections.podidentity.eks.plugins.filter.pod_identity_restart_outcome import pod_identity_restart_outcome
-from ansible_collections.podidentity.eks.plugins.filter.pod_identity_restart_plan import pod_identity_restart_plan
-from ansible_collections.podidentity.eks.plugins.module_utils._kube.rollout import disruption
-from ansible_collections.podidentity.eks.plugins.module_utils._kube.rollout import guards
+from ansible_collections.podidentity.eks.plugins.module_utils._kube.causes import Refusal
+from ansible_collections.podidentity.eks.plugins.module_utils._kube.restart import plan as planning
+from ansible_collections.podidentity.eks.plugins.module_utils._kube.restart.rollout import disruption
+from ansible_collections.podidentity.eks.plugins.module_utils._kube.restart.rollout import guards
+from ansible_collections.podidentity.eks.plugins.module_utils._kube.restart.rollout import outcome
 
 Mapping = dict[str, t.Any]
 WORKLOADS = [{"namespace": "default", "service_account": "app"}]
@@ -80,9 +81,28 @@ def budget(allowed: int, **labels: str) -> Mapping:
     }
 
 
+def restart_plan(
+    workloads: t.Any,
+    pods: t.Any,
+    associations: t.Any = (),
+    objects: t.Any = (),
+    mode: str = "stale",
+    *,
+    role_dates: t.Any = None,
+    proofs: t.Any = None,
+    roles: t.Any = None,
+    agent: t.Any = None,
+) -> dict[str, t.Any]:
+    """The plan, and what is left of it where proofs count."""
+    made = planning.plan(workloads, pods, associations, objects, mode, role_dates)
+    if proofs is not None:
+        made = planning.require_proof(made, proofs, associations, roles, agent)
+    return dataclasses.asdict(made)
+
+
 def planned(pods: list[Mapping], *objects: Mapping, mode: str = "stale") -> dict[str, list[tuple[str, str]]]:
     """For each list of the plan, what it names."""
-    plan = pod_identity_restart_plan(WORKLOADS, pods, ASSOCIATIONS, list(objects), mode)
+    plan = restart_plan(WORKLOADS, pods, ASSOCIATIONS, list(objects), mode)
     plan.pop("kinds")
     return {key: [(f"{one['kind']}/{one['name']}", one["why"]) for one in plan[key]] for key in plan if plan[key]}
 
@@ -93,7 +113,7 @@ WITH_IDENTITY = container(identity=True)
 
 def test_workload_is_restarted_once_for_all_its_pods() -> None:
     pods = [pod("a", "ReplicaSet/web-1", WITH_IDENTITY), *(pod(name, "ReplicaSet/web-1") for name in "bcdef")]
-    plan = pod_identity_restart_plan(WORKLOADS, pods, ASSOCIATIONS, WEB)
+    plan = restart_plan(WORKLOADS, pods, ASSOCIATIONS, WEB)
     [restart] = plan["restarts"]
     assert restart == {
         "kind": "Deployment",
@@ -108,9 +128,7 @@ def test_workload_is_restarted_once_for_all_its_pods() -> None:
 
 def test_both_reasons_are_reported() -> None:
     old = pod("b", "StatefulSet/db", WITH_IDENTITY, created="2026-11-23T09:00:00Z")
-    plan = pod_identity_restart_plan(
-        WORKLOADS, [pod("a", "StatefulSet/db"), old], ASSOCIATIONS, [workload("StatefulSet/db")]
-    )
+    plan = restart_plan(WORKLOADS, [pod("a", "StatefulSet/db"), old], ASSOCIATIONS, [workload("StatefulSet/db")])
     assert plan["restarts"][0]["reason"] == (
         "pod a was admitted without the identity, and pod b was admitted before the association last changed "
         f"({CHANGED})"
@@ -137,22 +155,19 @@ def test_pod_older_than_role_or_target_role_is_stale() -> None:
     later = pod("a", "ReplicaSet/web-1", WITH_IDENTITY, created="2026-11-23T11:00:00Z")
     for key in ("role_arn", "target_role_arn"):
         known = [{**ASSOCIATIONS[0], "role_arn": "arn:old", key: "arn:new"}]
-        plan = pod_identity_restart_plan(
+        plan = restart_plan(
             WORKLOADS, [later], known, WEB, role_dates={"arn:old": CHANGED, "arn:new": "2026-11-23T12:00:00+00:00"}
         )
         assert [one["reason"] for one in plan["restarts"]] == [
             "pod a was admitted before the role arn:new was made (2026-11-23T12:00:00+00:00)"
         ]
         for dates in ({}, {"arn:old": CHANGED}, {"arn:new": None}, {"arn:other": "2026-11-23T12:00:00+00:00"}):
-            assert pod_identity_restart_plan(WORKLOADS, [later], known, WEB, role_dates=dates)["restarts"] == []
+            assert restart_plan(WORKLOADS, [later], known, WEB, role_dates=dates)["restarts"] == []
 
 
 def test_association_without_date_makes_no_pod_stale() -> None:
     known = [{**ASSOCIATIONS[0], "association_id": "a-1", "modified_at": None}]
-    assert (
-        pod_identity_restart_plan(WORKLOADS, [pod("a", "ReplicaSet/web-1", WITH_IDENTITY)], known, WEB)["restarts"]
-        == []
-    )
+    assert restart_plan(WORKLOADS, [pod("a", "ReplicaSet/web-1", WITH_IDENTITY)], known, WEB)["restarts"] == []
 
 
 def test_modes_select_restarts() -> None:
@@ -164,8 +179,6 @@ def test_modes_select_restarts() -> None:
     assert planned(pods, *objects)["restarts"] == [("Deployment/web", "stale"), ("StatefulSet/db", "missing")]
     assert planned(pods, *objects, mode="missing")["restarts"] == [("StatefulSet/db", "missing")]
     assert planned(pods, *objects, mode="never") == {}
-    with pytest.raises(AnsibleFilterError, match="one of never, missing, stale, not 'always'"):
-        planned(pods, mode="always")
 
 
 @pytest.mark.parametrize(
@@ -208,7 +221,7 @@ def test_unrelated_and_healthy_pods_are_ignored(found: Mapping) -> None:
 )
 def test_unsupported_owners_are_reported_and_not_restarted(owner: str, place: str, remedy: str) -> None:
     objects = [workload("ReplicaSet/alone"), workload("ReplicaSet/rolled", "Rollout/rolled"), workload("Job/import")]
-    plan = pod_identity_restart_plan(WORKLOADS, [pod("a", owner)], ASSOCIATIONS, objects)
+    plan = restart_plan(WORKLOADS, [pod("a", owner)], ASSOCIATIONS, objects)
     assert (plan["restarts"], plan["blocked"]) == ([], [])
     [told] = plan["reported"]
     assert f"{told['kind']}/{told['name']}" == place
@@ -226,7 +239,7 @@ def test_unsupported_owners_are_reported_and_not_restarted(owner: str, place: st
 )
 def test_pods_opted_out_of_injection_are_only_reported(found: Mapping, why: str) -> None:
     found["metadata"]["ownerReferences"] = [{"kind": "ReplicaSet", "name": "web-1", "controller": True}]
-    plan = pod_identity_restart_plan(WORKLOADS, [found], ASSOCIATIONS, WEB)
+    plan = restart_plan(WORKLOADS, [found], ASSOCIATIONS, WEB)
     assert (plan["pods"], plan["restarts"]) == ([], [])
     assert why in plan["reported"][0]["reason"]
 
@@ -246,7 +259,7 @@ def test_pods_opted_out_of_injection_are_only_reported(found: Mapping, why: str)
 )
 def test_blocked_rollout_is_named_and_not_restarted(held: Mapping, why: str) -> None:
     owner = f"{held['kind']}/web"
-    plan = pod_identity_restart_plan(WORKLOADS, [pod("a", owner)], ASSOCIATIONS, [held, budget(0, app="web")])
+    plan = restart_plan(WORKLOADS, [pod("a", owner)], ASSOCIATIONS, [held, budget(0, app="web")])
     assert plan["restarts"] == []
     assert why in plan["blocked"][0]["reason"]
 
@@ -310,9 +323,9 @@ def test_budget_selector_expressions(operator: str, values: list[str], is_about:
     assert guards(made, workload("Deployment/web")) is is_about
 
 
-def outcome_of(found: Mapping | None, **answer: t.Any) -> tuple[str, str]:
+def outcome_of(found: Mapping | None, refusal: Refusal | None = None) -> tuple[str, str]:
     place = {"kind": found["kind"] if found else "Deployment", "namespace": "default", "name": "web"}
-    [told] = pod_identity_restart_outcome([place], [{"changed": True, **answer}], [found] if found else [])
+    [told] = outcome([place], [refusal], [found] if found else [])
     return told["state"], told["reason"]
 
 
@@ -417,8 +430,8 @@ def test_rollout_outcome_from_status(found: Mapping | None, state: str, reason: 
 
 def test_refused_restart_fails_whatever_its_pods_do() -> None:
     done = workload("Deployment/web", replicas=2, status=rollout_status(2, 2))
-    refused = outcome_of(done, error={"msg": "Failed to patch object:\n  admission webhook denied it."})
-    assert refused == ("failed", "its restart was refused: Failed to patch object: admission webhook denied it")
+    refused = outcome_of(done, Refusal(400, 'admission webhook "pods.example" denied\n  the request.'))
+    assert refused == ("failed", 'its restart was refused: admission webhook "pods.example" denied the request')
 
 
 owners = st.sampled_from(
@@ -454,17 +467,17 @@ objects_of_all_kinds = st.tuples(
 def test_plan_covers_each_owner_once_and_converges(
     pods: list[Mapping], objects: tuple[Mapping, ...], mode: str
 ) -> None:
-    plan = pod_identity_restart_plan(WORKLOADS, pods, ASSOCIATIONS, objects, mode)
+    plan = restart_plan(WORKLOADS, pods, ASSOCIATIONS, objects, mode)
     named = [(one["kind"], one["name"]) for key in ("restarts", "blocked", "reported") for one in plan[key]]
     assert len(named) == len(set(named))
     assert {one["kind"] for one in plan["restarts"]} <= set(KINDS)
     assert bool(plan["pods"]) <= bool(named)
     # What is known by the pods alone is the same as what is known by all.
-    first = pod_identity_restart_plan(WORKLOADS, pods, ASSOCIATIONS, mode=mode)
+    first = restart_plan(WORKLOADS, pods, ASSOCIATIONS, mode=mode)
     assert plan["pods"] == first["pods"]
     # And of the kinds that it names, nothing more is needed.
     needed = [one for one in objects if one["kind"] in first["kinds"]]
-    assert plan == pod_identity_restart_plan(WORKLOADS, pods, ASSOCIATIONS, needed, mode)
+    assert plan == restart_plan(WORKLOADS, pods, ASSOCIATIONS, needed, mode)
     # With its pods gone and new ones in their place, nothing is left to restart.
     replaced = [
         pod(one["metadata"]["name"], "ReplicaSet/web-1", WITH_IDENTITY)
@@ -472,7 +485,7 @@ def test_plan_covers_each_owner_once_and_converges(
         else one
         for one in pods
     ]
-    assert pod_identity_restart_plan(WORKLOADS, replaced, ASSOCIATIONS, objects, mode)["pods"] == []
+    assert restart_plan(WORKLOADS, replaced, ASSOCIATIONS, objects, mode)["pods"] == []
 
 
 anything = st.recursive(
@@ -493,8 +506,8 @@ anything = st.recursive(
 
 @hypothesis.given(anything, anything, anything, anything)
 def test_any_observation_is_accepted(workloads: t.Any, pods: t.Any, associations: t.Any, objects: t.Any) -> None:
-    pod_identity_restart_plan(workloads, pods, associations, objects)
-    pod_identity_restart_outcome([{"kind": "Deployment", "namespace": "", "name": ""}], [{}], objects)
+    restart_plan(workloads, pods, associations, objects)
+    outcome([{"kind": "Deployment", "namespace": "", "name": ""}], [None], objects)
 
 
 # --- only onto an identity that new pods would get --------------------------------------------------------------------
@@ -518,7 +531,7 @@ def judged(
     }
     pods = [pod("a", "ReplicaSet/web-1")]
     found = {"roles": list(roles), "missing": list(missing), "unread": []}
-    return pod_identity_restart_plan(WORKLOADS, pods, [association], WEB, proofs=proofs, roles=found, agent=agent)
+    return restart_plan(WORKLOADS, pods, [association], WEB, proofs=proofs, roles=found, agent=agent)
 
 
 def proof(proven: bool, cause: str = "") -> Mapping:
@@ -592,14 +605,14 @@ def test_nothing_is_restarted_where_no_agent_runs(agent: Mapping | None, reason:
 
 def test_roles_to_read_are_those_of_untried_restarts() -> None:
     pods, known = [pod("a", "ReplicaSet/web-1")], [{**ASSOCIATIONS[0], "role_arn": ROLE}]
-    untried = pod_identity_restart_plan(WORKLOADS, pods, known, WEB, proofs=[])
+    untried = restart_plan(WORKLOADS, pods, known, WEB, proofs=[])
     assert untried["unproven"] == [{"namespace": "default", "service_account": "app", "role_arn": ROLE}]
     for proofs in ([proof(True)], [proof(False, "trust_refused")]):
-        assert pod_identity_restart_plan(WORKLOADS, pods, known, WEB, proofs=proofs)["unproven"] == []
+        assert restart_plan(WORKLOADS, pods, known, WEB, proofs=proofs)["unproven"] == []
 
 
 def test_owner_of_another_kind_is_named_with_what_helps() -> None:
-    plan = pod_identity_restart_plan(WORKLOADS, [pod("a", "ReplicaSet/canary-1")], ASSOCIATIONS, ROLLOUT)
+    plan = restart_plan(WORKLOADS, [pod("a", "ReplicaSet/canary-1")], ASSOCIATIONS, ROLLOUT)
     [reported] = plan["reported"]
     assert (reported["kind"], reported["name"]) == ("Rollout", "canary")
     assert reported["reason"].endswith(

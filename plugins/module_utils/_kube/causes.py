@@ -24,6 +24,8 @@ from .admitted import Identity
 WEBHOOK = "pod-identity-webhook"
 #: The name of the one webhook in that configuration.
 WEBHOOK_NAME = "iam-for-pods.amazonaws.com"
+#: The words of RBAC, without a permission.
+DENIED = re.compile(r'is forbidden: User ".*" cannot \w+ resource')
 SERVICE_ACCOUNT_MISSING = "service_account_missing"
 
 
@@ -33,6 +35,10 @@ class Refusal:
 
     status: int
     message: str
+
+
+#: What an operator needs who may not do something in Kubernetes.
+RBAC_ADVICE = "; allow it by RBAC, which the filter podidentity.eks.pod_identity_operator_rbac makes"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,6 +134,16 @@ SERVER_ERROR = Rule("server_error", "", "The API server failed: look again later
 REFUSED = Rule("refused", "", "The API server refuses the probe's pod: see what it says")
 #: What a wrong certificate is called by every version of the kubernetes client and urllib3.
 CERTIFICATE = Rule("certificate", "", "The API server's certificate cannot be verified: check ca_cert and host")
+
+
+def explained(refusal: Refusal) -> str:
+    """What a refused call means, as a clause, with what to do where that is known."""
+    if refusal.status == 401:
+        return STATUSES[401].advice
+    words = sentence(refusal.message)
+    if refusal.status == 0:
+        return f"the API server cannot be reached ({words})" if words else STATUSES[0].advice
+    return words + (RBAC_ADVICE if DENIED.search(words) else "")
 
 
 def refused(refusal: Refusal) -> Cause:

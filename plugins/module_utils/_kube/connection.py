@@ -12,6 +12,7 @@ import typing as t
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client as core
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException
 
+from .._diagnosis.reading import dig
 from .causes import WEBHOOK
 from .causes import Refusal
 
@@ -23,7 +24,11 @@ with contextlib.suppress(ImportError):  # AnsibleK8SModule reports it.
 #: Seconds until a connection stands, and until an answer comes; a webhook may take ten, and there may be several.
 TIMEOUT = (10, 60)
 
+#: How many objects one answer of a list holds, as with kubectl.
+PAGE = 500
+
 Answer = dict[str, t.Any] | Refusal  # pylint: disable=unsupported-binary-operation
+Listing = list[dict[str, t.Any]] | Refusal  # pylint: disable=unsupported-binary-operation
 
 
 def configuration_of(module: t.Any) -> t.Any:
@@ -66,12 +71,35 @@ class ApiServer:
 
     def service_accounts(self, namespace: str) -> list[str] | Refusal:
         """Names of the service accounts of a namespace."""
-        answer = self._ask(0, "get", f"/api/v1/namespaces/{namespace}/serviceaccounts")
-        return answer if isinstance(answer, Refusal) else [item["metadata"]["name"] for item in answer["items"]]
+        found = self.objects(f"/api/v1/namespaces/{namespace}/serviceaccounts")
+        return found if isinstance(found, Refusal) else [item["metadata"]["name"] for item in found]
 
     def read(self, path: str) -> Answer:
         """An object."""
         return self._ask(0, "get", path)
+
+    def objects(self, path: str, *, fields: str = "", labels: str = "") -> Listing:
+        """The objects of a path, in pages; each with its ``apiVersion`` and ``kind``, which the API server leaves out.
+
+        :param fields: a field selector.
+        :param labels: a label selector.
+        """
+        selectors = {"field_selector": fields or None, "label_selector": labels or None, "limit": PAGE}
+        found: list[dict[str, t.Any]] = []
+        token = None
+        while True:
+            answer = self._ask(0, "get", path, _continue=token, **selectors)
+            if isinstance(answer, Refusal):
+                return answer
+            kind = {"apiVersion": answer.get("apiVersion"), "kind": str(answer.get("kind")).removesuffix("List")}
+            found.extend({**kind, **item} for item in answer.get("items") or ())
+            token = dig(answer, "metadata", "continue")
+            if not token:
+                return found
+
+    def patch(self, path: str, body: t.Mapping[str, t.Any]) -> Answer:
+        """Change an object by a strategic merge patch."""
+        return self._ask(0, "patch", path, body=body, content_type="application/strategic-merge-patch+json")
 
     def create(self, path: str, body: t.Mapping[str, t.Any], dry_run: bool) -> Answer:
         """Create an object among those of a path, or only try it."""

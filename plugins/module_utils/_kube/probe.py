@@ -147,20 +147,37 @@ def look_until(module: t.Any) -> dict[str, t.Any]:
     params = module.params
     if found := list(problems(params)):
         raise CoreException("\n".join(found))
-    workloads, concurrency, consecutive = declared(params), params["concurrency"], params["consecutive"]
+    options = {key: params[key] for key in ("consecutive", "wait", "timeout", "concurrency")}
+    items = probe(module, params["workloads"], **options)
+    result = {"effective": all(item["effective"] for item in items), "workloads": items}
+    return result if result["effective"] or not params["wait"] else {**result, "msg": failure(items)}
+
+
+def probe(
+    module: t.Any,
+    service_accounts: c.Sequence[t.Mapping[str, str]],
+    *,
+    timeout: int,
+    consecutive: int = OPTIONS["consecutive"]["default"],
+    wait: bool = True,
+    concurrency: int = OPTIONS["concurrency"]["default"],
+) -> list[dict[str, t.Any]]:
+    """Ask for service accounts, until new pods of all would get their identity; returns what is known of each.
+
+    :raises CoreException: when there is no usable connection.
+    """
     looker = Looker(ApiServer(module, concurrency, min(consecutive, MOST_LANES)))
-    probe = Probe(workloads, consecutive, params["wait"], time.monotonic())
+    workloads = [Workload(one["namespace"], one["service_account"]) for one in service_accounts]
+    asked = Probe(workloads, consecutive, wait, time.monotonic())
     places = {workload: place for place, workload in enumerate(workloads)}
     with concurrent.futures.ThreadPoolExecutor(concurrency) as threads:
 
         def look_at(pending: c.Sequence[Progress]) -> c.Iterator[Look]:
             return threads.map(lambda one: looker.look(one, places[one.workload]), pending)
 
-        with Report("pod identity", lambda: waited_for(probe)):
-            run(probe, look_at, params["timeout"] if params["wait"] else math.inf)
-    items = [probe.result(one) for one in probe.progress]
-    result = {"effective": all(item["effective"] for item in items), "workloads": items}
-    return result if result["effective"] or not params["wait"] else {**result, "msg": failure(items)}
+        with Report("pod identity", lambda: waited_for(asked)):
+            run(asked, look_at, timeout if wait else math.inf)
+    return [asked.result(one) for one in asked.progress]
 
 
 def waited_for(probe: Probe) -> str:

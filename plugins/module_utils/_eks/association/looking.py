@@ -22,6 +22,12 @@ if t.TYPE_CHECKING:
 #: What only a description tells.
 NEED_DESCRIPTION = ("role_arn", "tags")
 
+#: A question for all associations of a cluster; see the module ``eks_pod_identity_association_info``.
+EVERYTHING: dict[str, t.Any] = {
+    **dict.fromkeys(("namespace", "service_account", "association_ids", "role_arn", "owner", "tags")),
+    "describe": True,
+}
+
 
 def look_up(client: EKSClient, params: t.Mapping[str, t.Any], concurrency: int) -> list[Association]:
     """The associations that match all that is given, in the order of namespace and service account.

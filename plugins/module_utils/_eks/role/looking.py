@@ -14,22 +14,33 @@ from .running import account_of
 from .running import other_credentials
 
 if t.TYPE_CHECKING:
+    import collections.abc as c
+
     from mypy_boto3_iam.client import IAMClient
 
     from ..._trust.role import Role
 
 
 def run(module: common.AnsibleEKSModule) -> dict[str, t.Any]:
-    """Look at all roles in threads; returns the module's result.
+    """Read the roles of a task; returns the module's result.
 
     :raises common.AnsibleEKSError: when nobody can be asked.
     """
-    arns = list(dict.fromkeys(module.params["arns"]))
-    credentials = other_credentials(module)
-    account = account_of(module, credentials) if arns else ""
+    return read_all(module, module.params["arns"], other_credentials(module))
+
+
+def read_all(
+    module: common.AnsibleEKSModule, arns: c.Iterable[str], credentials: t.Mapping[str, t.Any]
+) -> dict[str, t.Any]:
+    """Read roles in threads, each once.
+
+    :raises common.AnsibleEKSError: when nobody can be asked.
+    """
+    wanted = list(dict.fromkeys(arns))
+    account = account_of(module, credentials) if wanted else ""
     iam: IAMClient = module.watched_client("iam", **credentials)
     result: dict[str, t.Any] = {"roles": [], "missing": [], "unread": []}
-    for key, one in at_once(lambda arn: look(iam, arn, account), arns):
+    for key, one in at_once(lambda arn: look(iam, arn, account), wanted):
         result[key].append(one)
     return result
 

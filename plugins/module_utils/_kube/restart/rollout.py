@@ -12,13 +12,15 @@ import dataclasses
 import math
 import typing as t
 
-from .._diagnosis.reading import dig
-from .._diagnosis.reading import kubernetes_words
-from .._diagnosis.reading import listing
-from .._diagnosis.reading import mapping
-from .._diagnosis.reading import number
-from .._diagnosis.reading import sentence
-from .._diagnosis.reading import text
+from ..._diagnosis.reading import dig
+from ..._diagnosis.reading import listing
+from ..._diagnosis.reading import mapping
+from ..._diagnosis.reading import number
+from ..._diagnosis.reading import sentence
+from ..._diagnosis.reading import text
+
+if t.TYPE_CHECKING:
+    from ..causes import Refusal
 
 DONE, FAILED, WAITING = "done", "failed", "waiting"
 
@@ -152,15 +154,19 @@ def replaced(workload: t.Any) -> tuple[str, str]:
     return WAITING, told
 
 
-def outcome(restarts: t.Any, applied: t.Any, objects: t.Any) -> list[dict[str, t.Any]]:
-    """The state of each restart: by what its patch gave, in the same order, and by the objects since then."""
+def outcome(
+    restarts: t.Sequence[t.Mapping[str, t.Any]], refusals: t.Sequence[Refusal | None], objects: t.Any
+) -> list[dict[str, t.Any]]:
+    """The state of each restart, by the API server's refusal of it, in the same order, and by the objects since then.
+
+    Returns the restarts with ``state``, ``reason`` and ``refused``.
+    """
     known = {place_of(one): one for one in listing(objects)}
     told = []
-    for restart, answer in zip(listing(restarts), listing(applied), strict=True):
+    for restart, refusal in zip(restarts, refusals, strict=True):
         place = Place(*(text(dig(restart, key)) for key in ("kind", "namespace", "name")))
-        error = dig(answer, "error")
         state, reason = progress(known.get(place))
-        if error is not None:
-            state, reason = FAILED, f"its restart was refused: {kubernetes_words(text(dig(error, 'msg')))}"
-        told.append({**restart, "state": state, "reason": reason})
+        if refusal is not None:
+            state, reason = FAILED, f"its restart was refused: {sentence(refusal.message)}"
+        told.append({**restart, "state": state, "reason": reason, "refused": refusal is not None})
     return told

@@ -14,18 +14,18 @@ import dataclasses
 import datetime
 import typing as t
 
-from .._diagnosis.judgement import agent_refusal
-from .._diagnosis.judgement import associated
-from .._diagnosis.judgement import judged
-from .._diagnosis.judgement import refusals
-from .._diagnosis.reading import dig
-from .._diagnosis.reading import listing
-from .._diagnosis.reading import mapping
-from .._diagnosis.reading import text
-from .admitted import CREDENTIALS_URI
-from .admitted import POD_IDENTITY
-from .admitted import TOKEN_VARIABLES
-from .admitted import identity_of
+from ..._diagnosis.judgement import agent_refusal
+from ..._diagnosis.judgement import associated
+from ..._diagnosis.judgement import judged
+from ..._diagnosis.judgement import refusals
+from ..._diagnosis.reading import dig
+from ..._diagnosis.reading import listing
+from ..._diagnosis.reading import mapping
+from ..._diagnosis.reading import text
+from ..admitted import CREDENTIALS_URI
+from ..admitted import POD_IDENTITY
+from ..admitted import TOKEN_VARIABLES
+from ..admitted import identity_of
 from .rollout import Place
 from .rollout import obstacle
 from .rollout import place_of
