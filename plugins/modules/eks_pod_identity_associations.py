@@ -30,10 +30,9 @@ options:
     required: true
   associations:
     description:
-      - The declared associations, each service account once.
+      - The declared associations, each service account once. Give this or O(workloads).
     type: list
     elements: dict
-    required: true
     suboptions:
       namespace:
         description: Kubernetes namespace of the service account. It does not need to exist.
@@ -88,6 +87,34 @@ options:
           - Whether to change or delete the association although it belongs to an EKS add-on, or somebody else made it.
         type: bool
         default: false
+  workloads:
+    description:
+      - The workloads whose associations are declared, as the role P(podidentity.eks.association#role) takes them. A
+        setting that a workload does not declare has its default in the association; only tags stay as they are.
+    type: list
+    elements: dict
+  cluster_arn:
+    description:
+      - ARN of the cluster. It tells the account of roles that O(workloads) declare by name, and need not exist yet.
+    type: str
+  role_arns:
+    description:
+      - ARNs of roles by name, for roles of O(workloads) that have another path than the declared one.
+    type: dict
+    default: {}
+  state:
+    description:
+      - V(absent) treats all O(workloads) as if they had C(state=absent).
+    type: str
+    choices: [present, absent]
+    default: present
+  also_declared:
+    description:
+      - Service accounts that count as declared, each as C(namespace/service_account). They are neither changed, nor
+        purged, nor reported as undeclared.
+    type: list
+    elements: str
+    default: []
   purge:
     description:
       - What happens to associations that are not declared. Only those that carry all O(creation_tags) are ever deleted.
@@ -406,6 +433,40 @@ failed_associations:
       description: What to do, empty where nobody knows more than AWS says.
       type: str
       sample: create the role, or correct role_arn
+failed_items:
+  description:
+    - What is not as declared after the task, RV(failed_associations) and those of RV(skipped_associations) that are
+      declared present.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    workload:
+      description: The workload, C(namespace/service_account).
+      type: str
+      sample: team-a/app
+    namespace:
+      description: Its namespace.
+      type: str
+      sample: team-a
+    service_account:
+      description: Its service account.
+      type: str
+      sample: app
+    phase:
+      description: V(association).
+      type: str
+      sample: association
+    reason:
+      description: Why, as a sentence.
+      type: str
+      sample: EKS did not see the role arn:aws:iam::111122223333:role/app within 120 seconds
+report:
+  description: What people should know, one line each, such as associations that are no longer declared.
+  returned: always
+  type: list
+  elements: str
+  sample: []
 plan:
   description:
     - What had to be done, without what is as declared. In check mode and otherwise it is the same.
@@ -481,9 +542,13 @@ OPTIONS: argspec.ArgumentSpec = {
     "associations": {
         "type": "list",
         "elements": "dict",
-        "required": True,
         "options": argspec.merged(ASSOCIATION, argspec.STATE),
     },
+    "workloads": {"type": "list", "elements": "dict"},
+    "cluster_arn": {"type": "str"},
+    "role_arns": {"type": "dict", "default": {}},
+    **argspec.STATE,
+    "also_declared": {"type": "list", "elements": "str", "default": []},
     "purge": {"type": "str", "choices": ["none", "namespace", "cluster"], "default": "none"},
     "report_undeclared": {"type": "bool", "default": False},
     "adopt": {"type": "bool", "default": False},
@@ -496,12 +561,14 @@ OPTIONS: argspec.ArgumentSpec = {
 def main() -> None:
     module = common.AnsibleEKSModule(
         argument_spec=argspec.merged(OPTIONS, argspec.TAGS, argspec.CREATION_TAGS, argspec.IAM_PROPAGATION),
+        mutually_exclusive=[("associations", "workloads")],
+        required_one_of=[("associations", "workloads")],
         supports_check_mode=True,
     )
     try:
         result = many.run(module)
     except common.AnsibleEKSError as error:
-        module.fail_json_aws_error(error)
+        module.fail_json_aws_error(error, failed_items=many.all_items(module.params, error))
     if result["failed_associations"]:
         module.fail_json(**result)
     module.exit_json(**result)

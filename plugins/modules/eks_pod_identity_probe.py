@@ -25,19 +25,10 @@ author:
   - podidentity.eks contributors (@podidentity)
 options:
   workloads:
-    description: The service accounts to look at, each once.
+    description: The workloads, each with C(namespace) and C(service_account). Other keys are not read.
     type: list
     elements: dict
     required: true
-    suboptions:
-      namespace:
-        description: Namespace of the service account.
-        type: str
-        required: true
-      service_account:
-        description: Name of the service account.
-        type: str
-        required: true
   consecutive:
     description:
       - How many answers in a row have to be yes. They come over different connections, because each API server of a
@@ -138,6 +129,32 @@ effective:
   returned: success or failure after looking
   type: bool
   sample: true
+failed_items:
+  description: The workloads whose pods would not get EKS Pod Identity.
+  returned: success or failure after looking
+  type: list
+  elements: dict
+  contains:
+    workload:
+      description: The workload, C(namespace/service_account).
+      type: str
+      sample: team-a/app
+    namespace:
+      description: Its namespace.
+      type: str
+      sample: team-a
+    service_account:
+      description: Its service account.
+      type: str
+      sample: app
+    phase:
+      description: V(probe).
+      type: str
+      sample: probe
+    reason:
+      description: Why, as a sentence.
+      type: str
+      sample: The pod is given no identity, so as far as the API server knows there is no association for this ...
 workloads:
   description: What was found for each workload, in the order of O(workloads).
   returned: success or failure after looking

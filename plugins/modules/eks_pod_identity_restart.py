@@ -192,6 +192,10 @@ failed_items:
   type: list
   elements: dict
   contains:
+    workload:
+      description: The workload, C(namespace/service_account); empty for what belongs to none.
+      type: str
+      sample: default/web
     namespace:
       description: Namespace of the service account.
       type: str

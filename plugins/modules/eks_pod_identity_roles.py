@@ -54,17 +54,22 @@ options:
     required: true
   state:
     description:
-      - V(present) makes the roles of the workloads be as declared, takes the workloads out that have C(state=absent),
-        and does what O(purge) says.
-      - V(cleaned) does only the removing part of that. The workloads that are to be there are known, so that they are
-        not purged, and their roles are left as they are. So roles can be made before the associations are, and go
-        after them.
+      - V(present) creates and updates the roles of the workloads as declared, takes the workloads out that have
+        C(state=absent), and does what O(purge) says.
       - V(absent) takes all workloads out.
       - A role that then trusts nobody any more is deleted when it was made here. One that somebody else made keeps its
         last trust statement, because IAM keeps no trust policy without one.
     type: str
-    choices: [present, cleaned, absent]
+    choices: [present, absent]
     default: present
+  operations:
+    description:
+      - V(apply) creates and updates roles, V(remove) takes workloads out of trust policies and deletes roles, by
+        C(state=absent) and O(purge). So roles can be created before the associations are, and deleted after them.
+    type: list
+    elements: str
+    choices: [apply, remove]
+    default: [apply, remove]
   kind:
     description:
       - V(source) manages the roles under C(role), which EKS assumes itself. They are in the cluster's account.
@@ -143,8 +148,6 @@ extends_documentation_fragment:
   - podidentity.eks.assume_role
 seealso:
   - module: podidentity.eks.eks_pod_identity_associations
-  - plugin: podidentity.eks.pod_identity_associations
-    plugin_type: filter
   - name: Access AWS resources based on tags of the session
     description: The session tags of EKS Pod Identity, in the EKS user guide.
     link: https://docs.aws.amazon.com/eks/latest/userguide/pod-id-abac.html
@@ -346,6 +349,32 @@ failed_roles:
       description: What to do, empty where nobody knows more than AWS says.
       type: str
       sample: ""
+failed_items:
+  description: The same for each workload that declares the role.
+  returned: success or failure
+  type: list
+  elements: dict
+  contains:
+    workload:
+      description: The workload, C(namespace/service_account); empty for a role that no workload declares.
+      type: str
+      sample: default/s3-access-sa
+    namespace:
+      description: Its namespace.
+      type: str
+      sample: default
+    service_account:
+      description: Its service account.
+      type: str
+      sample: s3-access-sa
+    phase:
+      description: V(iam_role), or V(target_role) with O(kind=target).
+      type: str
+      sample: iam_role
+    reason:
+      description: Why, as a sentence.
+      type: str
+      sample: "role app: Failed to attach role policy: User is not authorized to perform iam:AttachRolePolicy"
 api_calls:
   description: How often each operation of AWS was called, attempts that failed included.
   returned: always
@@ -365,7 +394,8 @@ from ansible_collections.podidentity.eks.plugins.module_utils._eks.role import r
 OPTIONS: argspec.ArgumentSpec = {
     "cluster_arn": {"type": "str", "required": True},
     "workloads": {"type": "list", "elements": "dict", "required": True},
-    "state": {"type": "str", "choices": ["present", "cleaned", "absent"], "default": "present"},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    **argspec.OPERATIONS,
     "kind": {"type": "str", "choices": ["source", "target"], "default": "source"},
     "associations": {"type": "list", "elements": "dict", "default": []},
     "purge": {"type": "str", "choices": ["none", "namespace", "cluster"], "default": "none"},
@@ -382,7 +412,7 @@ def main() -> None:
     try:
         result = running.run(module)
     except common.AnsibleEKSError as error:
-        module.fail_json_aws_error(error)
+        module.fail_json_aws_error(error, failed_items=running.all_items(module.params, error))
     if result["failed_roles"]:
         module.fail_json(**result)
     module.exit_json(**result)

@@ -66,8 +66,8 @@ _RIGHTS: t.Mapping[str, tuple[Right, ...]] = {
     "service_account": (
         Right("serviceaccounts", ("list",), LISTED, level="check"),
         Right("namespaces", ("list",), CLUSTER, level="check", when="create_namespaces"),
-        Right("namespaces", ("get", "create"), CLUSTER, when="create_namespaces"),
-        Right("serviceaccounts", ("get", "create")),
+        Right("namespaces", ("create",), CLUSTER, when="create_namespaces"),
+        Right("serviceaccounts", ("create",)),
         Right("serviceaccounts", ("delete",), level="remove"),
     ),
     "probe": _PROBE,

@@ -249,8 +249,8 @@ SCENARIOS = {
     "accounts": Scenario(
         "service_account",
         (
-            *("all serviceaccounts list", "all namespaces list", "all namespaces get", "all namespaces create"),
-            *("all serviceaccounts get", "all serviceaccounts create"),
+            *("all serviceaccounts list", "all namespaces list"),
+            *("all namespaces create", "all serviceaccounts create"),
         ),
         settings={"service_account_create_namespaces": True},
         options={"create_namespaces": True},
@@ -260,7 +260,7 @@ SCENARIOS = {
     ),
     "accounts-go": Scenario(
         "service_account",
-        ("own serviceaccounts list", "own serviceaccounts get", "own serviceaccounts delete"),
+        ("own serviceaccounts list", "own serviceaccounts delete"),
         create_service_account,
         settings={"workload_state": "absent", "workload_phases": ["service_account", "remove"]},
     ),

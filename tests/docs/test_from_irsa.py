@@ -134,7 +134,7 @@ def test_pods_switch_to_pod_identity_and_irsa_stays(playbook: Playbooks, shop: S
     assert ours["Principal"] == {"Service": "pods.eks.amazonaws.com"}
     assert shop.policies() == POLICIES
     assert shop.annotations("orders") == {ANNOTATION: f"{ROLE_PREFIX}{ROLE}"}
-    assert "carries the IRSA annotation" in " ".join(run.output.split())
+    assert "has the IRSA annotation" in " ".join(run.output.split())
     assert playbook("playbooks/workload.yml", inventory=inventory).count("changed", GUIDE) == 0
 
 

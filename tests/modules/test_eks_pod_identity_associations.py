@@ -579,3 +579,95 @@ def test_undeclared_associations_are_found_without_tagging_api(run: Run, example
     example.sandbox.knobs(faults=[denied])
     result = run(MODULE, cluster_name="example", associations=declared("team-a/app"), report_undeclared=True)
     assert not result["failed"] and result["undeclared"] == ["team-a/old"]
+
+
+# --- workloads --------------------------------------------------------------------------------------------------------
+
+CLUSTER_ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/example"
+
+
+def workload(name: str, **more: t.Any) -> dict[str, t.Any]:
+    return {"namespace": "default", "service_account": name, "role": {"name": "app"}, **more}
+
+
+def test_workloads_are_the_same_as_their_associations(run: Run, example: Account) -> None:
+    planned = run(MODULE, cluster_name="example", cluster_arn=CLUSTER_ARN, workloads=[workload("web")], check=True)
+    assert names(planned["created"]) == ["default/web"] and stored_names(example) == ["elsewhere/app"]
+    made = run(MODULE, cluster_name="example", cluster_arn=CLUSTER_ARN, workloads=[workload("web")])
+    assert stored(example, "default/web")["roleArn"] == f"{ROLE}app"
+    assert (made["failed_items"], made["report"]) == ([], [])
+    by_name = run(MODULE, cluster_name="example", associations=declared("default/web"))
+    assert names(by_name["unchanged"]) == ["default/web"]
+    given = workload("web", role={"arn": f"{ROLE}app-v2"}, disable_session_tags=True, policy=POLICY)
+    changed = run(MODULE, cluster_name="example", workloads=[given])
+    assert names(changed["updated"]) == ["default/web"]
+    assert changed["plan"][0]["changes"]["policy"]["after"] == POLICY
+    gone = run(MODULE, cluster_name="example", workloads=[given], state="absent")
+    assert names(gone["deleted"]) == ["default/web"]
+
+
+def test_role_arn_is_needed_where_the_account_is_unknown(run: Run) -> None:
+    result = run(MODULE, cluster_name="example", workloads=[workload("web")])
+    assert "give role_arns, or role.arn in place of role.name" in result["msg"]
+    assert [one["workload"] for one in result["failed_items"]] == ["default/web"]
+    assert result["calls"] == []
+    known = run(
+        MODULE, cluster_name="example", workloads=[workload("web")], role_arns={"app": f"{ROLE}app"}, check=True
+    )
+    assert names(known["created"]) == ["default/web"]
+
+
+def test_invalid_workloads_are_refused_before_any_call(run: Run) -> None:
+    result = run(MODULE, cluster_name="example", cluster_arn=CLUSTER_ARN, workloads=[{"namespace": "a", "role": 7}])
+    assert "service_account" in result["msg"] and result["calls"] == []
+
+
+def test_also_declared_is_neither_purged_nor_reported(run: Run, example: Account) -> None:
+    run(MODULE, cluster_name="example", associations=declared("default/held", "default/old", "default/web"))
+    rest: dict[str, t.Any] = {
+        "cluster_name": "example",
+        "associations": declared("default/web"),
+        "also_declared": ["default/held"],
+    }
+    reported = run(MODULE, **rest, report_undeclared=True)
+    assert reported["undeclared"] == ["default/old"]
+    [line] = reported["report"]
+    assert "associations of default/old that were created by this collection and are no longer declared" in line
+    purged = run(MODULE, **rest, purge="cluster")
+    assert names(purged["deleted"]) == ["default/old"]
+    assert stored_names(example) == ["default/held", "default/web", "elsewhere/app"]
+
+
+def test_failed_items_name_failures_and_kept_declarations(run: Run, example: Account) -> None:
+    create_unmanaged_association(example, "default/theirs", tags={"team": "theirs"})
+    wanted = [workload("theirs", role={"arn": f"{ROLE}app-v2"}), workload("lost", role={"name": "missing"})]
+    absent = {"namespace": "default", "service_account": "theirs", "state": "absent"}
+    result = run(MODULE, cluster_name="example", cluster_arn=CLUSTER_ARN, workloads=wanted, iam_propagation_timeout=0)
+    reasons = {one["workload"]: one["reason"] for one in result["failed_items"]}
+    assert set(reasons) == {"default/theirs", "default/lost"}
+    assert "EKS did not see the role" in reasons["default/lost"]
+    assert "podidentity.eks/cluster" in reasons["default/theirs"]
+    kept = run(MODULE, cluster_name="example", cluster_arn=CLUSTER_ARN, workloads=[absent])
+    assert kept["failed_items"] == [] and not kept["failed"]
+    assert kept["report"] == [
+        "The associations of default/theirs in cluster example were kept: they do not have the tag "
+        "podidentity.eks/cluster, so this collection did not create them."
+    ]
+
+
+def test_every_workload_fails_where_nothing_can_be_listed(run: Run, example: Account) -> None:
+    example.sandbox.knobs(
+        faults=[{"operation": LIST, "outcome": "error", "code": "AccessDeniedException", "calls": [1]}]
+    )
+    result = run(MODULE, cluster_name="example", cluster_arn=CLUSTER_ARN, workloads=[workload("a"), workload("b")])
+    assert [one["workload"] for one in result["failed_items"]] == ["default/a", "default/b"]
+    assert {one["reason"] for one in result["failed_items"]} == {result["msg"]}
+    assert "pod_identity_operator_policy" in result["msg"]
+
+
+def test_check_mode_dates_predicted_changes(run: Run, example: Account) -> None:
+    made = run(MODULE, cluster_name="example", associations=declared("default/web"))
+    before = made["associations"][0]["modified_at"]
+    changed = declared("default/web", role_arn=f"{ROLE}app-v2")
+    predicted = run(MODULE, cluster_name="example", associations=changed, check=True)
+    assert predicted["associations"][0]["modified_at"] > before, "so that a restart of older pods is predicted"

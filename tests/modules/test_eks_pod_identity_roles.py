@@ -479,14 +479,14 @@ def test_absent_workload_is_removed_from_shared_role(iam: Iam) -> None:
     assert iam.attached("app") == ["AmazonS3ReadOnlyAccess"]
 
 
-def test_state_cleaned_only_removes(iam: Iam) -> None:
+def test_operation_remove_only_removes(iam: Iam) -> None:
     iam.run(workload("a"), workload("b"), workload("c", name="c"))
     iam.client.detach_role_policy(RoleName="app", PolicyArn=READ_ONLY)
     declared = [workload("a"), workload("b") | {"state": "absent"}, workload("new", name="new")]
-    result = iam.run(*declared, state="cleaned", purge="cluster")
+    result = iam.run(*declared, operations=["remove"], purge="cluster")
     assert (result["updated"], result["deleted"], result["created"]) == (["app"], ["c"], [])
     assert iam.attached("app") == [] and iam.names() == ["app"]
-    assert not iam.run(*declared, state="cleaned", purge="cluster")["changed"]
+    assert not iam.run(*declared, operations=["remove"], purge="cluster")["changed"]
 
 
 def test_purge_removes_only_managed_undeclared_workloads(iam: Iam) -> None:
@@ -513,9 +513,9 @@ def test_purge_deletes_old_role_of_moved_workload(iam: Iam) -> None:
     iam.run(workload(name="first"))
     moved = workload(name="second")
     assert iam.run(moved)["created"] == ["second"]
-    assert iam.run(moved, state="cleaned", purge="cluster")["deleted"] == ["first"]
+    assert iam.run(moved, operations=["remove"], purge="cluster")["deleted"] == ["first"]
     given = moved | {"role": {"arn": f"{ROLE}second"}}
-    assert not iam.run(given, state="cleaned", purge="cluster")["changed"], "it is in use as it is"
+    assert not iam.run(given, operations=["remove"], purge="cluster")["changed"], "it is in use as it is"
 
 
 # --- target roles of a source role ------------------------------------------------------------------------------------

@@ -353,11 +353,11 @@ def test_removal_from_target_role_ends_sessions(targets: Targets) -> None:
     web, jobs = targets.scenario.session("team-a/web"), targets.scenario.session("team-a/jobs")
     assert web.is_allowed() and jobs.is_allowed()
     declared = [chained("team-a/web", state="absent"), chained("team-a/jobs")]
-    done = targets.run(*declared, state="cleaned", revoke_sessions=True)
+    done = targets.run(*declared, operations=["remove"], revoke_sessions=True)
     assert done["updated"] == ["reports"]
     assert not web.is_allowed() and jobs.is_allowed()
     assert [one["Action"] for one in targets.statements()] == ["sts:AssumeRole", "sts:TagSession"]
-    assert not targets.run(*declared, state="cleaned", revoke_sessions=True)["changed"]
+    assert not targets.run(*declared, operations=["remove"], revoke_sessions=True)["changed"]
     last = targets.run(chained("team-a/jobs"), state="absent")
     assert last["deleted"] == ["reports"]
     assert not targets.run(chained("team-a/jobs"), state="absent")["changed"]
@@ -371,9 +371,9 @@ def test_purge_removes_undeclared_from_target_roles(targets: Targets) -> None:
         associate(targets, name, tags={"owner": "somebody"} if name == "team-b/theirs" else {MANAGED_TAG: "example"})
     targets.run(*every)
     assert len(targets.statements()) == 4
-    narrow = targets.run(every[0], purge="namespace", state="cleaned")
+    narrow = targets.run(every[0], purge="namespace", operations=["remove"])
     assert not narrow["changed"], "the other namespace is not declared"
-    wide = targets.run(every[0], purge="cluster", state="cleaned")
+    wide = targets.run(every[0], purge="cluster", operations=["remove"])
     assert wide["updated"] == ["reports"] and "team-b/theirs, not declared here" in wide["findings"][0]["findings"][0]
     assert len(targets.statements()) == 3
     assert targets.scenario.session("team-a/web").is_allowed() and refused(targets.scenario, "team-b/ours")

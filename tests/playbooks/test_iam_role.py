@@ -26,7 +26,7 @@ PLAY: dict[str, t.Any] = {
         {
             "name": "Facts",
             "ansible.builtin.debug": {"msg": "FACTS {{ [iam_role_arns, iam_role_dates] | to_json }} END"},
-            "when": "iam_role_state | default('present') == 'present'",
+            "when": "'apply' in iam_role_operations",
         }
     ],
 }
@@ -71,14 +71,14 @@ def test_creates_keeps_and_deletes_twenty_roles(playbook: Playbooks, sandbox: Sa
     assert list(arns) == [f"app-{number}" for number in range(20)]
     assert dates[arns["app-7"]] == iam.get_role(RoleName="app-7")["Role"]["CreateDate"].isoformat()
 
-    again = run("--diff", podidentity_workloads=gone, podidentity_purge="cluster")
-    assert again.count("changed", "localhost") == 0, "to make roles takes none away"
+    apply = {"podidentity_workloads": gone, "podidentity_purge": "cluster", "iam_role_operations": ["apply"]}
+    assert run("--diff", **apply).count("changed", "localhost") == 0, "applying removes nothing"
     assert sandbox.calls() == {
         "iam:GetRole": 18,
         "iam:ListAttachedRolePolicies": 18,
         "iam:ListRolePolicies": 18,
     }
-    cleaned = run("--diff", podidentity_workloads=gone, podidentity_purge="cluster", iam_role_state="cleaned")
+    cleaned = run("--diff", podidentity_workloads=gone, podidentity_purge="cluster", iam_role_operations=["remove"])
     assert "+++ after: roles of cluster shop: 2 to delete" in cleaned.output
     left = sorted(role["RoleName"] for role in iam.list_roles()["Roles"])
     assert left == sorted(f"app-{number}" for number in range(1, 19))

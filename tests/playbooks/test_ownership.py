@@ -137,8 +137,8 @@ def test_teardown_keeps_unmanaged_resources_and_reports_them(
     assert run.code == 0
     assert other_team.marks() == before
     words = " ".join(run.output.split())
-    assert f"associations of default/s3-access-sa in cluster {CLUSTER} were left" in words
-    assert f"Service accounts default/s3-access-sa of cluster {CLUSTER} were left" in words
+    assert f"associations of default/s3-access-sa in cluster {CLUSTER} were kept" in words
+    assert f"Service accounts default/s3-access-sa of cluster {CLUSTER} were kept" in words
     assert f"Add-on {AGENT} of cluster {CLUSTER} was left" in words
     assert "EKS-S3-Access-Role" not in [role["RoleName"] for role in other_team.iam.list_roles()["Roles"]], "ours"
 

@@ -94,8 +94,8 @@ def test_failed_service_account_does_not_stop_the_others(story: Story) -> None:
     for run in (checked, made):
         assert (run.code, run.count("changed", "example")) == (2, 1)
         assert (
-            'Service account nowhere/second could not be made: namespaces "nowhere" not found; make the namespace, or '
-            "set service_account_create_namespaces to true."
+            'Service account nowhere/second could not be created: namespaces "nowhere" not found; create the '
+            "namespace, or set service_account_create_namespaces: true."
         ) in words(run)
         assert "default/third could not" not in words(run)
     assert story.managed() == {"default/first", "default/third"}
@@ -132,18 +132,17 @@ def test_check_mode_reports_what_a_reader_cannot_try(story: Story, reader: dict[
     checked = story("--check", env=reader, podidentity_workloads=here)
     assert (checked.code, checked.count("changed", "example")) == (0, 1)
     assert (
-        "Service account default/fourth would be made. Whether that can be done was not tried, for want of the "
-        "permission: serviceaccounts is forbidden"
+        "Service account default/fourth would be created. Check mode could not try it: serviceaccounts is forbidden"
     ) in words(checked)
     run = story(env=reader, podidentity_workloads=here)
     assert (run.code, run.count("changed", "example")) == (2, 0)
-    assert "Service account default/fourth could not be made: serviceaccounts is forbidden" in words(run)
+    assert "Service account default/fourth could not be created: serviceaccounts is forbidden" in words(run)
     gone = story("--check", env=reader, podidentity_workloads=here, service_account_state="absent")
     assert (gone.code, gone.count("changed", "example")) == (0, 1)
-    assert "Service account default/first would be removed. Whether that" in words(gone)
+    assert "Service account default/first would be deleted. Check mode could not try it" in words(gone)
     kept = story(env=reader, podidentity_workloads=here, service_account_state="absent")
     assert (kept.code, kept.count("changed", "example")) == (2, 0)
-    assert "Service account default/first could not be removed: serviceaccounts" in words(kept)
+    assert "Service account default/first could not be deleted: serviceaccounts" in words(kept)
     assert story.managed() == set(NAMES)
 
 

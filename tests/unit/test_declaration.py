@@ -10,9 +10,7 @@ import typing as t
 import jsonschema
 import pytest
 import yaml
-from ansible.errors import AnsibleError
 from ansible.errors import AnsibleFilterError
-from ansible_collections.podidentity.eks.plugins.filter.pod_identity_associations import pod_identity_associations
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_plan_markdown import pod_identity_plan_markdown
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_requested import pod_identity_requested
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_trust_policy import pod_identity_trust_policy
@@ -21,6 +19,8 @@ from ansible_collections.podidentity.eks.plugins.filter.pod_identity_workload_pr
 )
 from ansible_collections.podidentity.eks.plugins.lookup.pod_identity_host_problems import host_problems
 from ansible_collections.podidentity.eks.plugins.lookup.pod_identity_host_problems import role_options
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.association import many
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.common import AnsibleEKSError
 from ansible_collections.podidentity.eks.plugins.module_utils._workload import spec
 from hypothesis import given
 from hypothesis import strategies as st
@@ -190,17 +190,24 @@ anything = st.recursive(
 def test_whatever_yaml_gives_is_never_a_traceback(declared: t.Any) -> None:
     problems = pod_identity_workload_problems(declared)
     assert all(isinstance(problem, str) and problem for problem in problems)
-    try:
-        pod_identity_associations(declared, ARN)
-    except AnsibleError as error:
-        assert str(error)
-    else:
-        assert problems == []
+    if isinstance(declared, list) and all(isinstance(one, dict) for one in declared):
+        # As ansible-core gives it to a module.
+        options: dict[str, t.Any] = {
+            "associations": None,
+            "workloads": declared,
+            "cluster_arn": ARN,
+            "role_arns": {},
+            "state": "present",
+        }
+        try:
+            many.declared(options)
+        except AnsibleEKSError as error:
+            assert str(error)
+        else:
+            assert problems == []
 
 
 def test_filters_say_in_one_sentence_what_they_take() -> None:
-    with pytest.raises(AnsibleFilterError, match="cluster_arn is null"):
-        pod_identity_associations([workload()], None)  # type: ignore[arg-type]
     with pytest.raises(AnsibleFilterError, match="give a mapping"):
         pod_identity_requested(None)  # type: ignore[arg-type]
     with pytest.raises(AnsibleFilterError, match="service_account is 1: give a text"):

@@ -10,7 +10,6 @@ import typing as t
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.podidentity.eks.plugins.filter.pod_identity_associations import pod_identity_associations
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_trust_policy import pod_identity_trust_policy
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_workload_problems import (
     pod_identity_workload_problems,
@@ -23,6 +22,8 @@ from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement i
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import statement_id
 from ansible_collections.podidentity.eks.plugins.module_utils._trust.statement import trust_statement
 from ansible_collections.podidentity.eks.plugins.module_utils._workload.cluster import Cluster
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.cluster import TrustError
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.workload import associations
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -292,9 +293,9 @@ def test_absent_workload_is_removed_and_others_stay_declared() -> None:
     there = created_role([workload(), workload("other-sa")], managed_policies={})
     (planned,) = plan([workload(), gone], there)
     assert planned.changes[1:] == ("attach AmazonS3ReadOnlyAccess",) and len(statements(planned)) == 1
-    (cleaned,) = plan([workload(), gone], there, state="cleaned")
-    assert len(cleaned.changes) == 1 and statements(cleaned) == statements(planned)
-    assert plan([workload()], there, state="cleaned") == []
+    (removed,) = plan([workload(), gone], there, state="remove_only")
+    assert len(removed.changes) == 1 and statements(removed) == statements(planned)
+    assert plan([workload()], there, state="remove_only") == []
 
 
 SUBJECTS = st.tuples(st.sampled_from(["a", "b", "a-b"]), st.sampled_from(["x", "y", "b-x"]))
@@ -316,7 +317,7 @@ def test_purge_removes_exactly_undeclared_subjects_of_cluster(
         {"namespace": names[0], "service_account": names[1], "role": {"name": role}} for names, role in declared.items()
     ]
     namespaces = {names[0] for names in declared}
-    after = {planned.name: planned for planned in plan(workloads, *roles, state="cleaned", purge=purge)}
+    after = {planned.name: planned for planned in plan(workloads, *roles, state="remove_only", purge=purge)}
     for role in roles:
         kept = trust.statements_of(after[role.name].after.trust if role.name in after else role.trust)  # type: ignore[union-attr]
         going = {
@@ -405,7 +406,7 @@ def test_associations_are_derived_from_workloads() -> None:
         workload("d") | {"target_role": {"name": "near"}},
         {"namespace": "default", "service_account": "e", "state": "absent"},
     ]
-    first, second, third, fourth, fifth = pod_identity_associations(workloads, ARN, {"known": "arn:known"})
+    first, second, third, fourth, fifth = associations(workloads, ARN, {"known": "arn:known"})
     assert first == {
         "namespace": "default",
         "service_account": "s3-access-sa",
@@ -424,12 +425,12 @@ def test_associations_are_derived_from_workloads() -> None:
     assert (third["role_arn"], third["target_role_arn"]) == (given["arn"], ""), "an empty text takes it away"
     assert fourth["target_role_arn"] == "arn:aws:iam::111122223333:role/near"
     assert fifth == {"namespace": "default", "service_account": "e", "state": "absent"}
-    assert pod_identity_associations([workloads[2]])[0]["role_arn"] == given["arn"], "no cluster is needed for it"
+    assert associations([workloads[2]], "")[0]["role_arn"] == given["arn"], "no cluster is needed for it"
 
 
-def test_filters_refuse_invalid_cluster_arn() -> None:
-    with pytest.raises(AnsibleFilterError, match="no ARN of an EKS cluster"):
-        pod_identity_associations([workload()], "shop")
+def test_invalid_cluster_arn_is_refused() -> None:
+    with pytest.raises(TrustError, match="no ARN of an EKS cluster"):
+        associations([workload()], "shop")
     with pytest.raises(AnsibleFilterError, match="no ARN of an EKS cluster"):
         pod_identity_trust_policy("shop", "a", "b")
     with pytest.raises(AnsibleFilterError, match="scoped or open"):

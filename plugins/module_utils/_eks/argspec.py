@@ -13,6 +13,15 @@ from .waiters import Patience
 ArgumentSpec = dict[str, dict[str, t.Any]]
 
 STATE: ArgumentSpec = {"state": {"type": "str", "choices": ["present", "absent"], "default": "present"}}
+#: Which parts of a task that creates and removes are done.
+OPERATIONS: ArgumentSpec = {
+    "operations": {
+        "type": "list",
+        "elements": "str",
+        "choices": ["apply", "remove"],
+        "default": ["apply", "remove"],
+    }
+}
 TAGS: ArgumentSpec = {
     "tags": {"type": "dict", "aliases": ["resource_tags"]},
     "purge_tags": {"type": "bool", "default": True},

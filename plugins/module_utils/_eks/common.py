@@ -69,6 +69,17 @@ def error_of(error: AnsibleEKSError) -> tuple[str, str]:
     return answer.get("Error", {}).get("Code", ""), answer.get("Error", {}).get("Message", "")
 
 
+def explained(error: AnsibleEKSError) -> str:
+    """The error as its message says it.
+
+    Missing credentials, the commonest cause of all, get their own sentence; a denial, in which AWS names the action and
+    the resource, says where the permissions of a run are listed.
+    """
+    if isinstance(error.exception, botocore.exceptions.NoCredentialsError):
+        return NO_CREDENTIALS
+    return f"{error}. {PERMISSIONS}" if error_of(error)[0] in codes.ACCESS_DENIED else str(error)
+
+
 def refuse(problems: t.Iterable[str]) -> None:
     """Raise :class:`AnsibleEKSError` when there are problems, with one sentence for each; nothing was written yet."""
     found = list(problems)
@@ -139,18 +150,19 @@ class AnsibleEKSModule(AnsibleAWSModule):  # type: ignore[misc]  # amazon.aws ha
         """Warn once; amazon.aws hands warnings to exit_json as well, which ansible-core answers with a deprecation."""
         self._module.warn(warning)
 
-    def fail_json_aws_error(self, exception: AnsibleEKSError) -> None:
-        """Fail with the error's message.
+    def fail_json_aws_error(self, exception: AnsibleEKSError, **returned: t.Any) -> None:
+        """Fail with the error's message, see :func:`explained`.
 
-        Missing credentials, the commonest cause of all, get their own sentence; a denial, in which AWS names the action
-        and the resource, says where the permissions of a run are told.
+        :param returned: what else the task returns, such as ``failed_items``.
         """
         if isinstance(exception.exception, botocore.exceptions.NoCredentialsError):
-            self.fail_json(msg=NO_CREDENTIALS)
+            self.fail_json(msg=NO_CREDENTIALS, **returned)
         if error_of(exception)[0] in codes.ACCESS_DENIED:
             # amazon.aws takes it in place of the exception's own text.
             exception.exception.message = f"{exception.exception}. {PERMISSIONS}"
-        super().fail_json_aws_error(exception)
+        if exception.exception:
+            self.fail_json_aws(exception.exception, msg=exception.message, **returned)
+        self.fail_json(msg=exception.message, **returned)
 
     def exit_with(self, change: Change, **returned: t.Any) -> None:
         """End the module with what a plan did, or would do in check mode.

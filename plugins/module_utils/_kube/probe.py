@@ -17,6 +17,10 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions imp
 from .._eks.progress import Report
 from .._eks.validation import namespace_problems
 from .._eks.validation import service_account_problems
+from .._workload.failure import all_failed
+from .._workload.failure import failed_item
+from .._workload.service_account import name_of
+from .._workload.service_account import name_problems
 from .admitted import identity_of
 from .causes import SERVICE_ACCOUNT_MISSING
 from .causes import Refusal
@@ -35,15 +39,7 @@ if t.TYPE_CHECKING:
     import collections.abc as c
 
 OPTIONS: dict[str, dict[str, t.Any]] = {
-    "workloads": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "options": {
-            "namespace": {"type": "str", "required": True},
-            "service_account": {"type": "str", "required": True},
-        },
-    },
+    "workloads": {"type": "list", "elements": "dict", "required": True},
     "consecutive": {"type": "int", "default": 3},
     "wait": {"type": "bool", "default": True},
     "timeout": {"type": "int", "default": 120},
@@ -59,7 +55,9 @@ def problems(params: t.Mapping[str, t.Any]) -> c.Iterator[str]:
     for option in ("consecutive", "timeout", "concurrency"):
         if params[option] < 1:
             yield f"{option}: {params[option]} cannot be right, it must be 1 or more."
-    workloads = declared(params)
+    unnamed = list(name_problems(params["workloads"]))
+    yield from unnamed
+    workloads = [] if unnamed else declared(params)
     for workload, count in collections.Counter(workloads).items():
         yield from namespace_problems(workload.namespace, str(workload))
         yield from service_account_problems(workload.service_account, str(workload))
@@ -142,14 +140,19 @@ class Looker:
 def look_until(module: t.Any) -> dict[str, t.Any]:
     """What the module returns.
 
-    :raises CoreException: for wrong input, before any call, and when there is no usable connection.
+    :raises CoreException: for wrong input, before any call.
     """
     params = module.params
     if found := list(problems(params)):
         raise CoreException("\n".join(found))
     options = {key: params[key] for key in ("consecutive", "wait", "timeout", "concurrency")}
-    items = probe(module, params["workloads"], **options)
-    result = {"effective": all(item["effective"] for item in items), "workloads": items}
+    try:
+        items = probe(module, params["workloads"], **options)
+    except CoreException as error:
+        failed = all_failed(params["workloads"], "probe", str(error))
+        return {"effective": False, "workloads": [], "failed_items": failed, "msg": str(error)}
+    failed = [failed_item(name_of(item), "probe", item["reason"]) for item in items if not item["effective"]]
+    result = {"effective": not failed, "workloads": items, "failed_items": failed}
     return result if result["effective"] or not params["wait"] else {**result, "msg": failure(items)}
 
 

@@ -22,7 +22,7 @@ from ansible_collections.podidentity.eks.plugins.module_utils._workload.workload
 from ansible_collections.podidentity.eks.plugins.module_utils._workload.workload import target_role_arn
 
 Kind = t.Literal["source", "target"]
-State = t.Literal["present", "cleaned", "absent"]
+State = t.Literal["present", "remove_only", "absent"]
 
 #: Says that a role was made here, so that it may be deleted here and its policies are exactly the declared ones.
 MANAGED_TAG = "podidentity.eks/managed"

@@ -9,6 +9,9 @@ import dataclasses
 import json
 import typing as t
 
+if t.TYPE_CHECKING:
+    import collections.abc as c
+
 from .. import common
 from ..validation import quoted
 
@@ -173,3 +176,21 @@ def render(association: Association) -> dict[str, t.Any]:
     if association.policy:
         rendered["policy"] = json.loads(association.policy)
     return rendered
+
+
+def with_arns(
+    associations: c.Sequence[t.Mapping[str, t.Any]], cluster_name: str, region: str
+) -> list[dict[str, t.Any]]:
+    """Associations as modules return them, each with its ARN, which those that are as declared lack in a result.
+
+    The role of an association is in the cluster's account (EKS refuses others), so its ARN tells partition and account.
+    """
+    completed = []
+    for one in associations:
+        parts = str(one.get("role_arn") or "").split(":")
+        if one.get("association_arn") or len(parts) < 6:
+            completed.append(dict(one))
+            continue
+        place = f"arn:{parts[1]}:eks:{region}:{parts[4]}:podidentityassociation/{cluster_name}"
+        completed.append({**one, "association_arn": f"{place}/{one.get('association_id')}"})
+    return completed

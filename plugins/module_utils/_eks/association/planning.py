@@ -37,9 +37,13 @@ class Purge:
 
     scope: t.Literal["none", "namespace", "cluster"] = "none"
     marks: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    #: Service accounts that count as declared.
+    kept: frozenset[Key] = frozenset()
 
     def covers(self, key: Key, namespaces: c.Container[str]) -> bool:
         """Whether an association that is not declared is looked at, given the namespaces that are."""
+        if key in self.kept:
+            return False
         return self.scope == "cluster" or (self.scope == "namespace" and key[0] in namespaces)
 
 

@@ -9,6 +9,8 @@ import collections
 import operator
 import typing as t
 
+from ..._workload.failure import failed_item
+from .. import ownership
 from .objects import UPDATABLE
 from .objects import ActionName
 from .objects import Association
@@ -71,12 +73,39 @@ def result_of(reconciled: Reconciled) -> Shown:
         "unchanged": ["/".join(key) for key in unchanged],
         "skipped_associations": [{**named(step, now), "reason": step.reason} for step in left],
         "failed_associations": [failure.render() for failure in failures],
+        "failed_items": [
+            *(failed_item(name_of(failure.step), "association", failure.explanation) for failure in failures),
+            *(failed_item(name_of(step), "association", step.reason) for step in left if step.spec.present),
+        ],
         "undeclared": [
             "/".join(one.key) for one in sorted(reconciled.observed.undeclared, key=operator.attrgetter("key"))
         ],
         "plan": [shown(step) for step in reconciled.plan.steps if step.action != "unchanged"],
         "mode": reconciled.observed.mode,
     }
+
+
+def name_of(step: Step) -> str:
+    return "/".join(step.spec.key)
+
+
+def report(result: Shown, params: t.Mapping[str, t.Any]) -> list[str]:
+    """What people should know, one line each."""
+    where, failed = f"in cluster {params['cluster_name']}", {one["workload"] for one in result["failed_items"]}
+    left = [f"{one['namespace']}/{one['service_account']}" for one in result["skipped_associations"]]
+    lines = []
+    if kept := [name for name in left if name not in failed]:
+        lines.append(
+            f"The associations of {', '.join(kept)} {where} were kept: they do not have the tag {ownership.TAG}, so "
+            "this collection did not create them."
+        )
+    if undeclared := result["undeclared"]:
+        lines.append(
+            f"Cluster {params['cluster_name']} has associations of {', '.join(undeclared)} that were created by this "
+            "collection and are no longer declared. Their pods keep their AWS access. Declare them again, or remove "
+            "them with podidentity_purge: cluster."
+        )
+    return lines
 
 
 def final(steps: c.Iterable[Step], now: t.Mapping[Key, Association | None]) -> list[Association]:

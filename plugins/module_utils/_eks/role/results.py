@@ -9,6 +9,8 @@ import collections
 import typing as t
 
 from ..._trust import changes
+from ..._workload.failure import failed_item
+from ..._workload.service_account import name_of
 from .causes import render
 
 if t.TYPE_CHECKING:
@@ -16,6 +18,9 @@ if t.TYPE_CHECKING:
 
     from ..._trust.planning import Action
     from ..._trust.planning import RolePlan
+    from ..._trust.role import Kind
+    from ..._workload.failure import FailedItem
+    from ..._workload.workload import Workload
     from .applying import Outcome
 
 Shown = dict[str, t.Any]
@@ -27,7 +32,7 @@ WORDS: dict[Action, str] = {"create": "to create", "update": "to update", "delet
 SHOWN_ROLES = 25
 
 
-def result_of(outcomes: c.Sequence[Outcome]) -> Shown:
+def result_of(outcomes: c.Sequence[Outcome], workloads: c.Sequence[Workload], kind: Kind) -> Shown:
     """Everything but the calls: what is there now, what was done to it and what could not be done."""
     failed = [(outcome.plan, outcome.failure) for outcome in outcomes if outcome.failure]
     done = [outcome.plan for outcome in outcomes if outcome.failure is None and was_looked_at(outcome.plan)]
@@ -47,10 +52,28 @@ def result_of(outcomes: c.Sequence[Outcome]) -> Shown:
         ],
         "waiting": [plan.name for plan in done if plan.waiting],
         "failed_roles": [render(plan, failure) for plan, failure in failed],
+        "failed_items": [],
     }
     if failed:
+        result["failed_items"] = failed_items(result["failed_roles"], workloads, kind)
         result["msg"] = complaint(result["failed_roles"], sum(outcome.plan.action != "none" for outcome in outcomes))
     return result
+
+
+def failed_items(failures: c.Sequence[Shown], workloads: c.Sequence[Workload], kind: Kind) -> list[FailedItem]:
+    """Each failure with every workload that declares the role; once without one where none does."""
+    key, phase = ("role", "iam_role") if kind == "source" else ("target_role", "target_role")
+    items = []
+    for failure in failures:
+        users = [name_of(one) for one in workloads if (one.get(key) or {}).get("name") == failure["name"]]
+        items += [failed_item(name, phase, sentence_of(failure)) for name in users or [""]]
+    return items
+
+
+def sentence_of(failure: Shown) -> str:
+    """A failed role with its cause."""
+    cause = "; ".join(filter(None, [failure["cause"], failure["advice"]]))
+    return f"role {failure['name']}: {cause}: {failure['message']}"
 
 
 def was_looked_at(plan: RolePlan) -> bool:
@@ -94,11 +117,7 @@ def diff(plans: c.Sequence[RolePlan], cluster_name: str) -> Shown:
 
 def complaint(failures: c.Sequence[Shown], planned: int) -> str:
     """What the task fails with: every failure with its cause."""
-    lines = [
-        f"role {failure['name']}: {'; '.join(filter(None, [failure['cause'], failure['advice']]))}: "
-        f"{failure['message']}"
-        for failure in failures
-    ]
+    lines = [sentence_of(failure) for failure in failures]
     if planned == 1:
         return lines[0]
     head = f"{len(lines)} of {planned} changes failed; everything else was done, and the next run goes on from here:"

@@ -18,7 +18,10 @@ from ..._trust.document import LARGEST_SIZE_LIMIT
 from ..._trust.findings import MOST_POLICIES
 from ..._workload.cluster import Cluster
 from ..._workload.cluster import TrustError
+from ..._workload.failure import all_failed
+from ..._workload.service_account import name_problems
 from ..._workload.validation import workload_problems
+from ..._workload.workload import is_present
 from .. import codes
 from .. import common
 from .. import ownership
@@ -42,6 +45,7 @@ if t.TYPE_CHECKING:
     from ..._trust.planning import Request
     from ..._trust.planning import RolePlan
     from ..._trust.statement import Subject
+    from ..._workload.failure import FailedItem
 
 MOST_THREADS = 256
 
@@ -70,7 +74,7 @@ def run(module: common.AnsibleEKSModule) -> dict[str, t.Any]:
         if any(plan.action == "create" for plan in task.plans):
             common.refuse(account_problems(module, task.request, credentials))
         outcomes = task.predicted() if module.check_mode else task.apply()
-    result = {**results.result_of(outcomes), **module.traffic.result}
+    result = {**results.result_of(outcomes, params["workloads"], params["kind"]), **module.traffic.result}
     result["findings"] += [
         {"name": name, "findings": [findings.still_associated(name, subjects)]}
         for name, subjects in task.staying.items()
@@ -80,6 +84,13 @@ def run(module: common.AnsibleEKSModule) -> dict[str, t.Any]:
     if module.diff_mode:
         result["diff"] = results.diff(task.plans, cluster.name)
     return result
+
+
+def all_items(params: t.Mapping[str, t.Any], error: common.AnsibleEKSError) -> list[FailedItem]:
+    """``failed_items`` where nothing was begun."""
+    phase = "iam_role" if params["kind"] == "source" else "target_role"
+    named = [one for one in params["workloads"] if not list(name_problems([one]))]
+    return all_failed(named, phase, common.explained(error))
 
 
 # --- what is asked for ------------------------------------------------------------------------------------------------
@@ -113,12 +124,13 @@ def option_problems(params: t.Mapping[str, t.Any]) -> c.Iterator[str]:
 def request_of(module: common.AnsibleEKSModule, cluster: Cluster, credentials: t.Mapping[str, t.Any]) -> Request:
     """What the planner is to know of the task."""
     params = module.params
+    removes = "remove" in params["operations"]
     return planning.Request(
         cluster=cluster,
-        workloads=tuple(params["workloads"]),
+        workloads=tuple(one for one in params["workloads"] if removes or is_present(one)),
         kind=params["kind"],
-        state=params["state"],
-        purge=params["purge"],
+        state=params["state"] if "apply" in params["operations"] or params["state"] == "absent" else "remove_only",
+        purge=params["purge"] if removes else "none",
         revoke=params["revoke_sessions"],
         now=revocation.timestamp(time.time()),
         account=account_of(module, credentials) if params["kind"] == "target" else cluster.account,

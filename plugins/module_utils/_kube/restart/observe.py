@@ -15,6 +15,7 @@ from ..._eks import common
 from ..._eks.addon import looking as addons
 from ..._eks.association import looking as associations
 from ..._eks.association.objects import render
+from ..._eks.association.objects import with_arns
 from ..._eks.role import looking as roles
 from ..causes import Refusal
 from ..causes import explained
@@ -95,7 +96,7 @@ class Observer:
         """The given associations, or those that EKS has."""
         given: list[dict[str, t.Any]] = self.module.params["associations"]
         if given:
-            return given
+            return with_arns(given, self.cluster_name, self.module.region or "")
         query = {**associations.EVERYTHING, "cluster_name": self.cluster_name, "namespace": self.namespace or None}
         return [render(one) for one in associations.look_up(self.eks, query, common.CONCURRENCY)]
 

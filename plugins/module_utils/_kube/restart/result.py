@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ..._workload.failure import failed_item
 from .plan import Plan
 from .rollout import DONE
 from .rollout import FAILED
@@ -95,12 +96,7 @@ def untouched(one: Entry) -> str:
 
 def item(one: Entry, reason: str) -> dict[str, str]:
     """A failed item, as all modules return it."""
-    return {
-        "namespace": one["namespace"],
-        "service_account": one["service_account"],
-        "phase": "restart",
-        "reason": reason,
-    }
+    return failed_item(f"{one['namespace']}/{one['service_account']}", "restart", reason)
 
 
 def name(one: Entry) -> str:

@@ -11,6 +11,8 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions imp
 
 from ..._eks import common
 from ..._eks.progress import Report
+from ..._workload.failure import all_failed
+from ..._workload.service_account import present
 from .. import probe
 from ..connection import ApiServer
 from . import apply
@@ -34,11 +36,12 @@ def run(module: AnsibleClusterModule) -> dict[str, t.Any]:
     """Restart what lacks its identity; returns the module's result, in which ``msg`` says that something failed."""
     params = module.params
     common.refuse(spec.problems(params))
-    accounts = spec.accounts(params) if params["mode"] != "never" else []
+    accounts = present(params["workloads"]) if params["mode"] != "never" else []
     try:
         found = Restart(module, accounts).run() if accounts else result.of(Plan(), [])
     except (ObservationError, CoreException, common.AnsibleEKSError) as error:
-        found = result.of(Plan(), [result.item(one, str(error)) for one in accounts], str(error))
+        words = common.explained(error) if isinstance(error, common.AnsibleEKSError) else str(error)
+        found = result.of(Plan(), all_failed(accounts, "restart", words), words)
     if module.diff_mode:
         found["diff"] = result.diff(found["restarts"], params["cluster_name"])
     return {**found, **module.traffic.result}

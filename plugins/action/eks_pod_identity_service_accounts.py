@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Finds a kubeconfig for the module eks_service_accounts."""
+"""Finds a kubeconfig for the module eks_pod_identity_service_accounts."""
 
 from __future__ import annotations
 
