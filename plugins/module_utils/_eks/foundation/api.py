@@ -22,7 +22,6 @@ from .. import ownership
 from ..common import calling
 from ..nodegroup import observing as nodegroup
 from ..ownership import is_managed
-from .nodegroups import needs_template
 
 if t.TYPE_CHECKING:
     import collections.abc as c
@@ -103,8 +102,7 @@ def _calls(clients: Clients, declared: Declaration, exists: bool) -> c.Iterator[
         yield part, functools.partial(_described, ec2, operation, key, Filters=tagged)
     subnet_ids = declared.subnet_ids if declared.present else []
     groups = [group["full_name"] for group in declared.security_groups if declared.present]
-    needing = [group for group in declared.nodegroups if declared.present and needs_template(group)]
-    templates = [declared.template_name(group) for group in needing]
+    templates = declared.template_names if declared.present else []
     yield "given_subnets", functools.partial(_given_subnets, ec2, subnet_ids)
     yield "security_groups", functools.partial(_security_groups, ec2, tagged, groups)
     yield "launch_templates", functools.partial(_launch_templates, ec2, tagged, templates)

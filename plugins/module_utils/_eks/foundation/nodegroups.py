@@ -58,12 +58,17 @@ def plan(
     }
     planned = []
     for group in groups:
-        name = f"{cluster_name}-{group['name']}"
+        name = template_name(cluster_name, group)
         data = template_data(group, security_groups or {}, cluster_security_group)
         template = compared(name, data, templates.get(name), tags or {}) if needs_template(group) else None
         ids = subnet_ids(group, subnets, existing.get(group["name"]), zones)
         planned.append({**group, "subnets": ids, "template": template})
     return planned
+
+
+def template_name(cluster_name: str, group: Resource) -> str:
+    """Name of the launch template of a node group."""
+    return f"{cluster_name}-{group['name']}"
 
 
 def needs_template(group: Resource) -> bool:

@@ -64,11 +64,10 @@ def _unmanaged_names(declared: Declaration, found: Found) -> c.Iterator[str]:
             "this collection: give them as cluster_role_arn or cluster_node_role_arn to use them as they are, or give "
             "cluster_role_name or cluster_node_role_name another name."
         )
-    templates = {declared.template_name(group) for group in declared.nodegroups}
     others = [
         f"Launch template {each['launch_template_name']}"
         for each in found["launch_templates"]
-        if each["launch_template_name"] in templates and not is_managed(each, declared.name)
+        if each["launch_template_name"] in declared.template_names and not is_managed(each, declared.name)
     ]
     others += [
         f"Security group {each['group_name']} ({each['group_id']})"

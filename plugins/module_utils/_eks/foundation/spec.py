@@ -16,6 +16,7 @@ from ..validation import KUBERNETES_VERSION
 from ..validation import ROLE_ARN
 from . import options
 from .nodegroups import needs_template
+from .nodegroups import template_name
 
 if t.TYPE_CHECKING:
     import collections.abc as c
@@ -111,9 +112,10 @@ class Declaration:
                     made.setdefault(each["name"], {**each, "full_name": f"{self.name}-{each['name']}"})
         return list(made.values())
 
-    def template_name(self, group: Mapping) -> str:
-        """Name of the launch template of a node group."""
-        return f"{self.name}-{group['name']}"
+    @property
+    def template_names(self) -> list[str]:
+        """Names of the launch templates that node groups need."""
+        return [template_name(self.name, group) for group in self.nodegroups if needs_template(group)]
 
 
 def spec_from(params: Mapping) -> Declaration:
