@@ -190,6 +190,18 @@ changes:
   returned: success
   type: dict
   sample: {"kubernetes_groups": {"before": [], "after": ["developers"]}}
+plan_item:
+  description:
+    - The item of this resource in the plan of a run, with its C(kind) and C(name), the C(action), which is V(create),
+      V(update), V(replace) or V(delete), and C(changes). It is the same in check mode.
+    - Null when nothing changes.
+  returned: success
+  type: dict
+  sample:
+    kind: access entry
+    name: arn:aws:iam::111122223333:role/developers
+    action: create
+    changes: {}
 stale:
   description:
     - Whether the entry that was there had been made for another principal of the same name, so that it let nobody in
@@ -309,7 +321,8 @@ def main() -> None:
         module.fail_json_aws_error(error)
     for warning in outcome.warnings:
         module.warn(warning)
-    module.exit_with(outcome.change, access_entry=outcome.entry, stale=outcome.stale)
+    item = ("access entry", module.params["principal_arn"])
+    module.exit_with(outcome.change, item=item, access_entry=outcome.entry, stale=outcome.stale)
 
 
 if __name__ == "__main__":

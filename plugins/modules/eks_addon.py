@@ -195,6 +195,14 @@ changes:
   returned: success
   type: dict
   sample: {"version": {"before": "v1.3.8-eksbuild.2", "after": "v1.3.9-eksbuild.3"}}
+plan_item:
+  description:
+    - The item of this resource in the plan of a run, with its C(kind) and C(name), the C(action), which is V(create),
+      V(update), V(replace) or V(delete), and C(changes). It is the same in check mode.
+    - Null when nothing changes.
+  returned: success
+  type: dict
+  sample: {"kind": "add-on", "name": "metrics-server", "action": "create", "changes": {}}
 addon:
   description:
     - The add-on as it is after the task, or in check mode as it would be; what only EKS can know is null then.
@@ -333,7 +341,7 @@ def main() -> None:
         module.fail_json_aws_error(error)
     for warning in warnings:
         module.warn(warning)
-    module.exit_with(change, addon=current)
+    module.exit_with(change, item=("add-on", spec.name), addon=current)
 
 
 if __name__ == "__main__":

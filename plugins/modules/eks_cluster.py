@@ -275,6 +275,14 @@ changes:
   returned: success
   type: dict
   sample: {"version": {"before": "1.33", "after": "1.34"}}
+plan_item:
+  description:
+    - The item of this resource in the plan of a run, with its C(kind) and C(name), the C(action), which is V(create),
+      V(update), V(replace) or V(delete), and C(changes). It is the same in check mode.
+    - Null when nothing changes.
+  returned: success
+  type: dict
+  sample: {"kind": "cluster", "name": "example", "action": "update", "changes": {}}
 cluster:
   description:
     - The cluster as it is after the task.
@@ -513,7 +521,7 @@ def main() -> None:
         )
     except AnsibleEKSError as error:
         module.fail_json_aws_error(error)
-    module.exit_with(change, cluster=found)
+    module.exit_with(change, item=("cluster", module.params["name"]), cluster=found)
 
 
 if __name__ == "__main__":

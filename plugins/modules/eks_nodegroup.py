@@ -383,6 +383,14 @@ changes:
   returned: success
   type: dict
   sample: {"labels": {"before": {}, "after": {"pool": "batch"}}}
+plan_item:
+  description:
+    - The item of this resource in the plan of a run, with its C(kind) and C(name), the C(action), which is V(create),
+      V(update), V(replace) or V(delete), and C(changes). It is the same in check mode.
+    - Null when nothing changes.
+  returned: success
+  type: dict
+  sample: {"kind": "node group", "name": "general", "action": "update", "changes": {}}
 nodegroup:
   description:
     - The node group as it is after the task.
@@ -599,7 +607,9 @@ def main() -> None:
         )
     except AnsibleEKSError as error:
         module.fail_json_aws_error(error)
-    module.exit_with(change, nodegroup=found, replaced=[group["nodegroup_name"] for group in change.leaving])
+    replaced = [group["nodegroup_name"] for group in change.leaving]
+    item = ("node group", module.params["name"])
+    module.exit_with(change, item=item, nodegroup=found, replaced=replaced)
 
 
 if __name__ == "__main__":

@@ -88,3 +88,32 @@ def test_new_cluster_is_predicted_with_the_default_version(run_module: RunModule
     account.sandbox.clear_calls()
     assert predicted["version"] == run_module("eks_cluster", **wanted)["cluster"]["version"]
     assert "eks:DescribeClusterVersions" not in account.sandbox.calls(), "EKS chooses it, so nothing can be wrong"
+
+
+@pytest.mark.parametrize(
+    ("module", "kind", "name"),
+    [
+        ("eks_access_entry", "access entry", APP),
+        ("eks_nodegroup", "node group", "general"),
+        ("eks_addon", "add-on", "metrics-server"),
+    ],
+)
+def test_new_resource_is_an_item_of_the_plan(
+    run_module: RunModule, account: Account, module: str, kind: str, name: str
+) -> None:
+    params: dict[str, t.Any] = {"cluster_name": "example", **NEW[module]}
+    result = run_module(module, **params, planned_cluster=PLANNED, check_mode=True)
+    item = result["plan_item"]
+    assert (item["kind"], item["name"], item["action"]) == (kind, name, "create")
+    assert item["changes"].items() <= result["changes"].items() and item["changes"]
+
+
+def test_cluster_is_an_item_of_the_plan_while_it_changes(run_module: RunModule, account: Account) -> None:
+    params: dict[str, t.Any] = {"name": "example", "role_arn": f"arn:aws:iam::{ACCOUNT}:role/eks-cluster"}
+    created = run_module("eks_cluster", **params, subnet_ids=account.subnet_ids[:2], check_mode=True)
+    assert created["plan_item"]["action"] == "create"
+    account.create_cluster()
+    assert run_module("eks_cluster", **params)["plan_item"] is None
+    tagged = run_module("eks_cluster", **params, tags={"team": "a"}, check_mode=True)
+    changes = {"tags": {"before": {}, "after": {"team": "a"}}}
+    assert tagged["plan_item"] == {"kind": "cluster", "name": "example", "action": "update", "changes": changes}

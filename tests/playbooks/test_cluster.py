@@ -356,5 +356,5 @@ def test_cluster_without_ownership_tag_is_never_changed(
     for state in ("present", "absent"):
         run = role(**{**FULL, "cluster_access_entries": []}, cluster_state=state)
         assert (run.code, run.count("changed")) == (0, 0)
-        assert f"Cluster {CLUSTER} exists without our tag" in run.output
+        assert f"Cluster {CLUSTER} exists without the tag podidentity.eks/cluster" in run.output
         assert sandbox.calls() == {"eks:DescribeCluster": 1}

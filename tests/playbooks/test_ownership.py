@@ -123,7 +123,7 @@ def test_updates_unmanaged_resources_without_adopting_them(
     # test_story.py has the proof.
     run = playbook("playbooks/site.yml", "--skip-tags", "verify")
     assert run.code == 0
-    assert f"Cluster {CLUSTER} exists without our tag" in run.output
+    assert f"Cluster {CLUSTER} exists without the tag" in run.output
     assert other_team.association()["roleArn"] == f"{ROLES}EKS-S3-Access-Role"
     addon = other_team.eks.describe_addon(clusterName=CLUSTER, addonName=AGENT)["addon"]
     assert addon["addonVersion"] != "v1.0.0-eksbuild.1"
@@ -155,7 +155,7 @@ def test_refuses_names_of_unmanaged_resources_before_writing(
     assert run.code != 0
     words = " ".join(run.output.split())
     assert (
-        f"Launch template {template} and Security group {MANAGED}-node-ports ({group}) exist without our tag" in words
+        f"Launch template {template} and Security group {MANAGED}-node-ports ({group}) exist without the tag" in words
     )
     assert writes(sandbox) == []
 
@@ -182,7 +182,7 @@ def test_managed_cluster_stays_while_unmanaged_nodegroups_exist(
     }
     run = playbook(str(story), **roles)
     assert run.code != 0
-    assert "its node groups theirs do not carry our tag" in " ".join(run.output.split())
+    assert "its node groups theirs do not carry the tag" in " ".join(run.output.split())
     assert other_team.eks.list_nodegroups(clusterName=MANAGED)["nodegroups"] == ["not-declared-any-more", "theirs"]
 
     names = {"clusterName": MANAGED, "nodegroupName": "theirs"}

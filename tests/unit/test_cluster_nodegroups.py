@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.podidentity.eks.plugins.filter.eks_nodegroup_plan import eks_nodegroup_plan
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.foundation import nodegroups
 
 Mapping = dict[str, t.Any]
 SUBNETS = [{"zone": f"eu-west-1{zone}", "subnet_id": f"subnet-private-{zone}"} for zone in "ab"]
@@ -31,7 +31,7 @@ def nodegroup(name: str, *subnets: str, **tags: str) -> Mapping:
 
 def plan(group: Mapping, found: Mapping, **more: t.Any) -> Mapping:
     groups = {"metrics": "sg-metrics"}
-    (planned,) = eks_nodegroup_plan(
+    (planned,) = nodegroups.plan(
         [{"name": "workers", **group}],
         "example",
         subnets=SUBNETS,
@@ -54,12 +54,12 @@ def template(group: Mapping, **changes: t.Any) -> Mapping:
     [({}, PRIVATE), ({"zones": ["eu-west-1b"]}, PRIVATE[1:]), ({"subnet_ids": ["subnet-mine"]}, ["subnet-mine"])],
 )
 def test_new_nodegroup_gets_subnets_of_its_zones(group: Mapping, subnets: list[str]) -> None:
-    assert plan(group, observed())["subnet_ids"] == subnets
+    assert plan(group, observed())["subnets"] == subnets
 
 
 @pytest.mark.parametrize("zones", [{}, {"zones": ["eu-west-1a", "eu-west-1b"]}])
 def test_existing_nodegroup_keeps_its_subnets(zones: Mapping) -> None:
-    assert plan(zones, observed(nodegroup("workers", *PUBLIC)))["subnet_ids"] is None
+    assert plan(zones, observed(nodegroup("workers", *PUBLIC)))["subnets"] is None
 
 
 @pytest.mark.parametrize(
@@ -72,12 +72,12 @@ def test_existing_nodegroup_keeps_its_subnets(zones: Mapping) -> None:
     ],
 )
 def test_explicit_change_sets_subnets_of_existing_nodegroup(group: Mapping, subnets: list[str]) -> None:
-    assert plan(group, observed(nodegroup("workers", *PUBLIC)))["subnet_ids"] == subnets
+    assert plan(group, observed(nodegroup("workers", *PUBLIC)))["subnets"] == subnets
 
 
 def test_replacement_nodegroup_counts_as_declared_one() -> None:
     replaced = nodegroup("workers-1a2b3c", *PRIVATE, **{"podidentity.eks/nodegroup": "workers"})
-    assert plan({}, observed(replaced))["subnet_ids"] is None
+    assert plan({}, observed(replaced))["subnets"] is None
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import itertools
 import typing as t
 
 import pytest
-from ansible.errors import AnsibleError
-from ansible_collections.podidentity.eks.plugins.filter.eks_network_plan import eks_network_plan
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.common import AnsibleEKSError
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.foundation import network
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,7 +68,7 @@ def complete_network(nat: str) -> Mapping:
 
 
 def plan(nat: str, found: Mapping, zones: list[str] = ZONES, cidr: str = NETWORK) -> Mapping:
-    return eks_network_plan(zones, cidr, nat=nat, observed=found)
+    return network.plan(zones, cidr, nat=nat, observed=found)
 
 
 def places(planned: Mapping) -> list[tuple[str, str, str]]:
@@ -128,7 +128,7 @@ def test_public_network_keeps_subnets_and_gains_private_ones() -> None:
 
 
 def test_removing_nat_under_private_subnets_is_refused() -> None:
-    with pytest.raises(AnsibleError, match="private subnets subnet-private-eu-west-1a, subnet-private-eu-west-1b"):
+    with pytest.raises(AnsibleEKSError, match="private subnets subnet-private-eu-west-1a, subnet-private-eu-west-1b"):
         plan("none", complete_network("single"))
 
 
@@ -213,12 +213,12 @@ def test_blackhole_route_of_private_subnet_is_named() -> None:
 
 @pytest.mark.parametrize("cidr", ["10.42.0.0/8", "10.42.0.1/16", "10.42.0.0/25", "x"])
 def test_invalid_network_cidr_is_refused(cidr: str) -> None:
-    with pytest.raises(AnsibleError, match="network"):
+    with pytest.raises(AnsibleEKSError, match="network"):
         plan("single", observed(), cidr=cidr)
 
 
 def test_network_without_room_for_zone_is_refused() -> None:
-    with pytest.raises(AnsibleError, match="no room for a private subnet"):
+    with pytest.raises(AnsibleEKSError, match="no room for a private subnet"):
         plan("single", observed(), [f"eu-west-1{letter}" for letter in "abcdefghi"])
 
 

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.podidentity.eks.plugins.filter.eks_cluster_plan import eks_cluster_plan
-from ansible_collections.podidentity.eks.plugins.filter.eks_network_plan import eks_network_plan
+import pytest
+from ansible_collections.podidentity.eks.plugins.module_utils._eks import plan_items
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.foundation import items as foundation_items
+from ansible_collections.podidentity.eks.plugins.module_utils._eks.foundation import network
 
 Mapping = dict[str, t.Any]
 ZONES = ["eu-west-1a", "eu-west-1b"]
@@ -17,8 +19,8 @@ EMPTY: Mapping = {part: [] for part in PARTS}
 
 
 def items(observed: Mapping, nat: str = "per_zone") -> list[Mapping]:
-    network = eks_network_plan(ZONES, CIDR, nat=nat, observed=observed)
-    return eks_cluster_plan({"observed": observed, "network": network}, "example", CIDR)
+    planned = network.plan(ZONES, CIDR, nat=nat, observed=observed)
+    return foundation_items.of_network(planned, observed, "example", CIDR)
 
 
 def named(found: list[Mapping]) -> list[str]:
@@ -88,28 +90,46 @@ def test_surplus_nat_gateway_goes_with_its_address() -> None:
 def test_role_keeps_policies_of_others() -> None:
     trust: Mapping = {"Statement": []}
     found = {"name": "nodes", "trust_policy": trust, "managed_policies": ["b"], "permissions_boundary": None}
-    role = {"name": "nodes", "trust": trust, "policies": ["a"]}
-    [one] = eks_cluster_plan({"observed": {"roles": [found]}, "roles": [role]}, "example")
-    assert one == {
+    role = {"name": "nodes", "trust": trust, "policies": ["a"], "boundary": ""}
+    assert foundation_items.of_role(role, {"roles": [found]}) == {
         "kind": "role",
         "name": "nodes",
         "action": "update",
         "changes": {"managed_policies": {"before": ["b"], "after": ["a", "b"]}},
     }
-    [new] = eks_cluster_plan({"roles": [role]}, "example")
-    assert new["action"] == "create"
+    assert foundation_items.of_role(role, {"roles": []})["action"] == "create"
 
 
-def test_results_of_modules_become_items() -> None:
-    def result(*actions: str, changes: Mapping | None = None) -> Mapping:
-        item = {"name": "general"}
-        return {"changed": bool(actions), "actions": list(actions), "changes": changes or {}, "item": item}
+def test_security_groups_and_templates_are_named() -> None:
+    observed = {"security_groups": [{"group_name": "example-a"}], "launch_templates": []}
+    found = foundation_items.of_nodes([{"full_name": "example-a"}], [{"name": "example-workers"}], observed)
+    assert named(found) == ["update security group example-a", "create launch template example-workers"]
 
-    parts = {
-        "cluster": result("update_cluster_version", changes={"version": {"before": "1.33", "after": "1.34"}}),
-        "nodegroups": [result(), result("create_nodegroup", "delete_nodegroup"), {"skipped": True, "changed": False}],
-        "addons": [result("delete_addon", changes={"version": {"before": "v1", "after": None}})],
-    }
-    found = eks_cluster_plan(parts, "example")
-    assert named(found) == ["update cluster example", "replace node group general", "delete add-on general"]
-    assert found[0]["changes"] == {"version": {"before": "1.33", "after": "1.34"}} and found[2]["changes"] == {}
+
+@pytest.mark.parametrize(
+    ("operations", "action"),
+    [
+        (["update_cluster_version"], "update"),
+        (["tag_resource"], "update"),
+        (["create_nodegroup"], "create"),
+        (["create_nodegroup", "delete_nodegroup"], "replace"),
+        (["update_cluster_config", "delete_cluster"], "delete"),
+    ],
+)
+def test_operations_of_a_module_become_one_action(operations: list[str], action: str) -> None:
+    item = plan_items.of_operations("cluster", "example", operations, {})
+    assert item == {"kind": "cluster", "name": "example", "action": action, "changes": {}}
+
+
+def test_item_has_the_fields_that_a_run_can_know() -> None:
+    version = {"before": "1.33", "after": "1.34"}
+    fields = {"version": version, "status": {"before": "ACTIVE", "after": "UPDATING"}}
+    image = {"release_version": {"before": "1.33-1", "after": None}}
+    item = plan_items.of_operations("node group", "general", ["update_nodegroup_version"], fields | image)
+    assert item and item["changes"] == {"version": version}
+    deleted = plan_items.of_operations("node group", "general", ["delete_nodegroup"], fields)
+    assert deleted and deleted["changes"] == {}
+
+
+def test_unchanged_resource_has_no_item() -> None:
+    assert plan_items.of_operations("cluster", "example", [], {}) is None

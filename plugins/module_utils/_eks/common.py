@@ -25,6 +25,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.transformation import b
 
 from . import codes
 from . import options
+from . import plan_items
 from .traffic import Traffic
 
 if t.TYPE_CHECKING:
@@ -164,18 +165,18 @@ class AnsibleEKSModule(AnsibleAWSModule):  # type: ignore[misc]  # amazon.aws ha
             self.fail_json_aws(exception.exception, msg=exception.message, **returned)
         self.fail_json(msg=exception.message, **returned)
 
-    def exit_with(self, change: Change, **returned: t.Any) -> None:
+    def exit_with(self, change: Change, *, item: tuple[str, str] | None = None, **returned: t.Any) -> None:
         """End the module with what a plan did, or would do in check mode.
 
         ``returned`` is the resource under its own name. ``actions`` lists the API operations of the plan in order, and
         ``changes`` the fields that differ, both of them the same in check mode.
+
+        :param item: kind and name of the resource in the plan of a run, which is then returned as ``plan_item``.
         """
-        result: dict[str, t.Any] = {
-            "changed": change.changed,
-            "actions": [action.operation for action in change.actions],
-            "changes": change.fields(),
-            **returned,
-        }
+        operations, fields = [action.operation for action in change.actions], change.fields()
+        result: dict[str, t.Any] = {"changed": change.changed, "actions": operations, "changes": fields, **returned}
+        if item is not None:
+            result["plan_item"] = plan_items.of_operations(*item, operations, fields)
         if self.diff_mode:
             result["diff"] = change.diff()
         self.exit_json(**result)

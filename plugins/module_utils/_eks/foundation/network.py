@@ -1,110 +1,25 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The network of a cluster: what is there, and what its declaration lacks."""
+# PRIVATE to the collection: no part of its interface, and it may change in any release.
+"""The network of a cluster: which subnets, NAT gateways and routes it needs, and what it lacks of them.
+
+Each zone gets a public subnet, and a private one where there are NAT gateways. A zone keeps the subnets that it has,
+new ones get the next free part of the range. A plan holds
+
+* ``subnets``, for each zone and kind, public ones first: ``zone``, ``kind``, ``cidr``, the ``tags`` of its kind,
+  ``subnet_id`` where it exists, and ``changed`` where it lacks something;
+* ``nat_gateways``: ``zone``, ``nat_gateway_id`` of one that exists, and ``allocation_id`` of an address that is free;
+* ``route_tables``: ``name``, ``kind``, ``zones``, and for private ones ``nat_zone``, whose NAT gateway leads out;
+* ``surplus``: IDs of NAT gateways that no subnet needs any more;
+* ``missing``: what does not exist or differs, one short text each; empty for a complete network.
+"""
 
 from __future__ import annotations
-
-DOCUMENTATION = r"""
-name: eks_network_plan
-short_description: Compare the network that a cluster needs with what is there
-version_added: 0.1.0
-author:
-  - podidentity.eks contributors (@podidentity)
-description:
-  - Gives every zone a public subnet of the network's range, and a private one where there are to be NAT gateways, and
-    says which parts are missing among those that were observed. Nothing is called.
-  - A zone keeps the subnets that it has. New ones get the next free part of the range, each a sixteenth of it.
-  - Made for the role P(podidentity.eks.cluster#role); its arguments change with that role.
-positional: _input, cidr
-options:
-  _input:
-    description: The availability zones.
-    type: list
-    elements: str
-    required: true
-  cidr:
-    description: The network's address range, V(/12) to V(/24).
-    type: str
-    required: true
-  nat:
-    description: How private subnets reach the internet; V(none) for a network that has none.
-    type: str
-    choices: [single, per_zone, none]
-    required: true
-    version_added: 0.2.0
-  observed:
-    description:
-      - What is there, the lists C(subnets), C(route_tables), C(nat_gateways) and C(addresses) as
-        M(podidentity.eks.eks_foundation_info) returns them.
-    type: dict
-    required: true
-    version_added: 0.2.0
-"""
-
-EXAMPLES = r"""
-- name: Compare what a new cluster needs with a network that has a public subnet in one zone of two
-  ansible.builtin.assert:
-    that:
-      - plan.subnets[0].subnet_id == 'subnet-0a1b2c3d4e5f60718'
-      - plan.subnets[1].cidr == '10.42.16.0/20'
-      - plan.subnets | map(attribute='kind') == ['public', 'public', 'private', 'private']
-      - plan.nat_gateways | map(attribute='zone') == ['eu-west-1a']
-      - plan.missing[0] == 'route to the internet for subnet subnet-0a1b2c3d4e5f60718 in eu-west-1a'
-      - plan.missing[1] == 'public subnet 10.42.16.0/20 in eu-west-1b'
-  vars:
-    plan: >-
-      {{ ['eu-west-1a', 'eu-west-1b']
-      | podidentity.eks.eks_network_plan('10.42.0.0/16', nat='single', observed=observed) }}
-    # As podidentity.eks.eks_foundation_info returns it.
-    observed:
-      subnets:
-        - subnet_id: subnet-0a1b2c3d4e5f60718
-          availability_zone: eu-west-1a
-          cidr_block: 10.42.0.0/20
-          map_public_ip_on_launch: true
-          tags:
-            kubernetes.io/role/elb: "1"
-      route_tables: []
-      nat_gateways: []
-      addresses: []
-"""
-
-RETURN = r"""
-_value:
-  description: The plan.
-  type: dict
-  contains:
-    subnets:
-      description:
-        - One item for each zone and kind, public ones first, with C(zone), C(kind), C(cidr), the C(tags) that make it
-          one, C(subnet_id) where the subnet exists, and C(changed) where something of it is missing.
-      type: list
-      elements: dict
-    nat_gateways:
-      description:
-        - The NAT gateways that there are to be, with C(zone), C(nat_gateway_id) of one that exists, and
-          C(allocation_id) of an address of ours that is free for a new one.
-      type: list
-      elements: dict
-    route_tables:
-      description:
-        - The route tables, with C(name), C(kind), C(zones), and for private ones C(nat_zone), whose gateway leads out.
-      type: list
-      elements: dict
-    surplus:
-      description: IDs of NAT gateways of ours that are not needed any more.
-      type: list
-      elements: str
-    missing:
-      description: What is not there or not as it should be, one short text each; empty for a complete network.
-      type: list
-      elements: str
-"""
 
 import ipaddress
 import typing as t
 
-from ansible.errors import AnsibleFilterError
+from ..common import AnsibleEKSError
 
 #: A sixteenth of the network for each subnet: room for the zones of any region, public and private.
 SUBNET_BITS = 4
@@ -115,15 +30,19 @@ INTERNET = "0.0.0.0/0"
 #: By which Kubernetes finds subnets for load balancers
 #: (https://docs.aws.amazon.com/eks/latest/userguide/network-load-balancing.html).
 LOAD_BALANCER_TAGS = {"public": "kubernetes.io/role/elb", "private": "kubernetes.io/role/internal-elb"}
-#: By which a private subnet of ours is known again. What version 0.1.0 made carries no such tag, and is public.
+#: The tag of private subnets. Those that version 0.1.0 made have no such tag, and are public.
 KIND_TAG = "podidentity.eks/subnet"
 Resource = t.Mapping[str, t.Any]
 #: Zone and kind of a subnet.
 Place = tuple[str, str]
 
 
-def eks_network_plan(zones: t.Sequence[str], cidr: str, *, nat: str, observed: Resource) -> dict[str, t.Any]:
-    """The filter; see its documentation above."""
+def plan(zones: t.Sequence[str], cidr: str, *, nat: str, observed: Resource) -> dict[str, t.Any]:
+    """The network that a cluster needs, beside what exists of it (see :func:`.api.look_up`).
+
+    :param cidr: its address range, /12 to /24. Each subnet gets a sixteenth of it.
+    :raises AnsibleEKSError: when there can be no such network.
+    """
     existing = {(subnet["availability_zone"], kind_of(subnet)): subnet for subnet in observed["subnets"]}
     kinds = ("public",) if nat == "none" else ("public", "private")
     refuse_stranded(nat, existing)
@@ -149,15 +68,15 @@ def eks_network_plan(zones: t.Sequence[str], cidr: str, *, nat: str, observed: R
 
 
 def kind_of(subnet: Resource) -> str:
-    """Whether a subnet of ours is public or private."""
+    """Whether a managed subnet is public or private."""
     return str((subnet.get("tags") or {}).get(KIND_TAG, "public"))
 
 
 def refuse_stranded(nat: str, existing: t.Mapping[Place, Resource]) -> None:
-    """Nodes in private subnets would lose the internet, and with it the cluster: nobody can mean that."""
+    """Nodes in private subnets would lose the internet, and with it the cluster."""
     private = sorted(subnet["subnet_id"] for (_zone, kind), subnet in existing.items() if kind == "private")
     if nat == "none" and private:
-        raise AnsibleFilterError(
+        raise AnsibleEKSError(
             f"cluster_nat is none, but the network has the private subnets {', '.join(private)}, whose nodes need a "
             "NAT gateway: leave it single or per_zone, or move the nodes and remove these subnets first."
         )
@@ -177,9 +96,7 @@ def planned_subnets(
             continue
         part = next(free, None)
         if part is None:
-            raise AnsibleFilterError(
-                f"The network {cidr} has no room for a {kind} subnet in {zone}: give a larger one."
-            )
+            raise AnsibleEKSError(f"The network {cidr} has no room for a {kind} subnet in {zone}: give a larger one.")
         planned.append({**subnet, "cidr": part})
     return planned
 
@@ -189,14 +106,14 @@ def parts(cidr: str) -> list[str]:
     try:
         network = ipaddress.IPv4Network(cidr)
     except ValueError as error:
-        raise AnsibleFilterError(f"The network {cidr} cannot be: {error}; give one such as 10.42.0.0/16.") from error
+        raise AnsibleEKSError(f"The network {cidr} cannot be: {error}; give one such as 10.42.0.0/16.") from error
     if not LARGEST <= network.prefixlen <= SMALLEST:
-        raise AnsibleFilterError(f"The network {cidr} must have a size of /{LARGEST} to /{SMALLEST}.")
+        raise AnsibleEKSError(f"The network {cidr} must have a size of /{LARGEST} to /{SMALLEST}.")
     return [str(part) for part in network.subnets(prefixlen_diff=SUBNET_BITS)]
 
 
 def planned_gateways(zones: t.Iterable[str], nat: str, observed: Resource) -> list[dict[str, t.Any]]:
-    """The NAT gateways that there are to be; a single one stays in the zone where it is."""
+    """The NAT gateways that the network needs; a single one stays in the zone where it is."""
     zone_of = {subnet["subnet_id"]: subnet["availability_zone"] for subnet in observed["subnets"]}
     living = {zone_of.get(one["subnet_id"], ""): one["nat_gateway_id"] for one in living_gateways(observed)}
     wanted = [] if nat == "none" else list(zones)
@@ -218,13 +135,13 @@ def living_gateways(observed: Resource) -> list[Resource]:
 
 
 def undeclared(planned: t.Sequence[Resource], observed: Resource) -> list[Resource]:
-    """Subnets of ours in zones that are not declared any more: nodes may still be in them."""
+    """Managed subnets in zones that are not declared any more: nodes may still be in them."""
     ids = {subnet.get("subnet_id") for subnet in planned}
     return [subnet for subnet in observed["subnets"] if subnet["subnet_id"] not in ids]
 
 
 def surplus(gateways: t.Sequence[Resource], observed: Resource, in_use: t.Collection[str | None]) -> list[str]:
-    """NAT gateways of ours that no route will lead to any more."""
+    """Managed NAT gateways that no route will lead to any more."""
     needed = {gateway.get("nat_gateway_id") for gateway in gateways} | set(in_use)
     return [one["nat_gateway_id"] for one in living_gateways(observed) if one["nat_gateway_id"] not in needed]
 
@@ -295,10 +212,3 @@ def misrouted(
             subnet = existing.get((zone, "private"))
             if table["kind"] == "private" and subnet and routed.get(subnet["subnet_id"]) != ids[table["nat_zone"]]:
                 yield f"route by NAT gateway for subnet {subnet['subnet_id']} in {zone}"
-
-
-class FilterModule:
-    """What Ansible loads."""
-
-    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"eks_network_plan": eks_network_plan}

@@ -1,10 +1,10 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # PRIVATE to the collection: no part of its interface, and it may change in any release.
-"""What a cluster of ours stands on: network, roles, security groups and launch templates, all read at once.
+"""What exists of a cluster and of what it stands on, read at once.
 
-A task costs about a second, a call a tenth of one: everything that the role ``cluster`` compares comes from one task,
-whose calls go out side by side.
+A task costs about a second, a call a tenth of one: everything that is compared comes from one task, whose calls go out
+side by side.
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ import typing as t
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
 from ansible_collections.amazon.aws.plugins.module_utils.transformation import boto3_resource_to_ansible_dict
 
-from . import cluster
-from . import ownership
-from .common import calling
-from .common import refuse
-from .nodegroup import observing as nodegroup
-from .validation import cluster_name_problems
+from .. import cluster
+from .. import ownership
+from ..common import calling
+from ..nodegroup import observing as nodegroup
+from ..ownership import is_managed
 
 if t.TYPE_CHECKING:
     import collections.abc as c
@@ -30,11 +29,13 @@ if t.TYPE_CHECKING:
     from mypy_boto3_eks.client import EKSClient
     from mypy_boto3_iam.client import IAMClient
 
+    from .spec import Declaration
+
 #: What the agent on a node, or Auto Mode's own, calls with the node's role.
 POD_IDENTITY_ACTION = "eks-auth:AssumeRoleForPodIdentity"
 #: The policies of AWS that contain it (https://docs.aws.amazon.com/eks/latest/userguide/pod-id-agent-setup.html).
 POD_IDENTITY_POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEKSWorkerNodeMinimalPolicy")
-#: What belongs to a network: the paginator of EC2, the key of its answer, and ours.
+#: What belongs to a network: the paginator of EC2, the key of its answer, and the part of what is found.
 NETWORK = (
     ("describe_vpcs", "Vpcs", "vpcs"),
     ("describe_subnets", "Subnets", "subnets"),
@@ -55,22 +56,6 @@ PARTS = (
 Found = dict[str, t.Any]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class FoundationSpec:
-    """Whose foundation is looked up, and what is looked up by name beside all that carries our tag."""
-
-    cluster_name: str
-    #: Names of IAM roles.
-    roles: t.Sequence[str] = ()
-    #: The one of them, or another one, that the nodes work with.
-    node_role: str | None = None
-    #: The one that a new cluster gets and that others have made; a cluster that exists has it already.
-    cluster_role: str | None = None
-    subnet_ids: t.Sequence[str] = ()
-    security_groups: t.Sequence[str] = ()
-    launch_templates: t.Sequence[str] = ()
-
-
 @dataclasses.dataclass(frozen=True)
 class Clients:
     """The boto3 clients."""
@@ -80,32 +65,27 @@ class Clients:
     ec2: t.Any
 
 
-def spec_from(params: t.Mapping[str, t.Any]) -> FoundationSpec:
-    """The declaration in the options of the module ``eks_foundation_info``."""
-    return FoundationSpec(**{field.name: params[field.name] for field in dataclasses.fields(FoundationSpec)})
+def look_up(clients: Clients, declared: Declaration, concurrency: int) -> Found:
+    """The cluster, and what it stands on or would stand on: everything with its tag, and what is declared by name.
 
+    ``foreign`` is whether the cluster is not managed by this collection, because it has no tag or is declared so.
+    Nothing around such a cluster is read.
 
-def look_up(clients: Clients, spec: FoundationSpec, concurrency: int) -> Found:
-    """The cluster, and what it stands on or will stand on.
-
-    A cluster without our tag is somebody else's: nothing around it is looked at.
-
-    :raises AnsibleEKSError: when the name cannot be one, or a call fails.
+    :raises AnsibleEKSError: when a call fails.
     """
-    refuse(cluster_name_problems(spec.cluster_name))
-    found = next(iter(cluster.look_up(clients.eks, spec.cluster_name)), None)
-    foreign = found is not None and found["tags"].get(ownership.TAG) != spec.cluster_name
+    found = next(iter(cluster.look_up(clients.eks, declared.name)), None)
+    foreign = not declared.manage or (found is not None and not is_managed(found, declared.name))
     if foreign:
         return {"cluster": found, "foreign": True, **{part: [] for part in PARTS}}
     with concurrent.futures.ThreadPoolExecutor(max_workers=concurrency) as pool:
-        waiting = {part: pool.submit(call) for part, call in _calls(clients, spec, found is not None)}
+        waiting = {part: pool.submit(call) for part, call in _calls(clients, declared, found is not None)}
         answers = {part: future.result() for part, future in waiting.items()}
     roles = [answers.pop(part) for part in list(answers) if part.startswith("role ")]
     return {"cluster": found, "foreign": False, **answers, "roles": [role for role in roles if role is not None]}
 
 
 def unread(found: Found) -> list[str]:
-    """One sentence for each thing that could not be found out."""
+    """One sentence for each thing that the caller may not read."""
     return [
         f"Whether pods on nodes with the role {role['arn']} can get an identity is not known, since the caller may not "
         "call iam:SimulatePrincipalPolicy, and neither of AWS's own policies for nodes is attached to the role."
@@ -114,19 +94,24 @@ def unread(found: Found) -> list[str]:
     ]
 
 
-def _calls(clients: Clients, spec: FoundationSpec, exists: bool) -> c.Iterator[tuple[str, t.Callable[[], t.Any]]]:
-    """Everything that is to be read, each with the name of its part."""
-    ours = [{"Name": f"tag:{ownership.TAG}", "Values": [spec.cluster_name]}]
+def _calls(clients: Clients, declared: Declaration, exists: bool) -> c.Iterator[tuple[str, t.Callable[[], t.Any]]]:
+    """Everything that is read, each with the name of its part; to remove a cluster, only what has its tag."""
+    ec2, iam = clients.ec2, clients.iam
+    tagged = [{"Name": f"tag:{ownership.TAG}", "Values": [declared.name]}]
     for operation, key, part in NETWORK:
-        yield part, functools.partial(_described, clients.ec2, operation, key, Filters=ours)
-    yield "given_subnets", functools.partial(_given_subnets, clients.ec2, spec.subnet_ids)
-    yield "security_groups", functools.partial(_security_groups, clients.ec2, ours, spec.security_groups)
-    yield "launch_templates", functools.partial(_launch_templates, clients.ec2, ours, spec.launch_templates)
-    yield "nodegroups", functools.partial(_nodegroups, clients.eks, spec.cluster_name if exists else None)
-    if spec.cluster_role and not exists:
-        yield f"role {spec.cluster_role}", functools.partial(_given_role, clients.iam, spec.cluster_role)
-    for name in dict.fromkeys([*spec.roles, *([spec.node_role] if spec.node_role else [])]):
-        yield f"role {name}", functools.partial(_role, clients.iam, name, name == spec.node_role)
+        yield part, functools.partial(_described, ec2, operation, key, Filters=tagged)
+    subnet_ids = declared.subnet_ids if declared.present else []
+    groups = [group["full_name"] for group in declared.security_groups if declared.present]
+    templates = declared.template_names if declared.present else []
+    yield "given_subnets", functools.partial(_given_subnets, ec2, subnet_ids)
+    yield "security_groups", functools.partial(_security_groups, ec2, tagged, groups)
+    yield "launch_templates", functools.partial(_launch_templates, ec2, tagged, templates)
+    yield "nodegroups", functools.partial(_nodegroups, clients.eks, declared.name if exists else None)
+    given, of_nodes = declared.given_role_name, declared.needed_node_role
+    if given and not exists:
+        yield f"role {given}", functools.partial(_given_role, iam, given)
+    for name in dict.fromkeys([*declared.made_role_names, *([of_nodes] if of_nodes else [])]):
+        yield f"role {name}", functools.partial(_role, iam, name, name == of_nodes)
 
 
 # --- EC2 --------------------------------------------------------------------------------------------------------------
@@ -145,18 +130,18 @@ def _given_subnets(ec2: t.Any, subnet_ids: t.Sequence[str]) -> list[Found]:
     return _described(ec2, "describe_subnets", "Subnets", SubnetIds=list(subnet_ids)) if subnet_ids else []
 
 
-def _security_groups(ec2: t.Any, ours: list[Found], names: t.Sequence[str]) -> list[Found]:
-    """Those of ours, and those of anybody that have these names."""
+def _security_groups(ec2: t.Any, tagged: list[Found], names: t.Sequence[str]) -> list[Found]:
+    """Those with the tag, and any that have these names."""
     find = functools.partial(_described, ec2, "describe_security_groups", "SecurityGroups")
     named = find(Filters=[{"Name": "group-name", "Values": list(names)}]) if names else []
-    return list({group["group_id"]: group for group in [*find(Filters=ours), *named]}.values())
+    return list({group["group_id"]: group for group in [*find(Filters=tagged), *named]}.values())
 
 
-def _launch_templates(ec2: t.Any, ours: list[Found], names: t.Sequence[str]) -> list[Found]:
+def _launch_templates(ec2: t.Any, tagged: list[Found], names: t.Sequence[str]) -> list[Found]:
     """The same of launch templates, each with the ``data`` of its latest version."""
     find = functools.partial(_described, ec2, "describe_launch_templates", "LaunchTemplates")
     named = find(Filters=[{"Name": "launch-template-name", "Values": list(names)}]) if names else []
-    templates = {template["launch_template_id"]: template for template in [*find(Filters=ours), *named]}
+    templates = {template["launch_template_id"]: template for template in [*find(Filters=tagged), *named]}
     return [{**template, "data": _latest_data(ec2, template_id)} for template_id, template in templates.items()]
 
 
@@ -180,7 +165,7 @@ def _nodegroups(eks: EKSClient, cluster_name: str | None) -> list[Found]:
 
 @calling("describe the IAM role")
 def _given_role(iam: IAMClient, name: str) -> Found | None:
-    """A role of others that only has to be there, None where it is not; no ARN where the caller may not know."""
+    """A given role that only has to exist, None where it does not; no ARN where the caller may not read it."""
     try:
         return {"name": name, "arn": iam.get_role(RoleName=name)["Role"]["Arn"], "tags": {}}
     except is_boto3_error_code("NoSuchEntity"):
@@ -194,7 +179,7 @@ def _role(iam: IAMClient, name: str, of_nodes: bool) -> Found | None:
     """The role with its trust policy and managed policies, None where there is none.
 
     The role of nodes has in addition ``pod_identity``: whether it may do what Pod Identity needs; None where the caller
-    may not ask.
+    may not simulate that.
     """
     try:
         role = iam.get_role(RoleName=name)["Role"]
@@ -214,7 +199,7 @@ def _role(iam: IAMClient, name: str, of_nodes: bool) -> Found | None:
 
 
 def _allows_pod_identity(iam: IAMClient, arn: str, policies: t.Sequence[str]) -> bool | None:
-    """Policies of somebody's own may contain the action as well, so that only IAM can tell."""
+    """Other policies may contain the action as well, so that only IAM can tell."""
     if any(policy.rsplit("/", 1)[-1] in POD_IDENTITY_POLICIES for policy in policies):
         return True
     try:
