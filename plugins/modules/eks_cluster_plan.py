@@ -31,7 +31,7 @@ extends_documentation_fragment:
   - amazon.aws.region.modules
   - amazon.aws.boto3
   - podidentity.eks.attributes.info
-  - podidentity.eks.cluster
+  - podidentity.eks.cluster_declaration
 seealso:
   - module: podidentity.eks.eks_cluster
   - module: podidentity.eks.eks_nodegroup

@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The options of a declared cluster, as the role ``cluster`` has them: the fragment ``podidentity.eks.cluster``."""
+"""The options of a declared cluster, as the role ``cluster`` has them: ``podidentity.eks.cluster_declaration``."""
 
 from __future__ import annotations
 
