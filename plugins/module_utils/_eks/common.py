@@ -69,6 +69,17 @@ def error_of(error: AnsibleEKSError) -> tuple[str, str]:
     return answer.get("Error", {}).get("Code", ""), answer.get("Error", {}).get("Message", "")
 
 
+def explained(error: AnsibleEKSError) -> str:
+    """The message of an error, with what to do where that is known.
+
+    Missing credentials, the commonest cause of all, get their own sentence; a denial, in which AWS names the action and
+    the resource, says where the permissions of a run are listed.
+    """
+    if isinstance(error.exception, botocore.exceptions.NoCredentialsError):
+        return NO_CREDENTIALS
+    return f"{error}. {PERMISSIONS}" if error_of(error)[0] in codes.ACCESS_DENIED else str(error)
+
+
 def refuse(problems: t.Iterable[str]) -> None:
     """Raise :class:`AnsibleEKSError` when there are problems, with one sentence for each; nothing was written yet."""
     found = list(problems)
