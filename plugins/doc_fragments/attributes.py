@@ -95,3 +95,23 @@ attributes:
       - podidentity.eks.aws
       - podidentity.eks.k8s
 """
+
+    #: Modules that call AWS and Kubernetes, and leave everything as it was.
+    CLUSTER_INFO = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Returns what would be done, and makes no call that writes.
+    support: full
+  diff_mode:
+    description: There is nothing to show, since the module changes nothing.
+    support: N/A
+  action_group:
+    description:
+      - Use C(group/podidentity.eks.aws) and C(group/podidentity.eks.k8s) in C(module_defaults) to set defaults for this
+        module.
+    support: full
+    membership:
+      - podidentity.eks.aws
+      - podidentity.eks.k8s
+"""

@@ -19,7 +19,7 @@ description:
 positional: _input
 options:
   _input:
-    description: Proofs, as P(podidentity.eks.pod_identity_proof#filter) returns them.
+    description: Proofs, as M(podidentity.eks.eks_pod_identity_verify) returns them.
     type: list
     elements: dict
     required: true

@@ -17,13 +17,12 @@ description:
 positional: _input
 options:
   _input:
-    description: Proofs, as P(podidentity.eks.pod_identity_proof#filter) returns them.
+    description: Proofs, as M(podidentity.eks.eks_pod_identity_verify) returns them.
     type: list
     elements: dict
     required: true
 seealso:
-  - plugin: podidentity.eks.pod_identity_proof
-    plugin_type: filter
+  - module: podidentity.eks.eks_pod_identity_verify
 """
 
 EXAMPLES = r"""

@@ -81,7 +81,7 @@ _RIGHTS: t.Mapping[str, tuple[Right, ...]] = {
     ),
     "verify": (
         Right("pods", ("list",), LISTED),
-        Right("jobs", ("get", "create", "delete"), group="batch", when="job"),
+        Right("jobs", ("create", "delete"), group="batch", when="job"),
         Right("pods/log", ("get",), when="job"),
         # Up to Kubernetes 1.34 `get` alone is asked for; later ones want `create` as well.
         Right("pods/exec", ("get", "create"), when="exec"),

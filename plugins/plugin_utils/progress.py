@@ -10,6 +10,7 @@ ansible-playbook prints it, and ansible-runner, and with it AWX, makes an event 
 from __future__ import annotations
 
 import pathlib
+import signal
 import tempfile
 import threading
 import typing as t
@@ -64,6 +65,8 @@ class Follower:
         self._thread.join()
 
     def _run(self) -> None:
+        # A signal that this thread takes does not wake the main thread, which waits for the module.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         while not self._over.wait(LOOK):
             self._show()
         self._show()

@@ -76,7 +76,7 @@ def test_tarball_holds_only_expected_files(tarball: pathlib.Path) -> None:
         names = archive.getnames()
     assert {name.split("/")[0] for name in names} <= TOP
     assert [name for name in names if "__pycache__" in name or "sandbox" in name] == []
-    assert "roles/verify/files/prove.py" in names
+    assert "plugins/module_utils/_kube/verify/script.py" in names
     assert "playbooks/site.yml" in names
     assert "plugins/plugin_utils/policies/velero.json" in names
     assert "docs/start.md" in names

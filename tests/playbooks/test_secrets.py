@@ -127,7 +127,7 @@ def plays(host: str) -> list[dict[str, t.Any]]:
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("moment", ["Make the Jobs", "Wait until pods admitted now"])
+@pytest.mark.parametrize("moment", ["Prove the identity of workloads", "Wait until pods admitted now"])
 def test_killed_run_shows_no_token(
     playbook: Playbooks, sandbox: SandboxProcess, finished: dict[str, t.Any], moment: str
 ) -> None:

@@ -1,6 +1,9 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The role verify in a play of a user: where it proves, what it tells, and what it leaves, also when interrupted."""
+"""The role verify in a play of a user: files, facts and tags, and what it leaves when it is interrupted.
+
+What it proves is tested with its module.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ import xml.etree.ElementTree as ET
 
 import kubernetes
 import pytest
+import yaml
 from support.environment import ROOT
 from support.existing_cluster import ROLE_PREFIX
 from support.existing_cluster import make_account
@@ -24,13 +28,9 @@ from support.sandbox_process import SandboxProcess
 
 AGENT = {"clusterName": "example", "addonName": "eks-pod-identity-agent"}
 SECRET = "the-secret"
-#: A node has this label, no node has the other one.
-ANY_NODE, NO_NODE = {"kubernetes.io/os": "linux"}, {"nowhere": "true"}
+#: No node has this label.
+NO_NODE = {"nowhere": "true"}
 CALLS = {"allow": [{"service": "sts", "operation": "get_caller_identity", "show": "Account"}]}
-ENV = [
-    {"name": "AWS_ACCESS_KEY_ID", "value": f"AKIA{SECRET}"},
-    {"name": "HTTP_PROXY", "value": f"http://user:{SECRET}@proxy.example:3128"},
-]
 #: Seconds that Kubernetes gets for what it should do, on a busy machine.
 TIMEOUT = 60.0
 
@@ -42,15 +42,9 @@ class Kubernetes:
         api = kubernetes.config.new_client_from_config(str(kubeconfig))
         self.core = kubernetes.client.CoreV1Api(api)
         self.batch = kubernetes.client.BatchV1Api(api)
-        self.apps = kubernetes.client.AppsV1Api(api)
 
     def jobs(self) -> list[t.Any]:
         return list(self.batch.list_job_for_all_namespaces().items)
-
-    def env_of(self, part: str) -> dict[str, str]:
-        """The variables that the Job with this in its name gives its pod."""
-        [job] = [job for job in self.jobs() if part in job.metadata.name]
-        return {entry.name: entry.value for entry in job.spec.template.spec.containers[0].env}
 
     def leftovers(self) -> list[str]:
         """What there is of verifications, whatever its kind."""
@@ -62,16 +56,6 @@ class Kubernetes:
             self.core.list_secret_for_all_namespaces,
         )
         return [item.metadata.name for each in lists for item in each(**selector).items]
-
-    def deploy(self, namespace: str, account: str, env: t.Sequence[t.Any] = ()) -> None:
-        """A Deployment whose pods sleep, ready."""
-        labels = {"app": account}
-        main = {"name": "main", "image": "python:3.12", "env": list(env), "command": ["sleep", "3600"]}
-        spec = {"serviceAccountName": account, "terminationGracePeriodSeconds": 1, "containers": [main]}
-        template = {"metadata": {"labels": labels}, "spec": spec}
-        deployment = {"replicas": 2, "selector": {"matchLabels": labels}, "template": template}
-        self.apps.create_namespaced_deployment(namespace, {"metadata": {"name": account}, "spec": deployment})
-        eventually(lambda: self.apps.read_namespaced_deployment(account, namespace).status.ready_replicas == 2)
 
 
 def eventually(look: t.Callable[[], t.Any]) -> t.Any:
@@ -87,31 +71,20 @@ def workload(account: str, namespace: str = "team-a", **prove: t.Any) -> dict[st
     return {"namespace": namespace, "service_account": account, "role": role, "prove": {**CALLS, **prove}}
 
 
-PLACED = [
-    workload("app", node_selector=ANY_NODE, tolerations=[{"operator": "Exists"}]),
-    workload("keys", "team-b", node_selector=ANY_NODE),
-    workload("image", node_selector=ANY_NODE, image="registry.example/no-such:1"),
-    workload("nobody") | {"state": "absent"},
-]
-
-
 @pytest.fixture(scope="module")
 def cluster(sandbox: SandboxProcess) -> Kubernetes:
-    """The cluster "example" with the agent, and service accounts in two namespaces, some of them with pods."""
+    """The cluster "example" with the agent, and two service accounts."""
     make_cluster(sandbox, make_account(sandbox))
     eks = sandbox.client("eks")
     eks.create_addon(**AGENT)
     eks.get_waiter("addon_active").wait(**AGENT, WaiterConfig={"Delay": 1})
     cluster = Kubernetes(sandbox.kubeconfig)
-    for namespace, *accounts in (("team-a", "app", "early", "image"), ("team-b", "keys")):
-        cluster.core.create_namespace({"metadata": {"name": namespace}})
-        for account in accounts:
-            cluster.core.create_namespaced_service_account(namespace, {"metadata": {"name": account}})
-            if account == "early":
-                cluster.deploy(namespace, account)
-            eks.create_pod_identity_association(
-                clusterName="example", namespace=namespace, serviceAccount=account, roleArn=f"{ROLE_PREFIX}app"
-            )
+    cluster.core.create_namespace({"metadata": {"name": "team-a"}})
+    for account in ("app", "image"):
+        cluster.core.create_namespaced_service_account("team-a", {"metadata": {"name": account}})
+        eks.create_pod_identity_association(
+            clusterName="example", namespace="team-a", serviceAccount=account, roleArn=f"{ROLE_PREFIX}app"
+        )
     return cluster
 
 
@@ -127,7 +100,7 @@ def inventory(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def play(sandbox: SandboxProcess, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A play with nothing but the role."""
+    """A play with the role alone, and a look at its facts."""
     play = {
         "name": "The proof",
         "hosts": "eks_clusters",
@@ -137,6 +110,19 @@ def play(sandbox: SandboxProcess, tmp_path_factory: pytest.TempPathFactory) -> s
             "group/podidentity.eks.k8s": {"kubeconfig": str(sandbox.kubeconfig)},
         },
         "roles": ["podidentity.eks.verify"],
+        "post_tasks": [
+            {
+                "name": "The facts",
+                "ansible.builtin.assert": {
+                    "that": [
+                        "podidentity_proof == verify_proofs",
+                        "verify_proofs | map(attribute='service_account') | list == ['app']",
+                        "verify_failed_items == []",
+                    ]
+                },
+                "when": "not ansible_check_mode",
+            }
+        ],
     }
     path = tmp_path_factory.mktemp("play") / "play.yml"
     path.write_text(json.dumps([play]), encoding="utf-8")
@@ -149,12 +135,6 @@ def files(tmp_path: pathlib.Path) -> dict[str, str]:
     return {"podidentity_proof_file": str(tmp_path / "p.json"), "podidentity_junit_file": str(tmp_path / "p.xml")}
 
 
-def proofs_in(files: dict[str, str]) -> dict[str, t.Any]:
-    """The proofs of a run by service account."""
-    proofs = json.loads(pathlib.Path(files["podidentity_proof_file"]).read_text(encoding="utf-8"))
-    return {proof["service_account"]: proof for proof in proofs}
-
-
 def failures_in(files: dict[str, str]) -> dict[str, str | None]:
     """The test results of a run: the type of each failure by test case, None for a success."""
     root = ET.parse(files["podidentity_junit_file"]).getroot()
@@ -165,121 +145,78 @@ def failures_in(files: dict[str, str]) -> dict[str, str | None]:
     return found
 
 
+@pytest.mark.parametrize("step", ["plan", "observe", "prove", "judge", "report"])
+def test_each_step_can_be_chosen_by_its_tag(step: str) -> None:
+    """All of them are one task."""
+    [reconcile, judged] = yaml.safe_load((ROOT / "roles" / "verify" / "tasks" / "main.yml").read_text(encoding="utf-8"))
+    assert f"verify_{step}" in reconcile["tags"] and f"verify_{step}" in judged["tags"]
+
+
 def test_check_mode_reports_what_it_would_prove(
-    playbook: Playbooks, cluster: Kubernetes, play: str, inventory: str
+    playbook: Playbooks, cluster: Kubernetes, play: str, inventory: str, files: dict[str, str]
 ) -> None:
     run = playbook(
         play,
         "--check",
         "--limit=example",
+        "--tags=verify_plan",
         inventory=inventory,
         podidentity_workloads=[workload("app"), workload("early") | {"state": "absent"}],
         verify_mode="exec",
+        **t.cast("dict[str, t.Any]", files),
     )
-    assert run.code == 0
+    assert (run.code, run.count("changed", "example")) == (0, 0)
     said = " ".join(run.output.split())
     assert (
         "a ready pod in cluster example would prove the identity of team-a/app, allow sts.get_caller_identity" in said
     )
     assert "team-a/early" not in said
-    assert cluster.leftovers() == []
+    assert cluster.leftovers() == [] and not any(pathlib.Path(path).exists() for path in files.values())
 
 
-def test_proves_workloads_where_placed_and_reports_warnings(
+def test_publishes_proofs_and_why_there_are_none(
     playbook: Playbooks, cluster: Kubernetes, play: str, inventory: str, files: dict[str, str]
 ) -> None:
-    cluster.deploy("team-b", "keys", ENV)
+    """One cluster is proven, and nothing of the other can be read; no secret of the pods is shown meanwhile."""
     run = playbook(
         play,
         "-vvv",
-        "--limit=example",
         inventory=inventory,
-        podidentity_workloads=PLACED,
-        # No workload is proven there, for each has a place of its own.
-        verify_node_selector=NO_NODE,
+        env={"ANSIBLE_SHOW_CUSTOM_STATS": "1"},
+        podidentity_workloads=[workload("app")],
         verify_proxy={"http_proxy": f"http://user:{SECRET}@proxy.example:3128", "no_proxy": "127.0.0.1"},
-        verify_keep=True,
+        verify_env=[{"name": "TEAM", "value": SECRET}],
         **t.cast("dict[str, t.Any]", files),
     )
-    assert run.code != 0
-    assert SECRET not in run.output, "neither a password of ours nor a variable of somebody's pod"
-    proofs = proofs_in(files)
-    assert {name: proof["proven"] for name, proof in proofs.items()} == {"app": True, "keys": True, "image": False}
-    assert proofs["app"]["calls"][0]["shown"] == "111122223333"
-    assert proofs["app"]["warnings"] == []
-    assert proofs["image"]["cause"]["id"] == "image_pull_failed"
-    stronger, proxy = proofs["keys"]["warnings"]
-    assert stronger.startswith("Pods keys-")
-    assert "container main sets AWS_ACCESS_KEY_ID" in stronger
-    assert "container main sets HTTP_PROXY" in proxy
-    assert failures_in(files) == {
-        "example.team-a.app": None,
-        "example.team-b.keys": None,
-        "example.team-a.image": "image_pull_failed",
-    }
-    assert SECRET not in "".join(pathlib.Path(path).read_text(encoding="utf-8") for path in files.values())
-    env = cluster.env_of("-app-")
-    assert env["NO_PROXY"] == env["no_proxy"] == "127.0.0.1,169.254.170.23,[fd00:ec2::23]"
-    assert env["HTTP_PROXY"] == env["http_proxy"] == f"http://user:{SECRET}@proxy.example:3128"
-    assert not {"HTTPS_PROXY", "https_proxy"} & set(env)
-
-
-def test_exec_mode_proves_in_pods_without_listing_associations(
-    playbook: Playbooks,
-    sandbox: SandboxProcess,
-    cluster: Kubernetes,
-    play: str,
-    inventory: str,
-    files: dict[str, str],
-) -> None:
-    cluster.deploy("team-a", "app")
-    jobs = len(cluster.jobs())
-    known = {"namespace": "team-a", "role_arn": f"{ROLE_PREFIX}app", "target_role_arn": None}
-    sandbox.clear_calls()
-    run = playbook(
-        play,
-        "--limit=example",
-        inventory=inventory,
-        podidentity_workloads=[workload("app"), workload("early"), workload("image")],
-        verify_mode="exec",
-        verify_associations=[known | {"service_account": name} for name in ("app", "early", "image")],
-        **t.cast("dict[str, t.Any]", files),
-    )
-    assert run.code != 0
-    proofs = proofs_in(files)
-    assert proofs["app"]["proven"] is True
-    assert proofs["app"]["pod"].startswith("app-")
-    assert (proofs["app"]["mode"], proofs["app"]["container"]) == ("exec", "main")
-    assert f"container main of pod {proofs['app']['pod']}" in run.output
-    assert "-app-" in proofs["app"]["identity"]["session_name"]
-    causes = {name: proof["cause"]["id"] for name, proof in proofs.items() if not proof["proven"]}
-    assert causes == {"early": "not_injected", "image": "no_running_pod"}
-    assert "podidentity.eks.restart" in proofs["early"]["advice"]
-    assert len(cluster.jobs()) == jobs
-    assert "eks:ListPodIdentityAssociations" not in sandbox.calls()
-
-
-def test_failed_verification_is_recorded_beside_the_others(
-    playbook: Playbooks, cluster: Kubernetes, play: str, inventory: str, files: dict[str, str]
-) -> None:
-    settings: dict[str, t.Any] = {"podidentity_workloads": [workload("app")], **files}
-    run = playbook(play, inventory=inventory, **settings)
     assert (run.count("failed", "example"), run.count("failed", "locked")) == (0, 1)
-    assert failures_in(files) == {"example.team-a.app": None, "locked.team-a.app": "verification_failed"}
+    assert run.count("changed", "example") == 0
+    assert SECRET not in run.output
+    assert "PROVEN team-a/app in cluster example" in run.output
     proofs = json.loads(pathlib.Path(files["podidentity_proof_file"]).read_text(encoding="utf-8"))
-    assert "profile" in proofs[1]["cause"]["text"]
+    assert [(one["cluster"], one["proven"]) for one in proofs] == [("example", True), ("locked", False)]
+    assert proofs[0]["calls"][0]["shown"] == "111122223333"
+    assert proofs[1]["cause"]["id"] == "verification_failed" and "profile" in proofs[1]["cause"]["text"]
+    assert failures_in(files) == {"example.team-a.app": None, "locked.team-a.app": "verification_failed"}
+    stats = run.output[run.output.index("CUSTOM STATS") :]
+    assert [word for word in ("podidentity_proof", "cluster: example", "cluster: locked") if word not in stats] == []
+    assert cluster.leftovers() == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
-def test_aborted_run_leaves_nothing_behind(
-    playbook: Playbooks, cluster: Kubernetes, play: str, inventory: str, number: signal.Signals
-) -> None:
-    """Its Jobs go by themselves; the test makes their times shorter and changes nothing else."""
+def processes_of(pid: int) -> list[int]:
+    """A process and all that it has started; a worker of Ansible and its module have sessions of their own."""
+    children = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout.split()
+    return [pid, *(one for child in children for one in processes_of(int(child)))]
+
+
+@pytest.fixture
+def verifying(
+    playbook: Playbooks, cluster: Kubernetes, play: str, inventory: str
+) -> t.Iterator[subprocess.Popen[bytes]]:
+    """A run that waits for two Jobs, of which one has ended and the other one never does."""
     cluster.batch.delete_collection_namespaced_job("team-a", propagation_policy="Background")
-    cluster.batch.delete_collection_namespaced_job("team-b", propagation_policy="Background")
     eventually(lambda: cluster.leftovers() == [])
-    # One Job ends at once, the other never.
-    settings = {"podidentity_workloads": [workload("app"), workload("image", node_selector=NO_NODE)]}
+    workloads = [workload("app"), workload("image", node_selector=NO_NODE)]
+    settings = {"podidentity_workloads": workloads, "verify_timeout": 30}
     command = ["ansible-playbook", "-i", inventory, play, "--limit=example", "--extra-vars", json.dumps(settings)]
     run = subprocess.Popen(
         command,
@@ -290,13 +227,25 @@ def test_aborted_run_leaves_nothing_behind(
         start_new_session=True,
     )
     eventually(lambda: [job for job in cluster.jobs() if job.status.succeeded] and len(cluster.leftovers()) == 4)
-    if number == signal.SIGINT:
-        run.send_signal(number)
-    else:
-        os.killpg(run.pid, number)
+    yield run
     assert run.wait(TIMEOUT) != 0
+    eventually(lambda: cluster.leftovers() == [])
+
+
+def test_interrupted_run_removes_its_jobs(cluster: Kubernetes, verifying: subprocess.Popen[bytes]) -> None:
+    """As with Ctrl-C; the Jobs would end by themselves after the test's patience only."""
     for job in cluster.jobs():
-        assert (job.spec.active_deadline_seconds, job.spec.ttl_seconds_after_finished) == (180, 180)
+        assert (job.spec.active_deadline_seconds, job.spec.ttl_seconds_after_finished) == (90, 90)
+    verifying.send_signal(signal.SIGINT)
+
+
+def test_jobs_of_killed_run_go_by_themselves(cluster: Kubernetes, verifying: subprocess.Popen[bytes]) -> None:
+    """The test makes their times shorter and changes nothing else."""
+    for pid in processes_of(verifying.pid):
+        os.kill(pid, signal.SIGKILL)
+    verifying.wait(TIMEOUT)
+    assert len(cluster.jobs()) == 2
+    for job in cluster.jobs():
+        assert (job.spec.active_deadline_seconds, job.spec.ttl_seconds_after_finished) == (90, 90)
         times = {"activeDeadlineSeconds": 1, "ttlSecondsAfterFinished": 1}
         cluster.batch.patch_namespaced_job(job.metadata.name, job.metadata.namespace, {"spec": times})
-    eventually(lambda: cluster.leftovers() == [])

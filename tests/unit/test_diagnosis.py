@@ -1,6 +1,6 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Each cause of a failed verification gives its own name, from observations in the shapes that the role registers."""
+"""Each cause of a failed verification gives its own name, from observations as the module makes them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import re
 import typing as t
 
 import pytest
-from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof import pod_identity_proof
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof_report import pod_identity_proof_report
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis import call_causes
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.cases import read_cases
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.proof import prove
+from ansible_collections.podidentity.eks.plugins.module_utils._kube.causes import Refusal
 from ansible_collections.podidentity.eks.plugins.module_utils._workload.prove import read_workload
 from support.environment import ROOT
 
@@ -154,32 +156,28 @@ def ended_pod(exit_code: int, reason: str, message: str) -> Json:
 
 
 def observed(**changes: t.Any) -> Json:
-    """What the role registers when all is well."""
-    name = {"name": "verify-app-1", "namespace": "team-a"}
+    """What the module observes when all is well."""
     base: Json = {
         "cluster": "example",
         "timeout": 120,
         "associations": [ASSOCIATION],
-        "jobs": [{"kind": "Job", "metadata": name}],
-        "applied": {"result": {"kind": "Job"}},
-        "pods": {"resources": [pod()]},
-        "logs": {"results": [], "skipped": True},
-        "surroundings": {"addon": {}, "agent_pods": {}, "roles": {}, "events": {}},
+        "jobs": ["verify-app-1"],
+        "pods": [pod()],
     }
     return {**base, **changes}
 
 
 def with_document(value: Json, **changes: t.Any) -> Json:
-    return observed(pods={"resources": [pod(value)]}, **changes)
+    return observed(pods=[pod(value)], **changes)
 
 
-def addon(arn: str | None = "arn:aws:eks:x", status: str | None = "ACTIVE", issues: t.Sequence[Json] = ()) -> Json:
-    return {"changed": False, "addon": {"arn": arn, "status": status, "health": {"issues": list(issues)}}}
+def addon(status: str = "ACTIVE", issues: t.Sequence[Json] = ()) -> list[Json]:
+    return [{"status": status, "health": {"issues": list(issues)}}]
 
 
-def agents(*nodes: str, since: str = "2026-11-01T00:00:00Z") -> Json:
+def agents(*nodes: str, since: str = "2026-11-01T00:00:00Z") -> list[Json]:
     ready = {"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": since}]}
-    return {"resources": [{"spec": {"nodeName": node}, "status": ready} for node in nodes]}
+    return [{"spec": {"nodeName": node}, "status": ready} for node in nodes]
 
 
 def role(trust: t.Any = TRUST, policies: t.Sequence[str] = (), arn: str = ROLE_ARN, inline: Json | None = None) -> Json:
@@ -194,16 +192,16 @@ def agent_pod(node: str, **container: Json) -> Json:
     return {"spec": {"nodeName": node}, "status": {"conditions": [], "containerStatuses": [container]}}
 
 
-def special_node(compute_type: str) -> Json:
+def special_node(compute_type: str) -> list[Json]:
     """The verification's node, of a compute type without agents."""
     labels = {"eks.amazonaws.com/compute-type": compute_type}
-    return {"resources": [{"metadata": {"name": NODE, "labels": labels}}]}
+    return [{"metadata": {"name": NODE, "labels": labels}}]
 
 
 def webhook(*expressions: Json) -> Json:
     """The webhook's configuration with a namespaceSelector."""
     own = {"name": "iam-for-pods.amazonaws.com", "namespaceSelector": {"matchExpressions": list(expressions)}}
-    return {"resources": [{"webhooks": [{"name": "other", "namespaceSelector": {}}, own]}]}
+    return {"webhooks": [{"name": "other", "namespaceSelector": {}}, own]}
 
 
 def network_policy(name: str, **spec: t.Any) -> Json:
@@ -215,12 +213,16 @@ def network_policy(name: str, **spec: t.Any) -> Json:
 
 
 def roles(*found: Json, missing: t.Sequence[str] = (), unread: t.Sequence[Json] = ()) -> Json:
-    """The registered result of a loop over accounts."""
-    return {"results": [{"item": ACCOUNT, "roles": list(found), "missing": list(missing), "unread": list(unread)}]}
+    """The roles of all accounts."""
+    return {"roles": list(found), "missing": list(missing), "unread": list(unread)}
+
+
+def prove_all(workloads: list[Json], seen: Json) -> list[Json]:
+    return [prove(case) for case in read_cases(workloads, seen)]
 
 
 def diagnose(seen: Json, workload: Json | None = None) -> Json:
-    [proof] = pod_identity_proof([WORKLOAD if workload is None else workload], seen)
+    [proof] = prove_all([WORKLOAD if workload is None else workload], seen)
     assert pod_identity_proof_report([proof])
     return proof
 
@@ -315,78 +317,68 @@ CASES: list[tuple[str, Json, list[str]]] = [
     (
         "job_refused",
         observed(
-            pods={"resources": []},
-            applied={"result": {}, "error": {"msg": 'namespaces "team-a" not found'}},
+            pods=[],
+            refused={0: 'namespaces "team-a" not found'},
         ),
         ['namespaces "team-a" not found'],
     ),
-    ("pod_not_created", observed(pods={"resources": []}), ["verify-app-1", "told no reason"]),
+    ("pod_not_created", observed(pods=[]), ["verify-app-1", "told no reason"]),
     (
         "pod_not_created",
         observed(
-            pods={"resources": []},
+            pods=[],
             surroundings={
-                "events": {
-                    "results": [
-                        {
-                            "resources": [
-                                {
-                                    "type": "Warning",
-                                    "message": 'serviceaccount "app" not found',
-                                    "involvedObject": {"namespace": "team-a", "name": "verify-app-1"},
-                                }
-                            ]
-                        }
-                    ]
-                }
+                "events": [
+                    {
+                        "type": "Warning",
+                        "message": 'serviceaccount "app" not found',
+                        "involvedObject": {"namespace": "team-a", "name": "verify-app-1"},
+                    }
+                ]
             },
         ),
         ['serviceaccount "app" not found'],
     ),
     (
         "image_pull_failed",
-        observed(pods={"resources": [waiting_pod("ImagePullBackOff", "Back-off pulling image")]}),
+        observed(pods=[waiting_pod("ImagePullBackOff", "Back-off pulling image")]),
         ["ImagePullBackOff", "Back-off pulling image"],
     ),
     (
         "image_unusable",
-        observed(
-            pods={"resources": [ended_pod(128, "StartError", 'exec: "python3": executable file not found in $PATH')]}
-        ),
+        observed(pods=[ended_pod(128, "StartError", 'exec: "python3": executable file not found in $PATH')]),
         ["python3"],
     ),
     (
         "image_unusable",
-        observed(pods={"resources": [ended_pod(127, "Error", "python3: command not found")]}),
+        observed(pods=[ended_pod(127, "Error", "python3: command not found")]),
         ["python3: command not found"],
     ),
     (
         "pod_unschedulable",
         observed(
-            pods={
-                "resources": [
-                    pod(
-                        "",
-                        spec={"nodeName": None},
-                        status={
-                            "phase": "Pending",
-                            "containerStatuses": None,
-                            "conditions": [
-                                {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}
-                            ],
-                        },
-                    )
-                ]
-            }
+            pods=[
+                pod(
+                    "",
+                    spec={"nodeName": None},
+                    status={
+                        "phase": "Pending",
+                        "containerStatuses": None,
+                        "conditions": [
+                            {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}
+                        ],
+                    },
+                )
+            ]
         ),
         ["0/3 nodes are available"],
     ),
     (
         "deadline_exceeded",
-        observed(pods={"resources": [pod("", status={"phase": "Running", "containerStatuses": []})]}),
+        observed(pods=[pod("", status={"phase": "Running", "containerStatuses": []})]),
         ["120 s", NODE],
     ),
-    ("no_document", observed(pods={"resources": [ended_pod(137, "OOMKilled", "")]}), ["OOMKilled", "137"]),
+    ("no_document", observed(pods=[ended_pod(137, "OOMKilled", "")]), ["OOMKilled", "137"]),
     (
         "image_without_boto3",
         with_document(
@@ -402,7 +394,7 @@ CASES: list[tuple[str, Json, list[str]]] = [
     ),
     (
         "webhook_missing",
-        with_document(document(**NOT_INJECTED), surroundings={"webhook": {"resources": []}}),
+        with_document(document(**NOT_INJECTED), surroundings={"webhook": {}}),
         ["has no MutatingWebhookConfiguration pod-identity-webhook"],
     ),
     (
@@ -423,28 +415,24 @@ CASES: list[tuple[str, Json, list[str]]] = [
     (
         "injection_skipped",
         observed(
-            pods={
-                "resources": [
-                    pod(
-                        document(**NOT_INJECTED),
-                        metadata={"annotations": {"eks.amazonaws.com/skip-containers": "proxy,prove"}},
-                    )
-                ]
-            }
+            pods=[
+                pod(
+                    document(**NOT_INJECTED),
+                    metadata={"annotations": {"eks.amazonaws.com/skip-containers": "proxy,prove"}},
+                )
+            ]
         ),
         ["annotation eks.amazonaws.com/skip-containers"],
     ),
     (
         "injection_skipped",
         observed(
-            pods={
-                "resources": [
-                    pod(
-                        document(**NOT_INJECTED),
-                        metadata={"labels": {"eks.amazonaws.com/skip-pod-identity-webhook": "true"}},
-                    )
-                ]
-            }
+            pods=[
+                pod(
+                    document(**NOT_INJECTED),
+                    metadata={"labels": {"eks.amazonaws.com/skip-pod-identity-webhook": "true"}},
+                )
+            ]
         ),
         ["skip-pod-identity-webhook"],
     ),
@@ -494,12 +482,12 @@ CASES: list[tuple[str, Json, list[str]]] = [
     ("agent_unreachable", with_document(UNREACHABLE), [NODE, "169.254.170.23"]),
     (
         "agent_unreachable",
-        with_document(UNREACHABLE, surroundings={"addon": addon(), "agent_pods": agents(NODE)}),
+        with_document(UNREACHABLE, surroundings={"addons": addon(), "agent_pods": agents(NODE)}),
         [NODE],
     ),
     (
         "agent_missing",
-        with_document(UNREACHABLE, surroundings={"addon": addon(None, None), "agent_pods": agents()}),
+        with_document(UNREACHABLE, surroundings={"addons": [], "agent_pods": agents()}),
         ["eks-pod-identity-agent", "example"],
     ),
     (
@@ -507,7 +495,7 @@ CASES: list[tuple[str, Json, list[str]]] = [
         with_document(
             UNREACHABLE,
             surroundings={
-                "addon": addon(status="DEGRADED", issues=[{"code": "InsufficientNumberOfReplicas", "message": "few"}]),
+                "addons": addon(status="DEGRADED", issues=[{"code": "InsufficientNumberOfReplicas", "message": "few"}]),
                 "agent_pods": agents(),
             },
         ),
@@ -515,12 +503,12 @@ CASES: list[tuple[str, Json, list[str]]] = [
     ),
     (
         "agent_not_on_node",
-        with_document(UNREACHABLE, surroundings={"addon": addon(), "agent_pods": agents("another-node")}),
+        with_document(UNREACHABLE, surroundings={"addons": addon(), "agent_pods": agents("another-node")}),
         [NODE],
     ),
     (
         "agent_not_on_node",
-        with_document(UNREACHABLE, surroundings={"addon": addon(), "agent_pods": {"resources": [agent_pod(NODE)]}}),
+        with_document(UNREACHABLE, surroundings={"addons": addon(), "agent_pods": [agent_pod(NODE)]}),
         [NODE],
     ),
     (
@@ -528,16 +516,14 @@ CASES: list[tuple[str, Json, list[str]]] = [
         with_document(
             UNREACHABLE,
             surroundings={
-                "addon": addon(status="DEGRADED"),
-                "agent_pods": {
-                    "resources": [
-                        agent_pod(
-                            NODE,
-                            state={"waiting": {"reason": "CrashLoopBackOff"}},
-                            lastState={"terminated": {"exitCode": 1, "message": "cannot assign requested address"}},
-                        )
-                    ]
-                },
+                "addons": addon(status="DEGRADED"),
+                "agent_pods": [
+                    agent_pod(
+                        NODE,
+                        state={"waiting": {"reason": "CrashLoopBackOff"}},
+                        lastState={"terminated": {"exitCode": 1, "message": "cannot assign requested address"}},
+                    )
+                ],
             },
         ),
         [NODE, "CrashLoopBackOff, exit code 1, cannot assign requested address", "-b 169.254.170.23"],
@@ -545,8 +531,8 @@ CASES: list[tuple[str, Json, list[str]]] = [
     (
         "agent_late",
         observed(
-            pods={"resources": [pod(UNREACHABLE, status=STARTED)]},
-            surroundings={"addon": addon(), "agent_pods": agents(NODE, since="2026-11-23T10:15:31Z")},
+            pods=[pod(UNREACHABLE, status=STARTED)],
+            surroundings={"addons": addon(), "agent_pods": agents(NODE, since="2026-11-23T10:15:31Z")},
         ),
         ["2026-11-23T10:15:31Z", "2026-11-23T10:15:30Z", "Run the verification again"],
     ),
@@ -554,14 +540,15 @@ CASES: list[tuple[str, Json, list[str]]] = [
         "node_unsupported",
         with_document(
             UNREACHABLE,
-            surroundings={"addon": addon(), "agent_pods": agents("other"), "nodes": special_node("fargate")},
+            surroundings={"addons": addon(), "agent_pods": agents("other"), "nodes": special_node("fargate")},
         ),
         [NODE, "fargate", "EC2 nodes"],
     ),
     (
         "node_unsupported",
         with_document(
-            UNREACHABLE, surroundings={"addon": addon(), "agent_pods": agents("other"), "nodes": special_node("hybrid")}
+            UNREACHABLE,
+            surroundings={"addons": addon(), "agent_pods": agents("other"), "nodes": special_node("hybrid")},
         ),
         [NODE, "hybrid", "enableCredentialsFile"],
     ),
@@ -570,16 +557,16 @@ CASES: list[tuple[str, Json, list[str]]] = [
         with_document(
             UNREACHABLE,
             surroundings={
-                "addon": addon(),
+                "addons": addon(),
                 "agent_pods": agents(NODE),
-                "network_policies": {"results": [{"resources": [network_policy("default-deny")]}]},
+                "network_policies": [network_policy("default-deny")],
             },
         ),
         ["default-deny", "team-a", "169.254.170.23/32"],
     ),
     (
         "eks_auth_unreachable",
-        with_document(SLOW, surroundings={"addon": addon(), "agent_pods": agents(NODE)}),
+        with_document(SLOW, surroundings={"addons": addon(), "agent_pods": agents(NODE)}),
         ["gave no answer in time", NODE],
     ),
     ("agent_unreachable", with_document(SLOW), [NODE]),
@@ -728,7 +715,7 @@ CASES: list[tuple[str, Json, list[str]]] = [
     ),
     (
         "association_missing",
-        observed(associations=[], surroundings={"associations": {"associations": [ASSOCIATION_OF_APPS]}}),
+        observed(associations=[], surroundings={"associations": [ASSOCIATION_OF_APPS]}),
         ["team-a/apps"],
     ),
     (
@@ -793,15 +780,13 @@ def test_proof_expects_target_role() -> None:
 
 def test_document_is_read_from_log_if_status_is_truncated() -> None:
     log = f"noise\n-----BEGIN POD IDENTITY PROOF-----\n{json.dumps(DOCUMENT)}\n-----END POD IDENTITY PROOF-----\n"
-    seen = observed(
-        pods={"resources": [pod("cut of")]}, logs={"results": [{"item": {"index": "0"}, "log": log}], "changed": False}
-    )
+    seen = observed(pods=[pod("cut of")], logs={0: log})
     assert diagnose(seen)["proven"] is True
 
 
 def test_unreadable_log_is_a_warning() -> None:
-    refused = {"item": {"index": "0"}, "failed": True, "msg": 'body: {"message": "pods is forbidden."}'}
-    proof = diagnose(observed(pods={"resources": [pod("cut of")]}, logs={"results": [refused]}))
+    refused = Refusal(403, "pods is forbidden.")
+    proof = diagnose(observed(pods=[pod("cut of")], logs={0: refused}))
     assert proof["proven"] is False
     assert proof["warnings"] == ["The log of the pod of Job verify-app-1 could not be read: pods is forbidden."]
 
@@ -814,7 +799,7 @@ def test_calls_of_other_spec_prove_nothing() -> None:
 
 def test_pods_match_workloads_by_label() -> None:
     other = {"namespace": "team-b", "service_account": "other"}
-    proofs = pod_identity_proof([other, WORKLOAD], observed(pods={"resources": [pod(metadata=label("1"))]}))
+    proofs = prove_all([other, WORKLOAD], observed(pods=[pod(metadata=label("1"))]))
     assert [proof["proven"] for proof in proofs] == [False, True]
     assert proofs[0]["cause"]["id"] == "association_missing"
     report = pod_identity_proof_report(proofs)
@@ -945,15 +930,15 @@ def test_deny_overrides_source_role_permission(effects: list[str], cause: str) -
     ],
 )
 def test_network_policy_blocking_agent_is_named(spec: Json, blocks: bool) -> None:
-    policies = {"results": [{"resources": [network_policy("limits", **spec)]}]}
-    looked_up = {"addon": addon(), "agent_pods": agents(NODE), "network_policies": policies}
+    policies = [network_policy("limits", **spec)]
+    looked_up = {"addons": addon(), "agent_pods": agents(NODE), "network_policies": policies}
     proof = diagnose(with_document(UNREACHABLE, surroundings=looked_up))
     assert proof["cause"]["id"] == ("network_policy" if blocks else "agent_unreachable")
 
 
 def test_network_policies_are_additive() -> None:
     both = [network_policy("deny"), network_policy("allow", egress=[{}])]
-    looked_up = {"addon": addon(), "agent_pods": agents(NODE), "network_policies": {"results": [{"resources": both}]}}
+    looked_up = {"addons": addon(), "agent_pods": agents(NODE), "network_policies": both}
     assert diagnose(with_document(UNREACHABLE, surroundings=looked_up))["cause"]["id"] == "agent_unreachable"
 
 

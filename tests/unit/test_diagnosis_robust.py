@@ -13,10 +13,11 @@ import typing as t
 
 import hypothesis
 import hypothesis.strategies as st
-from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof import pod_identity_proof
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof_report import pod_identity_proof_report
-from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof_settled import pod_identity_proof_settled
-from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof_unread import pod_identity_proof_unread
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.cases import is_settled
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.cases import read_cases
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.cases import unread_pods
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.proof import prove
 
 Json = t.Any
 Path = tuple[t.Any, ...]
@@ -60,106 +61,82 @@ OBSERVED: Json = {
             "target_role_arn": None,
         }
     ],
-    "jobs": [{"metadata": {"name": "verify-1"}}],
-    "applied": {"result": {"results": [{"error": {"msg": ""}}]}},
-    "pods": {
-        "resources": [
-            {
-                "metadata": {"name": "verify-1-x", "namespace": "team-a", "labels": {"podidentity.eks/workload": "0"}},
-                "spec": {"nodeName": "node-1"},
-                "status": {
-                    "phase": "Succeeded",
-                    "reason": "",
-                    "conditions": [{"type": "PodScheduled", "status": "True", "message": ""}],
-                    "containerStatuses": [STATE],
-                },
-            }
-        ]
-    },
-    "logs": {"results": [{"item": {"index": "0"}, "log": ""}]},
+    "jobs": ["verify-1"],
+    "refused": {},
+    "left": {0: ""},
+    "own_pods": [],
+    "pods": [
+        {
+            "metadata": {"name": "verify-1-x", "namespace": "team-a", "labels": {"podidentity.eks/workload": "0"}},
+            "spec": {"nodeName": "node-1"},
+            "status": {
+                "phase": "Succeeded",
+                "reason": "",
+                "conditions": [{"type": "PodScheduled", "status": "True", "message": ""}],
+                "containerStatuses": [STATE],
+            },
+        }
+    ],
+    "logs": {0: ""},
     "surroundings": {
-        "addon": {
-            "addon": {"arn": "arn:aws:eks:x", "status": "ACTIVE", "health": {"issues": [{"code": "", "message": ""}]}}
-        },
-        "agent_pods": {
-            "resources": [
-                {"spec": {"nodeName": "node-1"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
-            ]
-        },
-        "nodes": {
-            "resources": [{"metadata": {"name": "node-1", "labels": {"eks.amazonaws.com/compute-type": "auto"}}}]
-        },
-        "network_policies": {
-            "results": [
-                {
-                    "resources": [
+        "addons": [{"arn": "arn:aws:eks:x", "status": "ACTIVE", "health": {"issues": [{"code": "", "message": ""}]}}],
+        "agent_pods": [
+            {"spec": {"nodeName": "node-1"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+        ],
+        "nodes": [{"metadata": {"name": "node-1", "labels": {"eks.amazonaws.com/compute-type": "auto"}}}],
+        "network_policies": [
+            {
+                "metadata": {"name": "deny", "namespace": "team-a"},
+                "spec": {
+                    "podSelector": {"matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]},
+                    "policyTypes": ["Egress"],
+                    "egress": [
                         {
-                            "metadata": {"name": "deny", "namespace": "team-a"},
-                            "spec": {
-                                "podSelector": {"matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]},
-                                "policyTypes": ["Egress"],
-                                "egress": [
-                                    {
-                                        "to": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": []}}],
-                                        "ports": [{"port": 80, "endPort": 90}],
-                                    }
-                                ],
-                            },
-                        }
-                    ]
-                }
-            ]
-        },
-        "webhook": {
-            "resources": [
-                {
-                    "webhooks": [
-                        {
-                            "name": "iam-for-pods.amazonaws.com",
-                            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "team-a"}},
-                        }
-                    ]
-                }
-            ]
-        },
-        "associations": {"associations": [{"namespace": "team-a", "service_account": "apps"}]},
-        "roles": {
-            "results": [
-                {
-                    "item": "111122223333",
-                    "roles": [
-                        {
-                            "arn": ROLE_ARN,
-                            "trust_policy": {
-                                "Statement": [
-                                    {
-                                        "Effect": "Allow",
-                                        "Principal": {"Service": "pods.eks.amazonaws.com"},
-                                        "Action": ["sts:AssumeRole", "sts:TagSession"],
-                                        "Condition": {"StringEquals": {"aws:SourceAccount": "111122223333"}},
-                                    }
-                                ]
-                            },
-                            "managed_policies": {"arn:aws:iam::aws:policy/A": "A"},
-                            "inline_policies": {
-                                "B": {
-                                    "Statement": [
-                                        {
-                                            "Effect": "Allow",
-                                            "Action": ["sts:AssumeRole"],
-                                            "Resource": ["arn:aws:iam::*"],
-                                        }
-                                    ]
-                                }
-                            },
+                            "to": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": []}}],
+                            "ports": [{"port": 80, "endPort": 90}],
                         }
                     ],
-                    "missing": [],
-                    "unread": [{"arn": "", "message": ""}],
+                },
+            }
+        ],
+        "webhook": {
+            "webhooks": [
+                {
+                    "name": "iam-for-pods.amazonaws.com",
+                    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "team-a"}},
                 }
             ]
         },
-        "events": {"results": [{"resources": [{"type": "Warning", "message": "", "involvedObject": {"name": "x"}}]}]},
+        "associations": [{"namespace": "team-a", "service_account": "apps"}],
+        "roles": {
+            "roles": [
+                {
+                    "arn": ROLE_ARN,
+                    "trust_policy": {
+                        "Statement": [
+                            {
+                                "Effect": "Allow",
+                                "Principal": {"Service": "pods.eks.amazonaws.com"},
+                                "Action": ["sts:AssumeRole", "sts:TagSession"],
+                                "Condition": {"StringEquals": {"aws:SourceAccount": "111122223333"}},
+                            }
+                        ]
+                    },
+                    "managed_policies": {"arn:aws:iam::aws:policy/A": "A"},
+                    "inline_policies": {
+                        "B": {
+                            "Statement": [
+                                {"Effect": "Allow", "Action": ["sts:AssumeRole"], "Resource": ["arn:aws:iam::*"]}
+                            ]
+                        }
+                    },
+                }
+            ],
+            "missing": [],
+            "unread": [{"arn": "", "message": ""}],
+        },
+        "events": [{"type": "Warning", "message": "", "involvedObject": {"name": "x"}}],
+        "unknown": [""],
     },
 }
 #: Words that mean something at one place or another.
@@ -236,7 +213,7 @@ def observations(draw: st.DrawFn) -> Json:
     """A verification with a few values exchanged, in what the pod says and in all around it."""
     words = json.dumps(draw(exchanged(DOCUMENT))) if draw(st.integers(0, 9)) else draw(st.text(max_size=20))
     seen = copy.deepcopy(OBSERVED)
-    [container] = seen["pods"]["resources"][0]["status"]["containerStatuses"]
+    [container] = seen["pods"][0]["status"]["containerStatuses"]
     container["state"]["terminated"]["message"] = words
     return draw(exchanged(seen))
 
@@ -247,7 +224,7 @@ many_examples = hypothesis.settings(max_examples=500, suppress_health_check=list
 @many_examples
 @hypothesis.given(observations())
 def test_only_expected_identity_is_ever_proven(seen: Json) -> None:
-    proofs = pod_identity_proof([WORKLOAD], seen)
+    proofs = [prove(case) for case in read_cases([WORKLOAD], seen)]
     assert pod_identity_proof_report(proofs)
     [proof] = proofs
     hypothesis.event("proven" if proof["proven"] else proof["cause"]["id"])
@@ -264,8 +241,8 @@ def test_only_expected_identity_is_ever_proven(seen: Json) -> None:
 
 
 @many_examples
-@hypothesis.given(exchanged(OBSERVED["pods"]["resources"]), st.integers(0, 3))
+@hypothesis.given(exchanged(OBSERVED["pods"]), st.integers(0, 3))
 def test_pods_settle_at_timeout_and_not_while_missing(found: Json, expected: int) -> None:
-    assert pod_identity_proof_settled({"resources": found}, expected, elapsed=120.0, timeout=120.0) is True
-    assert pod_identity_proof_settled({"resources": []}, expected + 1, elapsed=5.0, timeout=120.0) is False
-    assert {tuple(sorted(item)) for item in pod_identity_proof_unread(found)} <= {("index", "name", "namespace")}
+    assert is_settled(found, expected, elapsed=120.0, timeout=120.0) is True
+    assert is_settled([], expected + 1, elapsed=5.0, timeout=120.0) is False
+    assert all(isinstance(pod.name, str) and isinstance(pod.namespace, str) for pod in unread_pods(found).values())

@@ -19,8 +19,8 @@ from ansible.module_utils.basic import AnsibleModule
 from support.environment import ROOT
 
 MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
-#: Modules that only look.
-READ_ONLY = ("_info", "_plan", "_probe")
+#: Modules that change nothing.
+READ_ONLY = ("_info", "_plan", "_probe", "_verify")
 #: What an option's specification and its documentation both say, and what it is when they say nothing.
 SHARED = {"type": "str", "elements": None, "default": None, "choices": None, "required": False}
 

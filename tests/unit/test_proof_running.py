@@ -6,22 +6,27 @@ from __future__ import annotations
 
 import json
 import pathlib
-import shlex
 import subprocess
 import sys
 import typing as t
+import urllib.parse
 
 import hypothesis
 import hypothesis.strategies as st
 import pytest
-from ansible.errors import AnsibleFilterError
-from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof import pod_identity_proof
-from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof_command import pod_identity_proof_command
-from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof_orders import pod_identity_proof_orders
-from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof_places import pod_identity_proof_places
 from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof_report import pod_identity_proof_report
-from ansible_collections.podidentity.eks.plugins.filter.pod_identity_proof_settled import pod_identity_proof_settled
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.cases import is_settled
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.cases import pod_orders
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.executing import command
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.executing import places
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.own_pods import by_account
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import kubernetes_words
+from ansible_collections.podidentity.eks.plugins.module_utils._kube.causes import Refusal
+from ansible_collections.podidentity.eks.plugins.module_utils._kube.exec import Executed
+from ansible_collections.podidentity.eks.plugins.module_utils._kube.exec import Execution
+from ansible_collections.podidentity.eks.plugins.module_utils._kube.exec import ended
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.prove import DeclarationError
+from ansible_collections.podidentity.eks.plugins.module_utils._workload.prove import read_workloads
 from support.environment import ROOT
 from unit.test_diagnosis import DOCUMENT
 from unit.test_diagnosis import NOT_TRIED
@@ -30,24 +35,21 @@ from unit.test_diagnosis import diagnose
 from unit.test_diagnosis import document
 from unit.test_diagnosis import observed
 from unit.test_diagnosis import pod
+from unit.test_diagnosis import prove_all
 from unit.test_diagnosis import without_identity
 
 Json = dict[str, t.Any]
 
-ROLE = ROOT / "roles" / "verify"
+SCRIPT = ROOT / "plugins" / "module_utils" / "_kube" / "verify" / "script.py"
 
 URI = {"name": "AWS_CONTAINER_CREDENTIALS_FULL_URI", "value": "http://169.254.170.23/v1/credentials"}
 TOKEN_FOLDER = "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount"
 TOKEN = {"name": "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "value": f"{TOKEN_FOLDER}/eks-pod-identity-token"}
 SOURCE = {"serviceAccountToken": {"audience": "pods.eks.amazonaws.com", "path": "eks-pod-identity-token"}}
 VOLUME = {"name": "eks-pod-identity-token", "projected": {"sources": [SOURCE]}}
-FORBIDDEN = {
-    "kind": "Status",
-    "message": 'pods is forbidden: User "somebody" cannot list resource "pods" in API group "" at the cluster scope',
-    "reason": "Forbidden",
-}
-#: As kubernetes.core tells it.
-LIST_REFUSED = f"Exception '403\nReason: Forbidden\nHTTP response body: {json.dumps(FORBIDDEN).encode()!r}\n' raised"
+FORBIDDEN = Refusal(
+    403, 'pods is forbidden: User "somebody" cannot list resource "pods" in API group "" at the cluster scope'
+)
 
 
 def container(name: str = "main", *variables: Json, injected: bool = True) -> Json:
@@ -67,18 +69,13 @@ def own_pod(name: str, *containers: Json, created: str = "10:00:00", ready: bool
 
 
 def chosen_container(*pods: Json, container: str = "") -> list[tuple[str, str]]:
-    found = pod_identity_proof_places([WORKLOAD], list(pods), container=container)
-    return [(one["pod"], one["container"]) for one in found]
+    found = places(read_workloads([WORKLOAD]), by_account(list(pods)), container)
+    return [(one.pod, one.container) for one in found.values()]
 
 
-def executed(pods: list[Json], **result: t.Any) -> Json:
-    """What the role registers of the script in a running pod."""
-    return observed(
-        mode="exec",
-        container="",
-        own_pods={"resources": pods},
-        executed={"results": [{"item": {"index": 0}, **result}]},
-    )
+def executed(pods: list[Json], answer: Execution | None = None) -> Json:
+    """What the module observes of the script in a running pod."""
+    return observed(mode="exec", container="", own_pods=pods, executed={} if answer is None else {0: answer})
 
 
 def script_output(value: Json) -> str:
@@ -87,7 +84,7 @@ def script_output(value: Json) -> str:
 
 def warnings(*pods: Json) -> list[str]:
     """The warnings beside a good proof in a Job."""
-    proof = diagnose(observed(own_pods={"resources": list(pods)}))
+    proof = diagnose(observed(own_pods=list(pods)))
     assert proof["proven"] is True, "a warning fails nothing"
     found: list[str] = proof["warnings"]
     assert [line for line in pod_identity_proof_report([proof]) if "warning" in line] == [
@@ -129,7 +126,7 @@ def test_unrelated_or_ended_pods_are_not_chosen(changes: Json) -> None:
 
 
 def test_exec_proof_names_pod_and_container() -> None:
-    proof = diagnose(executed([own_pod("web-1")], **GOOD))
+    proof = diagnose(executed([own_pod("web-1")], GOOD))
     assert proof["proven"] is True
     assert (proof["mode"], proof["pod"], proof["container"]) == ("exec", "web-1", "main")
     assert "  seen in   container main of pod web-1" in pod_identity_proof_report([proof])
@@ -137,68 +134,70 @@ def test_exec_proof_names_pod_and_container() -> None:
 
 EARLY = own_pod("early", container(injected=False))
 NOT_INJECTED = document(pod_identity_injected=False, variables=[], credentials={"method": None}, calls=NOT_TRIED)
-REFUSAL = "Failed to execute on pod web-1 due to : (403)\nReason: Forbidden\nHTTP response body: "
-GOOD = {"rc": 0, "stdout": script_output(DOCUMENT)}
+GOOD = Executed(0, script_output(DOCUMENT))
 WITHOUT_BOTO3 = {
     "format": 1,
     "pod_identity_injected": True,
     "error": {"type": "ImportError", "message": "No module named 'boto3'"},
 }
 OLD = without_identity("Unsupported host", "ValueError", botocore="1.30.0")
+#: What comes at the end of a command that a container runtime could not start.
+NOT_STARTED = {
+    "status": "Failure",
+    "reason": "InternalError",
+    "message": "Internal error occurred: error executing command in container: failed to exec in container: failed to "
+    'start exec "f": OCI runtime exec failed: exec failed: unable to start container process: exec: "python3": '
+    "executable file not found in $PATH: unknown",
+    "details": {"causes": [{"message": "error executing command in container"}]},
+}
 EXECUTIONS: list[tuple[str, Json, list[str]]] = [
     (
         "association_missing",
-        {**executed([own_pod("web-1")], **GOOD), "associations": []},
+        {**executed([own_pod("web-1")], GOOD), "associations": []},
         ["team-a/app"],
     ),
     ("no_running_pod", executed([]), ["team-a/app is ready."]),
     ("no_running_pod", executed([own_pod("web-1", ready=False)]), ["1 that run are not ready"]),
-    ("not_injected", executed([EARLY], rc=0, stdout=script_output(NOT_INJECTED)), ["container main of pod early"]),
-    ("not_injected", executed([EARLY], rc=127, stdout="", stderr="python3: not found"), ["admitted too early"]),
+    ("not_injected", executed([EARLY], Executed(0, script_output(NOT_INJECTED))), ["container main of pod early"]),
+    ("not_injected", executed([EARLY], Executed(127, "", "python3: not found")), ["admitted too early"]),
     (
         "exec_refused",
-        executed([own_pod("web-1")], msg=f"{REFUSAL}{json.dumps({'message': 'User x cannot create pods/exec'})}"),
+        executed([own_pod("web-1")], Refusal(403, "User x cannot create pods/exec")),
         ["User x cannot create pods/exec"],
     ),
     (
         "exec_without_python",
-        # What k8s_exec makes of an answer without an exit code, as container runtimes give it.
-        executed(
-            [own_pod("web-1")],
-            msg="invalid literal for int() with base 10: 'error executing command in container: failed to exec in "
-            'container: failed to start exec "f": OCI runtime exec failed: exec failed: unable to start container '
-            'process: exec: "python3": executable file not found in $PATH: unknown\'',
-        ),
+        executed([own_pod("web-1")], ended("", "", json.dumps(NOT_STARTED))),
         ["Container main of pod web-1", "executable file not found"],
     ),
     (
         "exec_without_python",
-        executed([own_pod("web-1")], rc=127, stdout="", stderr="python3: not found"),
+        executed([own_pod("web-1")], Executed(127, "", "python3: not found")),
         ["not found"],
     ),
     (
         "exec_without_python",
-        executed([own_pod("web-1")], rc=1, stdout="", stderr="3.8.10 is older than Python 3.9\n"),
+        executed([own_pod("web-1")], Executed(1, "", "3.8.10 is older than Python 3.9\n")),
         ["3.8.10"],
     ),
     (
         "exec_without_boto3",
-        executed([own_pod("web-1")], rc=0, stdout=script_output(WITHOUT_BOTO3)),
+        executed([own_pod("web-1")], Executed(0, script_output(WITHOUT_BOTO3))),
         ["No module named 'boto3'"],
     ),
-    ("exec_failed", executed([own_pod("web-1")], rc=142, stdout="", stderr=""), ["within 120 s"]),
-    ("exec_failed", executed([own_pod("web-1")], rc=137, stdout="", stderr="Killed"), ["exit code 137", "Killed"]),
+    ("exec_failed", executed([own_pod("web-1")], Executed(142, "", "")), ["within 120 s"]),
+    ("exec_failed", executed([own_pod("web-1")], Executed(137, "", "Killed")), ["exit code 137", "Killed"]),
     (
         "sdk_too_old",
-        executed([own_pod("web-1")], rc=0, stdout=script_output(OLD)),
+        executed([own_pod("web-1")], Executed(0, script_output(OLD))),
         ["1.30.0 of container main of pod web-1"],
     ),
     (
         "pods_not_listed",
-        {**executed([]), "own_pods": {"msg": LIST_REFUSED}},
+        {**executed([]), "own_pods": FORBIDDEN},
         ['User "somebody" cannot list resource "pods"'],
     ),
-    ("pods_not_listed", observed(pods={"msg": LIST_REFUSED}), ["at the cluster scope."]),
+    ("pods_not_listed", observed(pods=FORBIDDEN), ["at the cluster scope."]),
     (
         "setup_failed",
         {"cluster": "example", "setup_failures": {"team-a/app": "EKS refuses the role."}},
@@ -217,7 +216,7 @@ def test_failed_run_has_specific_cause(cause: str, seen: Json, words: list[str])
 
 
 def test_restart_is_advised_for_pod_without_injection() -> None:
-    advice = diagnose(executed([EARLY], rc=0, stdout=script_output(NOT_INJECTED)))["advice"]
+    advice = diagnose(executed([EARLY], Executed(0, script_output(NOT_INJECTED))))["advice"]
     assert "podidentity.eks.restart" in advice
 
 
@@ -290,14 +289,14 @@ def test_ipv6_agent_is_matched_in_brackets() -> None:
 def test_lookup_cleanup_and_region_problems_are_warnings() -> None:
     proof = diagnose(
         observed(
-            own_pods={"msg": LIST_REFUSED},
-            removed={"result": {}, "error": {"msg": "jobs.batch is forbidden"}},
-            pods={"resources": [pod(document(region="eu-north-1"))]},
+            own_pods=FORBIDDEN,
+            left={0: "jobs.batch is forbidden"},
+            pods=[pod(document(region="eu-north-1"))],
         )
     )
     assert proof["proven"] is True
     looked, left, region = proof["warnings"]
-    assert looked.startswith("The workload's own pods could not be looked at: pods is forbidden")
+    assert looked.startswith("The workload's own pods could not be listed: pods is forbidden")
     assert (
         left == "Job verify-app-1 was not removed: jobs.batch is forbidden. Kubernetes removes it when its time is up."
     )
@@ -311,22 +310,27 @@ anything: st.SearchStrategy[t.Any] = st.recursive(
 )
 
 
-@hypothesis.given(anything, anything, anything)
-def test_any_pods_and_answers_give_a_proof(env: t.Any, address: str, answer: t.Any) -> None:
+answers: st.SearchStrategy[Execution] = st.builds(
+    Executed, st.none() | st.integers(), st.text(), st.text(), st.text()
+) | st.builds(Refusal, st.integers(), st.text())
+
+
+@hypothesis.given(anything, anything, anything, answers)
+def test_any_pods_and_answers_give_a_proof(env: t.Any, address: str, other: t.Any, answer: Execution) -> None:
     main = container("main", {"name": "HTTP_PROXY", "value": env}, {"name": "NO_PROXY", "value": address})
     main["env"].append({**URI, "value": address})
-    pods: t.Any = [own_pod("a", main), own_pod("b", {"name": env, "env": answer}), answer]
-    for seen in (observed(own_pods={"resources": pods}), executed(pods, rc=answer, stdout=answer, msg=answer)):
-        [proof] = pod_identity_proof([WORKLOAD], seen)
+    pods: t.Any = [own_pod("a", main), own_pod("b", {"name": env, "env": other}), other]
+    for seen in (observed(own_pods=pods), executed(pods, answer)):
+        [proof] = prove_all([WORKLOAD], seen)
         assert pod_identity_proof_report([proof])
 
 
 def test_wait_ends_on_forbidden_and_continues_on_unreachable_api() -> None:
-    def settled(message: str) -> bool:
-        return pod_identity_proof_settled({"msg": message}, expected=1, elapsed=3.0, timeout=120.0)
+    def settled(refusal: Refusal) -> bool:
+        return is_settled(refusal, expected=1, elapsed=3.0, timeout=120.0)
 
-    assert settled(LIST_REFUSED) is True
-    assert settled("Max retries exceeded") is False
+    assert settled(FORBIDDEN) is True
+    assert settled(Refusal(0, "Max retries exceeded")) is False
 
 
 @pytest.mark.parametrize(
@@ -343,11 +347,11 @@ def test_kubernetes_message_is_extracted_from_client_error(message: str) -> None
 
 
 def test_script_and_orders_run_as_one_short_command(tmp_path: pathlib.Path) -> None:
-    script = ROLE / "files" / "prove.py"
-    [orders] = pod_identity_proof_orders([WORKLOAD], [], limit=60)
-    command = pod_identity_proof_command(script.read_text(encoding="utf-8"), orders)
-    assert len(command) < 8000, "some proxies take no longer URLs"
-    program, *arguments = shlex.split(command)
+    [orders] = pod_orders(read_workloads([WORKLOAD]), [], "", grace=0, limit=60)
+    program, *arguments = command(SCRIPT.read_text(encoding="utf-8"), orders)
+    assert len(urllib.parse.urlencode([("command", one) for one in arguments])) < 8000, (
+        "some proxies take no longer URLs"
+    )
     assert program == "python3"
     done = subprocess.run(
         [sys.executable, *arguments],
@@ -357,7 +361,7 @@ def test_script_and_orders_run_as_one_short_command(tmp_path: pathlib.Path) -> N
         timeout=60,
         check=True,
     )
-    proof = diagnose(executed([own_pod("web-1")], rc=0, stdout=done.stdout))
+    proof = diagnose(executed([own_pod("web-1")], Executed(0, done.stdout)))
     assert proof["cause"]["id"] != "exec_failed"
 
 
@@ -373,5 +377,5 @@ def test_script_and_orders_run_as_one_short_command(tmp_path: pathlib.Path) -> N
     ],
 )
 def test_invalid_prove_options_are_refused(prove: Json, words: str) -> None:
-    with pytest.raises(AnsibleFilterError, match=words):
-        pod_identity_proof_orders([{**WORKLOAD, "prove": prove}], [])
+    with pytest.raises(DeclarationError, match=words):
+        read_workloads([{**WORKLOAD, "prove": prove}])

@@ -19,7 +19,7 @@ import pytest
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.observed import read_document
 from support.environment import ROOT
 
-SCRIPT = ROOT / "roles" / "verify" / "files" / "prove.py"
+SCRIPT = ROOT / "plugins" / "module_utils" / "_kube" / "verify" / "script.py"
 SECRETS = ("the-secret-key", "the-session-token", "the-service-account-token", "the-parameter-value", "AKIASTATIC")
 ROLE = {"account": "111122223333", "role": "app-role"}
 LIST = {"service": "s3", "operation": "list_buckets", "expected": "allow", "parameters": {}, "show": "Buckets[].Name"}

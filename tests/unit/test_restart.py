@@ -576,22 +576,22 @@ def test_only_an_identity_that_pods_would_get_is_restarted_onto(
 
 
 ISSUE = {"code": "InsufficientNumberOfReplicas", "message": "no agent is ready"}
-NO_ADDON: Mapping = {"addons": {"addons": []}, "clusters": {"clusters": [{"auto_mode": False}]}}
+NO_ADDON: Mapping = {"addons": [], "clusters": [{"auto_mode": False}]}
 
 
 @pytest.mark.parametrize(
     ("agent", "reason"),
     [
         (None, ""),
-        ({"addons": {"failed": True, "msg": "AccessDenied"}}, ""),
-        ({"addons": {"addons": [{"arn": "a", "status": "ACTIVE"}]}}, ""),
-        ({"addons": {"addons": [{"arn": "a", "status": "UPDATING"}]}}, ""),
+        ({"addons": None}, ""),
+        ({"addons": [{"arn": "a", "status": "ACTIVE"}]}, ""),
+        ({"addons": [{"arn": "a", "status": "UPDATING"}]}, ""),
         (
-            {"addons": {"addons": [{"arn": "a", "status": "DEGRADED", "health": {"issues": [ISSUE]}}]}},
+            {"addons": [{"arn": "a", "status": "DEGRADED", "health": {"issues": [ISSUE]}}]},
             "the add-on eks-pod-identity-agent is DEGRADED (InsufficientNumberOfReplicas: no agent is ready",
         ),
-        ({"addons": {"addons": []}, "clusters": {"clusters": [{"auto_mode": True}]}}, ""),
-        ({"addons": {"addons": []}, "clusters": {"failed": True}}, ""),
+        ({"addons": [], "clusters": [{"auto_mode": True}]}, ""),
+        ({"addons": [], "clusters": None}, ""),
         ({**NO_ADDON, "managed": False}, ""),
         ({**NO_ADDON, "managed": True}, "the cluster has no add-on eks-pod-identity-agent (where a chart brings the"),
     ],

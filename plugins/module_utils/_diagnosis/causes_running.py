@@ -23,8 +23,6 @@ from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading
 NOT_STARTED, TIME_IS_UP = (126, 127), 128 + 14
 #: How container runtimes and the script's first line say that there is no such program, or an old one.
 WITHOUT_PYTHON = ("executable file not found", "no such file or directory", "is older than Python 3.9")
-#: How the module k8s_exec begins what the API server refused.
-REFUSED = "Failed to execute on pod"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +35,10 @@ class Execution:
     code: int | None = None
     output: str = ""
     errors: str = ""
-    #: Why nothing was run, as the module that should have says it.
+    #: Why it has no exit code.
     failure: str = ""
+    #: Whether the API server let nothing run.
+    refused: bool = False
 
     @property
     def place(self) -> str:
@@ -88,7 +88,7 @@ def pods_not_listed(case: RunCase) -> Cause | None:
         return None
     return Cause(
         "pods_not_listed",
-        f"Kubernetes did not let the verification list pods: {kubernetes_words(case.unlisted)}.",
+        f"Kubernetes did not let the verification list pods: {sentence(case.unlisted)}.",
         "Let the user who verifies list pods of all namespaces, or verify the workloads of one namespace at a time, for"
         " which that permission in this namespace is enough.",
     )
@@ -123,11 +123,11 @@ def exec_not_injected(case: RunCase) -> Cause | None:
 
 def exec_refused(case: RunCase) -> Cause | None:
     execution = case.execution
-    if execution is None or REFUSED not in execution.failure:
+    if execution is None or not execution.refused:
         return None
     return Cause(
         "exec_refused",
-        f"Kubernetes refused to run the script in {execution.place}: {kubernetes_words(execution.failure)}.",
+        f"Kubernetes refused to run the script in {execution.place}: {sentence(execution.failure)}.",
         f"Let the user who verifies create and get pods/exec in namespace {case.workload.namespace}, look at "
         "verify_exec_container, or prove in a Job with verify_mode set to job.",
     )

@@ -6,21 +6,18 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
-import shlex
 import typing as t
 import zlib
 
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.causes_running import Execution
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.own_pods import Account
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.own_pods import by_account
+from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.own_pods import Target
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.own_pods import choose
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import dig
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import listing
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import mapping
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import number
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import text
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.surroundings import is_ready
+from ansible_collections.podidentity.eks.plugins.module_utils._kube.causes import Refusal
+from ansible_collections.podidentity.eks.plugins.module_utils._kube.exec import Execution as ExecutionAnswer
 from ansible_collections.podidentity.eks.plugins.module_utils._workload.prove import Workload
 
 #: Runs the script that comes as the first argument with the others. They are packed, for the API server takes a command
@@ -34,43 +31,43 @@ exec(compile(script, "prove.py", "exec"))
 """
 
 
-def command(script: str, orders: t.Any) -> str:
+def command(script: str, orders: t.Any) -> list[str]:
     """The command that runs the script with its orders in a container with python3, and writes nothing there."""
-    return shlex.join(["python3", "-B", "-c", BOOTSTRAP, pack(script), pack(json.dumps(orders))])
+    return ["python3", "-B", "-c", BOOTSTRAP, pack(script), pack(json.dumps(orders))]
 
 
 def pack(content: str) -> str:
     return base64.urlsafe_b64encode(zlib.compress(content.encode(), 9)).decode()
 
 
-def places(workloads: t.Sequence[Workload], pods: t.Any, container: str) -> list[dict[str, t.Any]]:
-    """Where to run the script, for the workloads that have a ready pod."""
-    found, running = [], by_account(pods)
-    for index, workload in enumerate(workloads):
-        target = choose(running.get(workload.account, []), container)
-        if target is not None:
-            found.append(
-                {"index": index, "namespace": target.namespace, "pod": target.pod, "container": target.container}
-            )
-    return found
+def places(
+    workloads: t.Sequence[Workload], running: t.Mapping[Account, list[t.Any]], container: str
+) -> dict[int, Target]:
+    """Where to run the script, by the place of each workload that has a ready pod."""
+    targets = enumerate(choose(running.get(workload.account, []), container) for workload in workloads)
+    return {place: target for place, target in targets if target is not None}
 
 
 def read_executions(
-    workloads: t.Sequence[Workload], running: t.Mapping[Account, list[t.Any]], container: str, registered: t.Any
+    workloads: t.Sequence[Workload],
+    running: t.Mapping[Account, list[t.Any]],
+    container: str,
+    executed: t.Mapping[int, ExecutionAnswer],
 ) -> list[Execution]:
-    """What the script said, for each workload, by the registered result of a loop over :func:`places`."""
-    results = {number(dig(result, "item", "index")): mapping(result) for result in listing(dig(registered, "results"))}
+    """What the script said, for each workload, by what became of it at each of :func:`places`."""
+    targets = places(workloads, running, container)
     executions = []
-    for index, workload in enumerate(workloads):
-        own, result = running.get(workload.account, []), results.get(index, {})
-        executions.append(
-            Execution(
-                target=choose(own, container),
-                unready=sum(not is_ready(pod) for pod in own),
-                code=number(result.get("rc")),
-                output=text(result.get("stdout")),
-                errors=text(result.get("stderr")),
-                failure="" if "rc" in result else text(result.get("msg")),
-            )
-        )
+    for place, workload in enumerate(workloads):
+        unready = sum(not is_ready(pod) for pod in running.get(workload.account, []))
+        known = Execution(target=targets.get(place), unready=unready)
+        executions.append(dataclasses.replace(known, **told_by(executed.get(place))))
     return executions
+
+
+def told_by(answer: ExecutionAnswer | None) -> dict[str, t.Any]:
+    """The fields of an :class:`Execution` that its answer gives."""
+    if answer is None:
+        return {}
+    if isinstance(answer, Refusal):
+        return {"failure": answer.message, "refused": True}
+    return dataclasses.asdict(answer)

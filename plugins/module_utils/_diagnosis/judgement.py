@@ -65,9 +65,9 @@ def associated(associations: t.Any) -> dict[Account, Association]:
 def refusals(accounts: t.Iterable[Account], associations: t.Any, roles: t.Any) -> dict[Account, str]:
     """Why EKS would not assume the role, as a clause, for each account for which that is so or cannot be told.
 
-    :param roles: the registered result of ``eks_pod_identity_role_info``.
+    :param roles: what ``eks_pod_identity_role_info`` returns.
     """
-    known, facts = associated(associations), read_roles({"results": [roles]})
+    known, facts = associated(associations), read_roles(roles)
     unread = {text(dig(one, "arn")): text(dig(one, "message")) for one in listing(dig(roles, "unread"))}
     found = {}
     for account in accounts:
@@ -96,20 +96,20 @@ def refusal(
 def agent_refusal(agent: t.Any) -> str:
     """Why no agent would hand out credentials, as a clause; empty where nothing speaks against it or nothing is known.
 
-    :param agent: by ``addons`` the registered result of ``eks_addon_info``, by ``clusters`` that of
-        ``eks_cluster_info`` for a cluster without the add-on, and by ``managed`` whether the add-on is the agent.
+    :param agent: by ``addons`` what ``eks_addon_info`` returns, by ``clusters`` what ``eks_cluster_info`` returns of a
+        cluster without the add-on, and by ``managed`` whether the add-on is the agent.
     """
-    addons = dig(agent, "addons", "addons")
+    addons = dig(agent, "addons")
     if not isinstance(addons, (list, tuple)):
         return ""
     if addons:
-        addon = read_addon({"addon": addons[0]})
-        if addon is None or addon.status in RUNNING:
+        addon = read_addon(addons[0])
+        if addon.status in RUNNING:
             return ""
         issues = f" ({' '.join(addon.issues)})" if addon.issues else ""
         return f"the add-on eks-pod-identity-agent is {addon.status}{issues}"
     # Auto Mode has an agent of its own, and a chart may bring one.
-    auto_mode = dig(next(iter(listing(dig(agent, "clusters", "clusters"))), {}), "auto_mode")
+    auto_mode = dig(next(iter(listing(dig(agent, "clusters"))), {}), "auto_mode")
     if auto_mode is not False or dig(agent, "managed") is False:
         return ""
     return "the cluster has no add-on eks-pod-identity-agent (where a chart brings the agent, set agent_managed: false)"

@@ -3,8 +3,8 @@
 # PRIVATE to the collection: no part of its interface, and it may change in any release.
 """What is looked up only after a verification has failed: the agent, the roles and what happened to the Jobs.
 
-Each part comes as the registered result of an Ansible task, and each may be unknown: whoever verifies need not have the
-permission to look at all of it, and a diagnosis with less knowledge is better than none.
+Each part may be unknown: the user who verifies need not have the permission to read all of it, and a diagnosis with
+less knowledge is better than none.
 """
 
 from __future__ import annotations
@@ -13,23 +13,11 @@ import dataclasses
 import typing as t
 
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import dig
-from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import kubernetes_words
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import listing
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import mapping
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import sentence
 from ansible_collections.podidentity.eks.plugins.module_utils._diagnosis.reading import text
 
-#: Under which key each look-up has its answer.
-ANSWERS: t.Mapping[str, str] = {
-    "addon": "addon",
-    "agent_pods": "resources",
-    "nodes": "resources",
-    "network_policies": "resources",
-    "webhook": "resources",
-    "associations": "associations",
-    "roles": "roles",
-    "events": "resources",
-}
 COMPUTE_TYPE = "eks.amazonaws.com/compute-type"
 
 
@@ -93,47 +81,44 @@ class Surroundings:
 
 
 def read_surroundings(looked_up: t.Any) -> Surroundings:
-    """The registered results under the keys of :data:`ANSWERS`, each of them optional."""
+    """What was looked up: lists of objects and answers by name, each of them optional.
+
+    ``addons`` is a list with the add-on or without, ``agent_pods``, ``nodes``, ``network_policies`` and ``events`` are
+    lists of objects, ``webhook`` is the configuration, empty if there is none, ``associations`` are those of the
+    cluster, ``roles`` is what ``eks_pod_identity_role_info`` returns, and ``unknown`` says what could not be looked up.
+    """
     found = mapping(looked_up)
     return Surroundings(
-        addon=read_addon(found.get("addon")),
+        addon=read_addons(found.get("addons")),
         agents=read_agents(found.get("agent_pods")),
-        special_nodes=dict(map(read_compute_type, listing(dig(found, "nodes", "resources")))),
-        network_policies=tuple(map(mapping, read_loop(found.get("network_policies"), "resources"))),
-        webhook=read_webhook(found.get("webhook")),
-        associated=tuple(map(read_key, listing(dig(found, "associations", "associations")))),
+        special_nodes=dict(map(read_compute_type, listing(found.get("nodes")))),
+        network_policies=tuple(map(mapping, listing(found.get("network_policies")))),
+        webhook=found["webhook"] if isinstance(found.get("webhook"), t.Mapping) else None,
+        associated=tuple(map(read_key, listing(found.get("associations")))),
         roles=read_roles(found.get("roles")),
         job_events=read_events(found.get("events")),
-        unknown=tuple(dict.fromkeys(read_failures(found))),
+        unknown=tuple(dict.fromkeys([*map(text, listing(found.get("unknown"))), *read_unread(found.get("roles"))])),
     )
 
 
-def answers(registered: t.Any, key: str) -> list[t.Mapping[str, t.Any]]:
-    """The successful results of a loop."""
-    results = [mapping(result) for result in listing(dig(registered, "results"))]
-    return [result for result in results if isinstance(result.get(key), (list, tuple))]
-
-
-def read_loop(registered: t.Any, key: str) -> list[t.Any]:
-    """The items of all successful results of a loop."""
-    return [item for result in answers(registered, key) for item in result[key]]
-
-
-def read_addon(registered: t.Any) -> Addon | None:
-    """The add-on by a check-mode run of ``eks_addon``, which predicts one without an ARN where there is none."""
-    addon = mapping(dig(registered, "addon"))
-    if not addon:
+def read_addons(addons: t.Any) -> Addon | None:
+    """The add-on, None if it is not known."""
+    if not isinstance(addons, (list, tuple)):
         return None
+    return read_addon(addons[0]) if addons else Addon(False)
+
+
+def read_addon(addon: t.Any) -> Addon:
+    """The add-on as ``eks_addon_info`` returns it."""
     issues = [
         f"{text(dig(issue, 'code'))}: {sentence(text(dig(issue, 'message')))}"
         for issue in listing(dig(addon, "health", "issues"))
     ]
-    return Addon(bool(text(addon.get("arn"))), text(addon.get("status")), tuple(issues))
+    return Addon(True, text(dig(addon, "status")), tuple(issues))
 
 
-def read_agents(registered: t.Any) -> dict[str, AgentPod] | None:
+def read_agents(pods: t.Any) -> dict[str, AgentPod] | None:
     """The agents by the nodes they are on; a ready one counts before one that is on its way out."""
-    pods = dig(registered, "resources")
     if not isinstance(pods, (list, tuple)):
         return None
     found: dict[str, AgentPod] = {}
@@ -179,23 +164,23 @@ def read_compute_type(node: t.Any) -> tuple[str, str]:
     return text(dig(node, "metadata", "name")), text(dig(node, "metadata", "labels", COMPUTE_TYPE))
 
 
-def read_webhook(registered: t.Any) -> t.Mapping[str, t.Any] | None:
-    """The MutatingWebhookConfiguration, empty if the cluster has none of this name."""
-    found = dig(registered, "resources")
-    if not isinstance(found, (list, tuple)):
-        return None
-    return mapping(found[0]) if found else {}
-
-
 def read_key(association: t.Any) -> tuple[str, str]:
     """Whom an association is for."""
     return text(dig(association, "namespace")), text(dig(association, "service_account"))
 
 
-def read_roles(registered: t.Any) -> dict[str, RoleFacts]:
-    """The roles by a loop of ``eks_pod_identity_role_info`` over accounts."""
-    found = {text(dig(role, "arn")): read_role(role) for role in read_loop(registered, "roles")}
-    return found | {text(arn): RoleFacts(False) for arn in read_loop(registered, "missing")}
+def read_roles(answer: t.Any) -> dict[str, RoleFacts]:
+    """The roles, as ``eks_pod_identity_role_info`` returns them."""
+    found = {text(dig(role, "arn")): read_role(role) for role in listing(dig(answer, "roles"))}
+    return found | {text(arn): RoleFacts(False) for arn in listing(dig(answer, "missing"))}
+
+
+def read_unread(answer: t.Any) -> list[str]:
+    """Why roles could not be read."""
+    return [
+        f"role {text(dig(role, 'arn'))}: {sentence(text(dig(role, 'message')))}"
+        for role in listing(dig(answer, "unread"))
+    ]
 
 
 def read_role(role: t.Any) -> RoleFacts:
@@ -207,23 +192,11 @@ def read_role(role: t.Any) -> RoleFacts:
     )
 
 
-def read_events(registered: t.Any) -> dict[tuple[str, str], str]:
+def read_events(found: t.Any) -> dict[tuple[str, str], str]:
     """The last warning about each Job, for a Job whose pods are refused says so only in its events."""
     events: dict[tuple[str, str], str] = {}
-    for event in read_loop(registered, "resources"):
+    for event in listing(found):
         about = mapping(dig(event, "involvedObject"))
         if dig(event, "type") == "Warning" and text(dig(event, "message")):
             events[text(about.get("namespace")), text(about.get("name"))] = text(dig(event, "message"))
     return events
-
-
-def read_failures(found: t.Mapping[str, t.Any]) -> t.Iterator[str]:
-    """What each failed look-up said: a result with a message in place of what was asked for."""
-    for part, key in ANSWERS.items():
-        loop = listing(dig(found, part, "results"))
-        for result in loop or [found.get(part)]:
-            message = text(dig(result, "msg"))
-            if message and key not in mapping(result) and dig(result, "skipped") is not True:
-                yield kubernetes_words(message)
-    for role in read_loop(found.get("roles"), "unread"):
-        yield f"role {text(dig(role, 'arn'))}: {sentence(text(dig(role, 'message')))}"

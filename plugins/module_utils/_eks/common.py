@@ -71,7 +71,7 @@ def error_of(error: AnsibleEKSError) -> tuple[str, str]:
 
 
 def explained(error: AnsibleEKSError) -> str:
-    """The error as its message says it.
+    """The message of an error, with what to do where that is known.
 
     Missing credentials, the commonest cause of all, get their own sentence; a denial, in which AWS names the action and
     the resource, says where the permissions of a run are listed.

@@ -15,6 +15,9 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions imp
 from .._diagnosis.reading import dig
 from .causes import WEBHOOK
 from .causes import Refusal
+from .exec import Execution
+from .exec import Place
+from .exec import execute
 
 with contextlib.suppress(ImportError):  # AnsibleK8SModule reports it.
     import kubernetes
@@ -62,8 +65,8 @@ class ApiServer:
         configuration.connection_pool_maxsize = concurrency
         # An address where nobody is should not cost the whole patience.
         configuration.retries = 1
-        headers = core._create_headers(module)
-        self._lanes = [_client(configuration, headers) for _lane in range(lanes)]
+        self._configuration, self._headers = configuration, core._create_headers(module)
+        self._lanes = [_dynamic(self._client()) for _lane in range(lanes)]
 
     def try_pod(self, namespace: str, pod: t.Mapping[str, t.Any], lane: int) -> Answer:
         """What creating a pod would make of it; it is not created."""
@@ -105,9 +108,23 @@ class ApiServer:
         """Create an object among those of a path, or only try it."""
         return self._ask(0, "post", path, body=body, **({"dry_run": "All"} if dry_run else {}))
 
-    def delete(self, path: str, dry_run: bool) -> Answer:
-        """Delete an object, or only try it."""
-        return self._ask(0, "delete", path, **({"dry_run": "All"} if dry_run else {}))
+    def delete(self, path: str, dry_run: bool, *, background: bool = False) -> Answer:
+        """Delete an object, or only try it.
+
+        :param background: what belongs to the object is deleted after it.
+        """
+        options = {"dry_run": "All"} if dry_run else {}
+        return self._ask(0, "delete", path, **({"propagation_policy": "Background"} if background else {}), **options)
+
+    def log(self, namespace: str, pod: str, container: str) -> str | Refusal:
+        """What a container has printed."""
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
+        answer = self._request(0, "get", path, query_params=[("container", container)], serialize=False)
+        return answer if isinstance(answer, Refusal) else str(answer.data.decode("utf-8", "replace"))
+
+    def exec(self, place: Place, seconds: float) -> Execution:
+        """Run a command in a container, with a client of its own, for so many seconds at most."""
+        return execute(self._client(), place, seconds)
 
     def webhook(self) -> Answer:
         """The MutatingWebhookConfiguration of Pod Identity."""
@@ -115,22 +132,28 @@ class ApiServer:
         return self._ask(0, "get", f"{kind}/{WEBHOOK}")
 
     def _ask(self, lane: int, method: str, path: str, **parameters: t.Any) -> Answer:
+        answer = self._request(lane, method, path, serializer=_unchanged, **parameters)
+        if isinstance(answer, dict | Refusal):
+            return answer
+        return Refusal(0, "the answer is no object of Kubernetes, as from a proxy or another server")
+
+    def _request(self, lane: int, method: str, path: str, **parameters: t.Any) -> t.Any:
         client = self._lanes[lane % len(self._lanes)]
         try:
-            answer: dict[str, t.Any] = client.request(
-                method, path, _request_timeout=TIMEOUT, serializer=_unchanged, **parameters
-            )
+            return client.request(method, path, _request_timeout=TIMEOUT, **parameters)
         except kubernetes.client.exceptions.ApiException as error:
             return Refusal(error.status or 0, _message(error))
         except urllib3.exceptions.HTTPError as error:
             return Refusal(0, str(error))
-        return answer
+
+    def _client(self) -> t.Any:
+        client = kubernetes.client.ApiClient(self._configuration)
+        for name, value in self._headers.items():
+            core._set_header(client, name, value)
+        return client
 
 
-def _client(configuration: t.Any, headers: t.Mapping[str, t.Any]) -> t.Any:
-    client = kubernetes.client.ApiClient(configuration)
-    for name, value in headers.items():
-        core._set_header(client, name, value)
+def _dynamic(client: t.Any) -> t.Any:
     # kubernetes.core's own client asks for versions and resources first, which nobody needs here.
     return kubernetes.dynamic.DynamicClient(client, discoverer=_nothing)
 

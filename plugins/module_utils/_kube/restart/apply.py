@@ -11,7 +11,7 @@ import time
 import typing as t
 
 from ..causes import Refusal
-from .observe import path_of
+from ..observation import path_of
 from .rollout import WAITING
 from .rollout import outcome
 

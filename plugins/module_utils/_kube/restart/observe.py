@@ -5,68 +5,28 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import typing as t
 
 from ..._diagnosis.case import AGENT
 from ..._eks import cluster
 from ..._eks import common
 from ..._eks.addon import looking as addons
-from ..._eks.association import looking as associations
-from ..._eks.association.objects import render
-from ..._eks.association.objects import with_arns
 from ..._eks.role import looking as roles
 from ..causes import Refusal
 from ..causes import explained
-from .plan import BUDGET
+from ..observation import ClusterObserver
+from ..observation import ObservationError
+from ..observation import path_of
 
 if t.TYPE_CHECKING:
     import collections.abc as c
 
-    from ..connection import ApiServer
-    from ..module import AnsibleClusterModule
-
 #: Pods that have ended hold nothing any more.
 LIVING = "status.phase!=Succeeded,status.phase!=Failed"
-#: The API of each kind that is listed, and the name of its objects there.
-RESOURCES = {
-    "Pod": ("/api/v1", "pods"),
-    "ReplicaSet": ("/apis/apps/v1", "replicasets"),
-    "Deployment": ("/apis/apps/v1", "deployments"),
-    "StatefulSet": ("/apis/apps/v1", "statefulsets"),
-    "DaemonSet": ("/apis/apps/v1", "daemonsets"),
-    BUDGET: ("/apis/policy/v1", "poddisruptionbudgets"),
-}
 
 
-class ObservationError(Exception):
-    """Something without which nothing can be decided could not be read; one sentence."""
-
-
-def path_of(kind: str, namespace: str, name: str = "") -> str:
-    """Where an object is in the API, or all objects of its kind; without a namespace those of all namespaces."""
-    api, resource = RESOURCES[kind]
-    place = f"{api}/namespaces/{namespace}/{resource}" if namespace else f"{api}/{resource}"
-    return f"{place}/{name}" if name else place
-
-
-@dataclasses.dataclass
-class Observer:
-    """Reads the API server, and AWS only where something is left to decide."""
-
-    module: AnsibleClusterModule
-    api: ApiServer
-    #: The one namespace of the workloads, so that no permission for others is needed; empty where there are several.
-    namespace: str
-
-    @property
-    def cluster_name(self) -> str:
-        return str(self.module.params["cluster_name"])
-
-    @functools.cached_property
-    def eks(self) -> t.Any:
-        return self.module.eks_client()
+class Observer(ClusterObserver):
+    """Reads pods, what they belong to, and what gives them their identity."""
 
     def pods(self) -> list[dict[str, t.Any]]:
         """The living pods. :raises ObservationError: where they may not be listed."""
@@ -91,15 +51,6 @@ class Observer:
             raise ObservationError(f"The {what} of cluster {self.cluster_name} cannot be listed: {explained(answer)}.")
         return answer
 
-    @functools.cached_property
-    def associations(self) -> list[dict[str, t.Any]]:
-        """The given associations, or those that EKS has."""
-        given: list[dict[str, t.Any]] = self.module.params["associations"]
-        if given:
-            return with_arns(given, self.cluster_name, self.module.region or "")
-        query = {**associations.EVERYTHING, "cluster_name": self.cluster_name, "namespace": self.namespace or None}
-        return [render(one) for one in associations.look_up(self.eks, query, common.CONCURRENCY)]
-
     def roles(self, arns: c.Sequence[str]) -> dict[str, t.Any]:
         """The roles, as the module ``eks_pod_identity_role_info`` returns them; what may not be read says so."""
         try:
@@ -111,9 +62,9 @@ class Observer:
         """What :func:`agent_refusal` takes. An agent that may not be read keeps nothing from being restarted."""
         known: dict[str, t.Any] = {"managed": self.module.params["agent_managed"]}
         try:
-            known["addons"] = {"addons": addons.look_up(self.eks, self.cluster_name, [AGENT])}
-            if not known["addons"]["addons"]:
-                known["clusters"] = {"clusters": cluster.look_up(self.eks, self.cluster_name)}
+            known["addons"] = addons.look_up(self.eks, self.cluster_name, [AGENT])
+            if not known["addons"]:
+                known["clusters"] = cluster.look_up(self.eks, self.cluster_name)
         except common.AnsibleEKSError as error:
             self.module.warn(f"The agent of cluster {self.cluster_name} was not checked: {error}")
         return known

@@ -136,8 +136,8 @@ def require_proof(made: Plan, proofs: t.Any, associations: t.Any, roles: t.Any, 
 
     A proof of this run decides. Where no pod could be asked, association, role and agent are judged by reading.
 
-    :param proofs: as the filter ``pod_identity_proof`` gives them.
-    :param roles: the registered result of ``eks_pod_identity_role_info``; None before it is known which ones to read.
+    :param proofs: as the module ``eks_pod_identity_verify`` returns them.
+    :param roles: what ``eks_pod_identity_role_info`` returns; None before it is known which ones to read.
     :param agent: what was read about the agent, as :func:`agent_refusal` takes it.
     """
     proven, refuted = judged(proofs)

@@ -15,10 +15,11 @@ from ..._workload.failure import all_failed
 from ..._workload.service_account import present
 from .. import probe
 from ..connection import ApiServer
+from ..observation import ObservationError
+from ..observation import only_namespace
 from . import apply
 from . import result
 from . import spec
-from .observe import ObservationError
 from .observe import Observer
 from .plan import Plan
 from .plan import plan
@@ -55,8 +56,7 @@ class Restart:
         self._params: t.Mapping[str, t.Any] = module.params
         self._accounts = accounts
         self._api = ApiServer(module, apply.CONCURRENCY, 1)
-        namespaces = {one["namespace"] for one in accounts}
-        self._observer = Observer(module, self._api, namespaces.pop() if len(namespaces) == 1 else "")
+        self._observer = Observer(module, self._api, only_namespace(one["namespace"] for one in accounts))
 
     def run(self) -> dict[str, t.Any]:
         """Observe, plan, apply, and observe again.

@@ -1,9 +1,10 @@
 # Copyright: podidentity.eks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# PRIVATE to the collection: no part of its interface, and it may change in any release.
 """Prove, from inside a pod, which AWS identity the pod holds and what that identity may do.
 
-Usage: ``prove.py ORDERS [TERMINATION_LOG]``. The orders say which role is expected, which calls are to be made, and
-after how many seconds to give up::
+Usage: ``python3 -c SCRIPT ORDERS [TERMINATION_LOG]``. The orders say which role is expected, which calls are to be
+made, and after how many seconds to give up::
 
     {"expected": {"account": "111122223333", "role": "app"}, "region": "eu-west-1", "grace": 10, "limit": 120,
      "calls": [{"service": "s3", "operation": "list_buckets", "parameters": {}, "expected": "allow",
@@ -161,7 +162,7 @@ def readable_leaf(value: t.Any, name: str) -> t.Any:
 
 def pick(answer: Document, expression: str) -> t.Any:
     """What a JMESPath expression finds in an answer; a very long find is cut."""
-    import jmespath  # type: ignore[import-untyped]
+    import jmespath
 
     found = jmespath.search(expression, answer)
     text = json.dumps(found)
@@ -263,7 +264,8 @@ def prove(declared: Document, environment: t.Mapping[str, str]) -> Document:
 def publish(document: Document, termination_log: pathlib.Path | None) -> None:
     """Print the document, and leave it as the termination message if the kubelet made that file and it fits."""
     text = json.dumps(document, separators=(",", ":"), sort_keys=True)
-    print(BEGIN, text, END, sep="\n", flush=True)
+    sys.stdout.write(f"{BEGIN}\n{text}\n{END}\n")
+    sys.stdout.flush()
     if termination_log and termination_log.exists() and len(text.encode()) <= TERMINATION_LIMIT:
         termination_log.write_text(text, encoding="utf-8")
 
@@ -279,4 +281,4 @@ def main(arguments: t.Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    raise SystemExit(main(sys.argv[1:]))
