@@ -254,7 +254,7 @@ def test_proves_workloads_where_placed_and_reports_warnings(team: Team, verify: 
     [failed] = run["failed_items"]
     assert (failed["namespace"], failed["service_account"], failed["phase"]) == ("team-a", "image", "verify")
     assert failed["reason"].startswith("not proven (image_pull_failed): The node could not get the ")
-    assert run["msg"] == failed["reason"]
+    assert run["msg"] == f"team-a/image: {failed['reason']}"
     assert proofs["app"]["warnings"] == []
     stronger, proxy = proofs["keys"]["warnings"]
     assert stronger.startswith("Pods keys-") and "container main sets AWS_ACCESS_KEY_ID" in stronger
