@@ -24,7 +24,7 @@ if t.TYPE_CHECKING:
 def run(module: common.AnsibleEKSModule) -> dict[str, t.Any]:
     """Read the roles of a task; returns the module's result.
 
-    :raises common.AnsibleEKSError: when nobody can be asked.
+    :raises common.AnsibleEKSError: when the account of the credentials cannot be read.
     """
     return read_all(module, module.params["arns"], other_credentials(module))
 
@@ -34,7 +34,7 @@ def read_all(
 ) -> dict[str, t.Any]:
     """Read roles in threads, each once.
 
-    :raises common.AnsibleEKSError: when nobody can be asked.
+    :raises common.AnsibleEKSError: when the account of the credentials cannot be read.
     """
     wanted = list(dict.fromkeys(arns))
     account = account_of(module, credentials) if wanted else ""
