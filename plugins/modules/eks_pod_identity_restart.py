@@ -95,8 +95,6 @@ requirements:
   - kubernetes >= 24.2.0
 seealso:
   - module: podidentity.eks.eks_pod_identity_probe
-  - plugin: podidentity.eks.restart
-    plugin_type: role
 """
 
 EXAMPLES = r"""

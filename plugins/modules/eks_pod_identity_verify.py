@@ -163,8 +163,6 @@ requirements:
   - kubernetes >= 24.2.0
 seealso:
   - module: podidentity.eks.eks_pod_identity_restart
-  - plugin: podidentity.eks.verify
-    plugin_type: role
   - plugin: podidentity.eks.pod_identity_proof_report
     plugin_type: filter
 """

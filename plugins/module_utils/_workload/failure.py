@@ -30,7 +30,7 @@ def failed_item(workload: str, phase: str, reason: str) -> FailedItem:
     :param phase: the step, by the name of its role.
     :param reason: one sentence with what failed and what to do.
     """
-    namespace, _, service_account = workload.partition("/")
+    namespace, _slash, service_account = workload.partition("/")
     return {
         "workload": workload,
         "namespace": namespace,

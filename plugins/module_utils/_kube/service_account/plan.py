@@ -40,7 +40,7 @@ class Item:
     @classmethod
     def of(cls, name: str) -> Item:
         """A service account with our label, by ``namespace/name``."""
-        namespace, _, account = name.partition("/")
+        namespace, _slash, account = name.partition("/")
         return cls(namespace, account, LABELS)
 
     @property
