@@ -168,7 +168,9 @@ def test_undeclared_accounts_are_purged_only_when_asked(accounts: Run, cluster: 
     assert sorted(cluster.accounts()) == ["default/here", "default/old", "shop/there"]
     told_of = accounts(HERE, {"namespace": "shop", "service_account": "other", "service_account_managed": False})
     assert told_of["undeclared"] == ["shop/there"]
-    assert told_of["report"][0].startswith("Service accounts shop/there of cluster one were created by this collection")
+    assert told_of["report"][0].startswith(
+        "Cluster one has service accounts shop/there that were created by this collection"
+    )
 
 
 def test_deletion_is_shown_by_name_and_keeps_namespaces(accounts: Run, cluster: Cluster) -> None:

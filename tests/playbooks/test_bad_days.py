@@ -180,7 +180,7 @@ def test_reports_role_that_does_not_trust_pods(
     workload = WORKLOAD | {"role": {"arn": f"{ROLE_PREFIX}of-a-guide"}}
     run = playbook(str(tmp_path / "play.yml"), **example, podidentity_workloads=[workload])
     assert only_error(run).startswith(
-        'association "default/s3-access-sa" in cluster "example": EKS refuses the trust policy of the role '
+        "default/s3-access-sa: EKS refuses the trust policy of the role "
         f"{ROLE_PREFIX}of-a-guide, after 2 seconds; it must allow the principal pods.eks.amazonaws.com both "
         "sts:AssumeRole and sts:TagSession: "
     )

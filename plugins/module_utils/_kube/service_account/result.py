@@ -63,8 +63,9 @@ def report(plan: Plan, outcomes: c.Sequence[Outcome], params: t.Mapping[str, t.A
     ]
     if plan.undeclared and params["report_undeclared"] and params["purge"] == "none":
         lines.append(
-            f"Service accounts {', '.join(plan.undeclared)} {where} were created by this collection and are no longer "
-            "declared. Declare them again, or remove them with podidentity_purge: cluster."
+            f"Cluster {params['cluster_name']} has service accounts {', '.join(plan.undeclared)} that were created by "
+            "this collection and are no longer declared. Declare them again, or remove them with podidentity_purge: "
+            "cluster."
         )
     if plan.absent:
         lines.append(
