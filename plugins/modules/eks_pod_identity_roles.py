@@ -66,6 +66,8 @@ options:
     description:
       - V(apply) creates and updates roles, V(remove) takes workloads out of trust policies and deletes roles, by
         C(state=absent) and O(purge). So roles can be created before the associations are, and deleted after them.
+      - An empty list changes nothing. It checks the declaration and, with O(accounts), the credentials for each of
+        them.
     type: list
     elements: str
     choices: [apply, remove]
@@ -79,6 +81,14 @@ options:
     type: str
     choices: [source, target]
     default: source
+  accounts:
+    description:
+      - How to get into the accounts of target roles, by account ID. Each entry has a C(profile), or an
+        C(assume_role_arn) with, where needed, C(assume_role_external_id). The cluster's own account needs none.
+      - With it, the task works in all accounts of the target roles, and with O(purge) in all of O(accounts). It fails
+        before anything is written when there is no way into an account, or credentials are those of another one.
+      - With O(kind=target) only.
+    type: dict
   associations:
     description:
       - The cluster's associations as M(podidentity.eks.eks_pod_identity_association_info) returns them. With
@@ -403,6 +413,7 @@ OPTIONS: argspec.ArgumentSpec = {
     "trust_size_limit": {"type": "int", "default": 2048},
     "managed_policies_limit": {"type": "int", "default": 10},
     "concurrency": {"type": "int", "default": 32},
+    "accounts": {"type": "dict"},
     **argspec.ASSUME_ROLE,
 }
 
@@ -413,7 +424,7 @@ def main() -> None:
         result = running.run(module)
     except common.AnsibleEKSError as error:
         module.fail_json_aws_error(error, failed_items=running.all_items(module.params, error))
-    if result["failed_roles"]:
+    if result["failed_items"]:
         module.fail_json(**result)
     module.exit_json(**result)
 

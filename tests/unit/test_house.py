@@ -36,10 +36,8 @@ TEXT = {".json", ".md", ".py", ".yml"}
 DIALECT = re.compile(
     r"\b(?:somebody|nobody(?!:)|whoever|whom|anew|cannot\s+be\s+right|(?:is|are)\s+told|looked\s+at)\b", re.IGNORECASE
 )
-#: Roles that still compute something in Jinja, until a module does.
-ROLES_WITH_PROGRAMS = ("target_role",)
 #: Lines of a role's vars/main.yml; the cluster has more of everything.
-MOST_VARS = {"cluster": 150, "target_role": 60}
+MOST_VARS = {"cluster": 150}
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -106,9 +104,7 @@ def test_role_tasks_are_a_table_of_contents() -> None:
 
 
 def test_roles_hold_no_programs_in_jinja() -> None:
-    files = [
-        path for role in ROLES if role not in ROLES_WITH_PROGRAMS for path in (ROOT / "roles" / role).rglob("*.yml")
-    ]
+    files = [path for role in ROLES for path in (ROOT / "roles" / role).rglob("*.yml")]
     assert len(files) > len(ROLES)
     assert [name(path) for path in files if "{%" in path.read_text(encoding="utf-8")] == []
 

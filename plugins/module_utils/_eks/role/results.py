@@ -31,6 +31,15 @@ WORDS: dict[Action, str] = {"create": "to create", "update": "to update", "delet
 #: How many roles the diff shows.
 SHOWN_ROLES = 25
 
+#: The result where there was nothing to do.
+NOTHING: Shown = {
+    "changed": False,
+    **{
+        key: []
+        for key in ("roles", "findings", *LISTS.values(), "changed_roles", "waiting", "failed_roles", "failed_items")
+    },
+}
+
 
 def result_of(outcomes: c.Sequence[Outcome], workloads: c.Sequence[Workload], kind: Kind) -> Shown:
     """Everything but the calls: what is there now, what was done to it and what could not be done."""
@@ -57,6 +66,22 @@ def result_of(outcomes: c.Sequence[Outcome], workloads: c.Sequence[Workload], ki
     if failed:
         result["failed_items"] = failed_items(result["failed_roles"], workloads, kind)
         result["msg"] = complaint(result["failed_roles"], sum(outcome.plan.action != "none" for outcome in outcomes))
+    return result
+
+
+def failed(items: list[FailedItem], problem: str) -> Shown:
+    """The result where nothing could be done in one account of several."""
+    return {**NOTHING, "failed_items": items, "msg": problem}
+
+
+def merged(found: c.Sequence[Shown]) -> Shown:
+    """The results of several accounts as one."""
+    result: Shown = {key: [one for part in found for one in part[key]] for key in NOTHING if key != "changed"}
+    result["changed"] = any(part["changed"] for part in found)
+    if problems := [part["msg"] for part in found if "msg" in part]:
+        result["msg"] = "\n".join(problems)
+    if diffs := [part["diff"] for part in found if "diff" in part]:
+        result["diff"] = diffs
     return result
 
 

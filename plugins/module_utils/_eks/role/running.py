@@ -30,6 +30,7 @@ from ..association.calls import describe_associations
 from ..association.calls import list_associations
 from ..association.objects import render
 from ..threads import at_once
+from . import accounts
 from . import calls
 from . import results
 from .applying import Outcome
@@ -53,28 +54,49 @@ MOST_THREADS = 256
 def run(module: common.AnsibleEKSModule) -> dict[str, t.Any]:
     """Make the roles be as declared; returns the module's result.
 
-    :raises common.AnsibleEKSError: when nothing was begun, with everything that cannot be right.
+    :raises common.AnsibleEKSError: when nothing was begun, with everything that is wrong.
     """
     params = module.params
     cluster = cluster_of(params["cluster_arn"])
     common.refuse([*workload_problems(params["workloads"], cluster.account), *option_problems(params)])
     with progress.Report(f"roles of cluster {cluster.name}", module.traffic.summary):
-        credentials = other_credentials(module)
-        iam: IAMClient = module.watched_client("iam", params["concurrency"], **credentials)
-        task = Task(
-            iam,
-            request_of(module, cluster, credentials),
-            params["concurrency"],
-            lambda: eks_client(module, credentials),
-        )
-        task.observe()
-        task.plan()
-        for sentence in task.unchecked:
-            module.warn(sentence)
-        if any(plan.action == "create" for plan in task.plans):
-            common.refuse(account_problems(module, task.request, credentials))
-        outcomes = task.predicted() if module.check_mode else task.apply()
-    result = {**results.result_of(outcomes, params["workloads"], params["kind"]), **module.traffic.result}
+        if params["accounts"] is None:
+            return {**in_account(module, cluster, other_credentials(module)), **module.traffic.result}
+        found = [in_one_of(module, cluster, *place) for place in accounts.places(module, cluster).items()]
+    return {**results.merged(found), **module.traffic.result}
+
+
+def in_one_of(
+    module: common.AnsibleEKSModule, cluster: Cluster, account: str, credentials: t.Mapping[str, t.Any]
+) -> dict[str, t.Any]:
+    """The roles of one account of several; a failure there does not stop the others."""
+    try:
+        return in_account(module, cluster, credentials)
+    except common.AnsibleEKSError as error:
+        users = [one for one in module.params["workloads"] if account in accounts.concerned([one], cluster, (), False)]
+        words = f"account {account}: {common.explained(error)}"
+        return results.failed(all_failed(users, "target_role", words), words)
+
+
+def in_account(
+    module: common.AnsibleEKSModule, cluster: Cluster, credentials: t.Mapping[str, t.Any]
+) -> dict[str, t.Any]:
+    """Observe, plan and apply the roles of one account.
+
+    :raises common.AnsibleEKSError: when nothing was begun.
+    """
+    params = module.params
+    iam: IAMClient = module.watched_client("iam", params["concurrency"], **credentials)
+    request = request_of(module, cluster, credentials)
+    task = Task(iam, request, params["concurrency"], lambda: eks_client(module, credentials))
+    task.observe()
+    task.plan()
+    for sentence in task.unchecked:
+        module.warn(sentence)
+    if any(plan.action == "create" for plan in task.plans):
+        common.refuse(account_problems(module, task.request, credentials))
+    outcomes = task.predicted() if module.check_mode else task.apply()
+    result = results.result_of(outcomes, params["workloads"], params["kind"])
     result["findings"] += [
         {"name": name, "findings": [findings.still_associated(name, subjects)]}
         for name, subjects in task.staying.items()
@@ -114,6 +136,8 @@ def option_problems(params: t.Mapping[str, t.Any]) -> c.Iterator[str]:
     for option, (low, high) in ranges.items():
         if not low <= params[option] <= high:
             yield f"{option}: {params[option]} cannot be right, it must be from {low} to {high}."
+    if params["accounts"] is not None and params["kind"] == "source":
+        yield "accounts: roles that EKS assumes itself are in the cluster's account, give accounts with kind: target."
     if params["assume_role_external_id"] and not params["assume_role_arn"]:
         yield "assume_role_external_id: it is of no use without assume_role_arn, give that too."
     for number, association in enumerate(params["associations"], start=1):

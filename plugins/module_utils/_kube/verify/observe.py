@@ -5,23 +5,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import typing as t
 
 from ..._diagnosis.case import AGENT
-from ..._diagnosis.reading import mapping
 from ..._diagnosis.reading import sentence
 from ..._diagnosis.reading import text
 from ..._eks import common
 from ..._eks.addon import looking as addons
-from ..._eks.role import calls as role_calls
+from ..._eks.role import accounts
 from ..._eks.role import looking as roles
 from ..causes import Refusal
 from ..observation import ClusterObserver
 from ..observation import path_of
-
-with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it.
-    import boto3
 
 if t.TYPE_CHECKING:
     import collections.abc as c
@@ -120,41 +115,16 @@ class Surroundings:
         by_account: dict[str, list[str]] = {}
         for arn in filter(None, arns):
             by_account.setdefault((arn.split(":") + [""] * 5)[4], []).append(arn)
+        ways = accounts.ways_of(self._observer.module.params["accounts"])
         found: dict[str, list[t.Any]] = {"roles": [], "missing": [], "unread": []}
         for account, wanted in by_account.items():
             try:
-                answer = roles.read_all(self._observer.module, wanted, self._credentials(account))
+                way = ways.get(account, accounts.Way())
+                credentials = accounts.credentials_for(self._observer.module, way)
+                answer = roles.read_all(self._observer.module, wanted, credentials)
             except common.AnsibleEKSError as error:
                 self._unknown.append(sentence(common.explained(error)))
                 continue
             for key in found:
                 found[key] += answer[key]
         return found
-
-    def _credentials(self, account: str) -> dict[str, t.Any]:
-        """Settings of a client for an account by ``accounts``; empty where the task's own credentials are for it."""
-        way = mapping(self._observer.module.params["accounts"].get(account))
-        if profile := text(way.get("profile")):
-            return credentials_of_profile(profile)
-        if arn := text(way.get("assume_role_arn")):
-            sts = self._observer.module.watched_client("sts")
-            return role_calls.assume(sts, arn, text(way.get("assume_role_external_id")) or None)
-        return {}
-
-
-@common.calling("use the profile")
-def credentials_of_profile(profile: str) -> dict[str, t.Any]:
-    """Settings of a client with the credentials of a profile, in place of the task's own.
-
-    :raises AnsibleEKSError: when it does not exist or has no credentials.
-    """
-    found = boto3.session.Session(profile_name=profile).get_credentials()
-    if found is None:
-        raise common.AnsibleEKSError(f"The profile {profile} has no credentials.")
-    keys = found.get_frozen_credentials()
-    return {
-        "profile_name": None,
-        "aws_access_key_id": keys.access_key,
-        "aws_secret_access_key": keys.secret_key,
-        "aws_session_token": keys.token,
-    }
