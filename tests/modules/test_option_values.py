@@ -31,7 +31,7 @@ WRONG: list[tuple[str, dict[str, t.Any], str]] = [
         {"cluster_name": "example", "associations": [7]},
         "associations[1] is 7: give a mapping of namespace, service_account,",
     ),
-    ("eks_pod_identity_probe", {"workloads": [7]}, "workloads[1] is 7: give a mapping of namespace, service_account."),
+    ("eks_pod_identity_probe", {"workloads": [7]}, "workloads[1] is 7: give a mapping."),
     (
         "eks_cluster",
         {"name": "example", "aws_config": {"name": "x"}},

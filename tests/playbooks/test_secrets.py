@@ -79,7 +79,7 @@ def test_playbook_shows_no_token_when_api_server_fails(
         run = playbook("playbooks/workload.yml", "-vvvv", **example, podidentity_k8s=connection_to(host))
     assert run.code != 0
     assert secrets_in(run.output, sandbox) == set()
-    assert "k8s_info" in run.output, "the output is as talkative as it gets"
+    assert "eks_pod_identity_service_accounts.py" in run.output, "the output is as talkative as it gets"
     assert "The service accounts of cluster example cannot be listed" in " ".join(run.output.split())
 
 

@@ -62,6 +62,10 @@ def value_problems(option: t.Mapping[str, t.Any], value: t.Any, where: str) -> c
         yield f"{where} is {shown(value)}: give a finite number."
     elif kind == "dict" and inner is not None:
         yield from mapping_problems(inner, value, where)
+    elif kind == "list" and option.get("elements") == "dict" and inner is None:
+        for number, item in enumerate(value if isinstance(value, list) else [value], start=1):
+            if not isinstance(item, dict | str):
+                yield f"{where}[{number}] is {shown(item)}: give a mapping."
     elif kind == "list" and inner is not None:
         for number, item in enumerate(value if isinstance(value, list) else [value], start=1):
             yield from mapping_problems(inner, item, f"{where}[{number}]")
