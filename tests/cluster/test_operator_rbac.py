@@ -538,7 +538,7 @@ def test_playbooks_run_without_administrator_rights(real: Cluster, guide_fleet: 
     checked = guide_fleet.play("playbooks/site.yml", {CHECKERS: declared}, "--check")
     assert checked.code == 0
     told = output_about(checked, CHECKERS)
-    assert "Service account default/new would be made. Whether that can be done was not tried" in told
+    assert "Service account default/new would be created. Check mode could not try it" in told
     assert "would be restarted" in told
     assert guide_fleet.principals[CHECKERS].used_rights(refused=True) == {Right("own", "serviceaccounts", "get")}
     assert guide_fleet.principals[CHECKERS].used_rights() <= rights_of(guide_fleet.principals[CHECKERS].objects)
