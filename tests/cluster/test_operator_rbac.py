@@ -540,7 +540,7 @@ def test_playbooks_run_without_administrator_rights(real: Cluster, guide_fleet: 
     told = output_about(checked, CHECKERS)
     assert "Service account default/new would be created. Check mode could not try it" in told
     assert "would be restarted" in told
-    assert guide_fleet.principals[CHECKERS].used_rights(refused=True) == {Right("own", "serviceaccounts", "get")}
+    assert guide_fleet.principals[CHECKERS].used_rights(refused=True) == {Right("own", "serviceaccounts", "create")}
     assert guide_fleet.principals[CHECKERS].used_rights() <= rights_of(guide_fleet.principals[CHECKERS].objects)
     accounts = [one.metadata.name for one in real.core.list_namespaced_service_account("default").items]
     assert "new" not in accounts
