@@ -53,8 +53,8 @@ def lines(items: c.Sequence[t.Mapping[str, str]]) -> list[str]:
     return [": ".join(filter(None, [some_of(found), reason])) for reason, found in names.items()]
 
 
-def some_of(names: c.Iterable[str]) -> str:
+def some_of(names: c.Iterable[str], most: int = SHOWN) -> str:
     """The first few names, and how many more there are; nothing for what belongs to no workload."""
     found = list(dict.fromkeys(filter(None, names)))
-    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return f"{', '.join(found[:SHOWN])}{more}"
+    more = f" and {len(found) - most} more" if len(found) > most else ""
+    return f"{', '.join(found[:most])}{more}"

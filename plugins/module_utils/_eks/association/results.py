@@ -10,6 +10,7 @@ import operator
 import typing as t
 
 from ..._workload.failure import failed_item
+from ..._workload.failure import some_of
 from .. import ownership
 from .objects import UPDATABLE
 from .objects import ActionName
@@ -200,12 +201,6 @@ def complaint(reconciled: Reconciled) -> str:
     hit: dict[str, list[str]] = collections.defaultdict(list)
     for failure in failures:
         hit[failure.explanation].append("/".join(failure.step.spec.key))
-    lines = [f"{some_of(names)}: {explanation}" for explanation, names in hit.items()]
+    lines = [f"{some_of(names, TOLD_NAMES)}: {explanation}" for explanation, names in hit.items()]
     more = [f"and {len(lines) - TOLD_CAUSES} more causes, in failed_associations"] if len(lines) > TOLD_CAUSES else []
     return "\n".join([COMPLAINT.format(len(failures), planned), *lines[:TOLD_CAUSES], *more])
-
-
-def some_of(names: c.Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
-    more = f" and {len(names) - TOLD_NAMES} more" if len(names) > TOLD_NAMES else ""
-    return f"{', '.join(names[:TOLD_NAMES])}{more}"
